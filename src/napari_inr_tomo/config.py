@@ -1,0 +1,257 @@
+"""Every setting of a reconstruction: frozen, checked, with its meaning beside it.
+
+The docstring under a field is its tooltip in the window and its line in the docs.
+Numbers without a unit in their name are in units of the normalised stack (the stack
+divided by its 95th percentile) where they are intensities.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_inr_tomo.errors import UserError
+
+Method = Literal["inr", "sirt", "tv", "fbp"]
+PresetName = Literal["preview", "fast", "paper"]
+
+SCHEMA = 1
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True
+    )
+
+
+class FieldSettings(_Settings):
+    """The network that represents the volume."""
+
+    kind: Literal["hsiren", "siren", "triplane"] = "siren"
+    """hsiren: the paper's network (eq. 1-3); siren: the same without sinh in the first
+    layer; triplane: three feature planes and a small network."""
+    width: int = Field(128, ge=8, le=2048)
+    """Neurons per hidden layer."""
+    hidden_layers: int = Field(3, ge=1, le=12)
+    """Hidden layers after the input layer."""
+    omega: float = Field(30.0, gt=0)
+    """Frequency factor of the sine layers (omega_0 of the paper)."""
+    output: Literal["softplus", "sharp-softplus"] = "sharp-softplus"
+    """Non-negative output: softplus(x) as in the paper, or softplus(10 x - 1) / 10,
+    which starts near zero instead of at 0.69."""
+
+
+class LossSettings(_Settings):
+    """What the reconstruction minimises (eq. 6)."""
+
+    kind: Literal["smooth_l1", "l2"] = "smooth_l1"
+    """smooth_l1 (eq. 8, branch at beta) or squared error."""
+    beta: float = Field(0.07, gt=0)
+    """Residual at which smooth_l1 turns from quadratic to linear."""
+    tv_weight: float = Field(1e-4, ge=0)
+    """Weight alpha of the total variation (eq. 6)."""
+    tv_points: int = Field(10_000, ge=0)
+    """Points per step at which the total variation is sampled (eq. 9)."""
+
+
+class ScheduleSettings(_Settings):
+    """Epochs, batches, learning rates."""
+
+    epochs: int = Field(30, ge=1)
+    """Passes over all pixels with rays."""
+    batch_rays: int = Field(2048, ge=1)
+    """Pixels per step over all processes together."""
+    learning_rate: float = Field(1e-4, gt=0)
+    """Adam step of the network (after the square-root scaling, if any)."""
+    hidden_learning_rate: float | None = Field(None, gt=0)
+    """Muon step of the hidden matrices; none: Adam for all."""
+    warmup_epochs: float = Field(10, ge=0)
+    """Epochs over which the learning rate rises from zero."""
+    final_fraction: float = Field(0.01, ge=0, le=1)
+    """Learning rate at the end of the cosine, as a fraction of its height."""
+    first_samples: float = Field(0.04, gt=0, le=1)
+    """Samples per ray at the start, as a fraction of the depth of the box."""
+    ramp_epochs: float = Field(10, ge=0)
+    """Epochs over which the samples per ray grow to one per pixel of depth."""
+    scale_with_ranks: bool = False
+    """Multiply learning rates by the square root of the number of processes and the
+    batch by the number of processes, as the paper does."""
+
+
+class PoseSettings(_Settings):
+    """Learning the pose of every tilt: z1, z3, dx, dy (the reference stays)."""
+
+    refine: bool = True
+    """Learn the poses together with the volume."""
+    start_epoch: float = Field(10, ge=0)
+    """Epochs before the poses may move."""
+    learning_rate_deg: float = Field(5e-2, gt=0)
+    """Adam step of the angles z1 and z3, degrees."""
+    learning_rate_px: float = Field(5e-2, gt=0)
+    """Adam step of the shifts dx and dy, pixels."""
+    coarse: bool = True
+    """First find the poses on a coarse classical volume (seconds, far-reaching)."""
+
+
+class HoldoutSettings(_Settings):
+    """Pixels kept out of training, to see when noise is being learnt."""
+
+    fraction: float = Field(0.0, ge=0, lt=1)
+    """Share of pixels held out, drawn per pixel with the seed (paper: 0.2)."""
+    patience: int = Field(3, ge=1)
+    """Epochs without improvement before stopping; the best epoch is kept."""
+
+
+class InrSettings(_Settings):
+    """The implicit neural representation."""
+
+    field: FieldSettings = FieldSettings()
+    loss: LossSettings = LossSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    poses: PoseSettings = PoseSettings()
+    holdout: HoldoutSettings = HoldoutSettings()
+    warm_start: Literal["none", "sirt", "tv"] = "tv"
+    """Classical volume the network first learns to reproduce; none: random start."""
+    warm_start_iterations: int = Field(100, ge=1)
+    """Iterations of that classical volume."""
+    warm_start_steps: int = Field(300, ge=0)
+    """Steps of learning to reproduce it."""
+
+
+class ClassicSettings(_Settings):
+    """SIRT, TV and FBP."""
+
+    iterations: int = Field(100, ge=1)
+    """Iterations of SIRT or TV."""
+    positivity: bool = True
+    """Keep every voxel at zero or above (SIRT and TV)."""
+    relaxation: float = Field(1.0, gt=0, lt=2)
+    """Step of SIRT."""
+    tv_weight: float = Field(0.02, ge=0)
+    """Weight of the total variation in TV."""
+    filter: Literal["ramp", "shepp-logan", "cosine", "hamming", "hann"] = "ramp"
+    """Filter of FBP."""
+
+
+class ComputeSettings(_Settings):
+    """Where and with how many processes."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto takes the GPUs where there are any."""
+    processes: int | None = Field(None, ge=1, le=1024)
+    """Processes; none: one per GPU, one on a CPU."""
+    precision: Literal["auto", "float32", "bfloat16", "float64"] = "auto"
+    """Arithmetic of the hidden layers; coordinates and poses stay in float32."""
+    preview_seconds: float = Field(2.0, gt=0)
+    """Least time between two live volumes."""
+    preview_voxels: int = Field(2_000_000, ge=1000)
+    """A live volume has at most this many voxels; larger boxes are shown coarser."""
+    checkpoint_seconds: float = Field(60.0, gt=0)
+    """Least time between two checkpoints."""
+
+
+class ReconstructionConfig(_Settings):
+    """All settings of one run."""
+
+    schema_version: Literal[1] = 1
+    """Version of this file's layout."""
+    method: Method = "inr"
+    """inr, sirt, tv or fbp."""
+    preset: PresetName = "fast"
+    """The preset the other settings started from."""
+    seed: int = Field(0, ge=0)
+    """Seed of everything random: same seed, same machine, same result."""
+    depth_px: int | None = Field(None, ge=4)
+    """Depth of the box along the beam; none: its extent across the tilt axis."""
+    inr: InrSettings = InrSettings()
+    classic: ClassicSettings = ClassicSettings()
+    compute: ComputeSettings = ComputeSettings()
+
+    @classmethod
+    def from_preset(cls, preset: PresetName = "fast", **changes: Any) -> Self:
+        """Return the settings of a preset, with top-level ``changes``."""
+        return cls(**{"preset": preset, "inr": _PRESETS[preset]} | changes)
+
+    def merged(self, changes: dict[str, Any]) -> Self:
+        """Return a copy with nested ``changes``, e.g. ``{"inr": {"poses": {...}}}``."""
+        return self.parse(_merge(self.model_dump(), changes))
+
+    @classmethod
+    def parse(cls, values: dict[str, Any]) -> Self:
+        """Check a nested dictionary; raises `UserError` naming every bad setting."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            problems = "; ".join(
+                f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()
+            )
+            raise UserError(
+                "The settings are not valid",
+                problems,
+                "Correct these settings; the settings page of the documentation "
+                "lists all of them with their ranges",
+            ) from None
+
+    @classmethod
+    def load(cls, path: Path, preset: PresetName | None = None) -> Self:
+        """Read a .toml (or .json) file; what it leaves out comes from the preset."""
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+            if path.suffix == ".json":
+                import json
+
+                values = json.loads(text)
+            else:
+                values = tomllib.loads(text)
+            if not isinstance(values, dict):
+                raise ValueError("it holds no table of settings")
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"The settings file {path} cannot be read",
+                str(error),
+                "Give a TOML file as described on the settings page",
+            ) from None
+        name = preset or values.get("preset", "fast")
+        if name not in _PRESETS:
+            return cls.parse(values)
+        return cls.from_preset(name).merged(values | {"preset": name})
+
+
+def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(merged.get(key), dict):
+            merged[key] = _merge(merged[key], value)
+        else:
+            merged[key] = value
+    return merged
+
+
+_PRESETS: dict[str, InrSettings] = {
+    "fast": InrSettings(),
+    "preview": InrSettings(
+        field=FieldSettings(width=64, hidden_layers=2),
+        schedule=ScheduleSettings(epochs=5, warmup_epochs=0, ramp_epochs=0),
+        warm_start_iterations=50,
+        warm_start_steps=150,
+    ),
+    # section 4.1 of the paper, with the ambiguities resolved as docs/method.md says
+    "paper": InrSettings(
+        field=FieldSettings(
+            kind="hsiren", width=512, hidden_layers=4, output="softplus"
+        ),
+        loss=LossSettings(kind="smooth_l1", beta=0.07, tv_weight=1e-4),
+        schedule=ScheduleSettings(
+            epochs=150,
+            batch_rays=1024,
+            learning_rate=8e-6,
+            warmup_epochs=10,
+            scale_with_ranks=True,
+        ),
+        poses=PoseSettings(start_epoch=10, coarse=False),
+        warm_start="none",
+    ),
+}

@@ -1,0 +1,146 @@
+"""What a run says while it runs: one typed JSON line each in ``events.jsonl``.
+
+Large things (poses, volumes) are files in the run folder; their event names the file,
+relative to the folder, so a line stays below 4 kB and is written in one piece.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    seq: int = 0
+    """Running number from 0; a gap means a lost line."""
+    time: float = 0.0
+    """Seconds since 1970, from the writing machine's clock."""
+
+
+class Started(_Event):
+    """The workers run; sent again after a resume."""
+
+    type: Literal["started"] = "started"
+    method: str
+    ranks: int
+    device: str
+    pid: int
+    tilts: int
+    shape_zyx: tuple[int, int, int]
+    voxel_nm: float | None = None
+    total: int
+    """Epochs or iterations planned in all."""
+    resumed_at: int = 0
+
+
+class Phase(_Event):
+    """A new stage of the method began, e.g. "classical start" or "rays"."""
+
+    type: Literal["phase"] = "phase"
+    name: str
+
+
+class Epoch(_Event):
+    """One epoch (INR) or iteration (SIRT, TV) is done."""
+
+    type: Literal["epoch"] = "epoch"
+    step: int
+    total: int
+    phase: str
+    loss: float
+    """Mean training loss per pixel; for SIRT and TV the relative residual."""
+    holdout: float | None = None
+    """The same loss on the held-out pixels, where there are any."""
+    learning_rate: float | None = None
+    elapsed_s: float
+    eta_s: float | None = None
+
+
+class PosesUpdated(_Event):
+    """New poses stand in ``file`` (poses.csv format, one row per tilt)."""
+
+    type: Literal["poses"] = "poses"
+    step: int
+    file: str
+
+
+class Preview(_Event):
+    """A new volume stands in ``file``: .npy, (z, y, x) float32, maybe coarser."""
+
+    type: Literal["preview"] = "preview"
+    step: int
+    file: str
+    shape_zyx: tuple[int, int, int]
+    voxel_px: float
+    """Edge of a preview voxel in pixels of the input (1 = full resolution)."""
+
+
+class Checkpoint(_Event):
+    """A checkpoint was written."""
+
+    type: Literal["checkpoint"] = "checkpoint"
+    step: int
+    file: str
+
+
+class Warned(_Event):
+    """Something the user should know; the run goes on."""
+
+    type: Literal["warning"] = "warning"
+    what: str
+    why: str
+    do: str
+
+
+class Finished(_Event):
+    """The result is complete in ``result/``; ``stopped``: early, on request."""
+
+    type: Literal["finished"] = "finished"
+    step: int
+    stopped: bool = False
+    elapsed_s: float
+
+
+class Cancelled(_Event):
+    """Ended on request without a result; can be resumed from its checkpoint."""
+
+    type: Literal["cancelled"] = "cancelled"
+    step: int
+
+
+class Failed(_Event):
+    """Ended by a problem: what, why, and what to do."""
+
+    type: Literal["failed"] = "failed"
+    what: str
+    why: str
+    do: str
+
+
+Event = (
+    Started
+    | Phase
+    | Epoch
+    | PosesUpdated
+    | Preview
+    | Checkpoint
+    | Warned
+    | Finished
+    | Cancelled
+    | Failed
+)
+
+_ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="type")])
+
+
+def encode(event: Event) -> bytes:
+    """Return the event as one JSON line, newline included."""
+    return event.model_dump_json().encode() + b"\n"
+
+
+def decode(line: bytes) -> Event:
+    """Read one line written by `encode`; raises ``ValueError`` on anything else."""
+    return _ADAPTER.validate_json(line)
