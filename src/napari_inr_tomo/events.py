@@ -133,7 +133,9 @@ Event = (
     | Failed
 )
 
-_ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="type")])
+_ADAPTER: TypeAdapter[Event] = TypeAdapter(
+    Annotated[Event, Field(discriminator="type")]
+)
 
 
 def encode(event: Event) -> bytes:

@@ -185,7 +185,7 @@ def _chiral() -> list[Body]:
         place = (0.55 * np.cos(around), 0.55 * np.sin(around), -0.48 + 0.12 * k)
         bodies.append(ball(place, 0.065 + 0.007 * k, 0.5 + 0.1 * k))
     turn = rz(14.0) @ rx(9.0) @ rz(23.0)  # no face along a row of pixels
-    return [body.transformed(turn) for body in bodies]
+    return [body.transformed(turn, 0.95) for body in bodies]
 
 
 def _ellipsoids() -> list[Body]:
