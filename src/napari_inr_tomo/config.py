@@ -92,6 +92,8 @@ class PoseSettings(_Settings):
     """Adam step of the angles z1 and z3, degrees."""
     learning_rate_px: float = Field(5e-2, gt=0)
     """Adam step of the shifts dx and dy, pixels."""
+    shared_axis: bool = True
+    """Also learn one axis angle common to all tilts (faster for a common error)."""
     coarse: bool = True
     """First find the poses on a coarse classical volume (seconds, far-reaching)."""
 
@@ -251,7 +253,7 @@ _PRESETS: dict[str, InrSettings] = {
             warmup_epochs=10,
             scale_with_ranks=True,
         ),
-        poses=PoseSettings(start_epoch=10, coarse=False),
+        poses=PoseSettings(start_epoch=10, shared_axis=False, coarse=False),
         warm_start="none",
     ),
 }

@@ -48,7 +48,10 @@ class Epoch(_Event):
 
     type: Literal["epoch"] = "epoch"
     step: int
+    """Epochs or iterations completed."""
     total: int
+    position: float | None = None
+    """Epochs so far with the fraction of the present one; none: equal to ``step``."""
     phase: str
     loss: float
     """Mean training loss per pixel; for SIRT and TV the relative residual."""
@@ -133,7 +136,9 @@ Event = (
     | Failed
 )
 
-_ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="type")])
+_ADAPTER: TypeAdapter[Event] = TypeAdapter(
+    Annotated[Event, Field(discriminator="type")]
+)
 
 
 def encode(event: Event) -> bytes:
