@@ -119,7 +119,7 @@ make_venv() {
 }
 
 pip_install() {
-    "$venv/bin/python" -m pip --disable-pip-version-check install -q \
+    "$venv/bin/python" -m pip --disable-pip-version-check install -qq \
         -c constraints/dev.txt "$@"
 }
 
