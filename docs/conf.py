@@ -32,6 +32,9 @@ myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
+autodoc_type_aliases = {
+    name: name for name in ("ArrayLike", "BoolArray", "FloatArray", "ImageArray")
+}
 default_role = "py:obj"
 python_maximum_signature_line_length = 88
 toc_object_entries = False

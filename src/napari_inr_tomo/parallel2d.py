@@ -132,8 +132,9 @@ def backprojection_matrix(
 def tilt_weights(angles_deg: ArrayLike) -> FloatArray:
     """Return the (tilt,) angle in radians every tilt stands for, any order.
 
-    Half the way to either neighbour on the half circle; the missing wedge (a gap more
-    than three times the median step) belongs to nobody.  Equal tilts share.
+    Half the way to either neighbour on the half circle.  The missing wedge belongs to
+    nobody: the largest gap, where it is above 10 degrees and three median steps.
+    Equal tilts share.
     """
     angles = np.atleast_1d(np.asarray(angles_deg, np.float64))
     if len(angles) == 1:
@@ -143,7 +144,8 @@ def tilt_weights(angles_deg: ArrayLike) -> FloatArray:
     gaps = np.diff(folded[order], append=folded[order[0]] + 180.0)
     steps = gaps[gaps > 1e-6]
     step = float(np.median(steps))
-    gaps[gaps > 3 * step] = step
+    if gaps.max() > max(3 * step, 10.0):
+        gaps[np.argmax(gaps)] = step
     weights = np.empty(len(angles))
     weights[order] = (gaps + np.roll(gaps, 1)) / 2
     return np.deg2rad(weights)

@@ -9,10 +9,11 @@ import torch
 
 # slices handled together on a CPU: wide enough for the vector units, and a block of
 # the slices still fits the cache
-CHUNK = 64
+CHUNK = 32
 
 
-def _to_torch(matrix: Any, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+def to_torch(matrix: Any, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """Return a scipy CSR matrix as a torch one with int32 indices."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
         return torch.sparse_csr_tensor(
@@ -30,8 +31,8 @@ class LinearMap:
     """A matrix and its exact transpose, both kept in the compressed row format."""
 
     def __init__(self, matrix: Any, device: torch.device, dtype: torch.dtype) -> None:
-        self.matrix = _to_torch(matrix, device, dtype)
-        self.transposed = _to_torch(matrix.T.tocsr(), device, dtype)
+        self.matrix = to_torch(matrix, device, dtype)
+        self.transposed = to_torch(matrix.T.tocsr(), device, dtype)
 
     @property
     def nbytes(self) -> int:

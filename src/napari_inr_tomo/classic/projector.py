@@ -83,7 +83,7 @@ def _frame_shape(turns_deg: FloatArray, shape_yx: tuple[int, int]) -> tuple[int,
     return padded(height, width, parity_yx[0]), padded(width, height, parity_yx[1])
 
 
-def _groups(values: FloatArray) -> list[tuple[float, NDArray[np.intp]]]:
+def groups(values: FloatArray) -> list[tuple[float, NDArray[np.intp]]]:
     """Return every distinct value with the tilts that have it."""
     return [(float(v), np.flatnonzero(values == v)) for v in np.unique(values)]
 
@@ -117,8 +117,8 @@ class Projector:
         self.frame = AxisFrame.of(poses, self.image_shape_yx)
         self._maps: dict[tuple[str, float], LinearMap] = {}
         self._cached_bytes = 0
-        self._volume_groups = _groups(self.frame.z1_deg)
-        self._image_groups = _groups(self.frame.z3_deg)
+        self._volume_groups = groups(self.frame.z1_deg)
+        self._image_groups = groups(self.frame.z3_deg)
         moved = self.frame.along_px != 0
         self._moved = torch.from_numpy(np.flatnonzero(moved)).to(self.device)
         self._shifts = torch.from_numpy(
@@ -232,6 +232,10 @@ class Projector:
                 columns = part.reshape(len(tilts), -1).t().contiguous()
                 part = turn.adjoint(columns).t().reshape(-1, *self.frame.shape_yx)
             turned[tilts] = part
+        return self.shift_back(turned)
+
+    def shift_back(self, turned: torch.Tensor) -> torch.Tensor:
+        """Move (tilt, v, x) back along the tilt axis, in place: a transpose."""
         if len(self._moved):
             turned[self._moved] = turned[self._moved] @ self._shifts
         return turned
