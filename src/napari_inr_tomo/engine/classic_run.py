@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_inr_tomo.classic import fbp, sirt, tv
+from napari_inr_tomo.classic.fbp import fbp
+from napari_inr_tomo.classic.sirt import sirt
+from napari_inr_tomo.classic.tv import tv
 from napari_inr_tomo.engine.job import Cancelled, Job, Outcome
 from napari_inr_tomo.engine.reporter import CANCEL, STOP
 from napari_inr_tomo.engine.sharded import ShardedProjector
@@ -23,9 +25,7 @@ class _Watcher:
 
     def __call__(self, iteration: int, volume: Tensor, residual: float) -> bool:
         job, self.loss, self.done = self.job, residual, iteration
-        request = torch.tensor([float(job.reporter.poll() if job.ranks.first else 0)])
-        job.ranks.sum([request.to(job.ranks.device)]) if job.ranks.size > 1 else None
-        asked = int(request.item())
+        asked = job.ranks.agree(job.reporter.poll())
         last = iteration == self.total
         job.reporter.progress(iteration, self.total, residual, force=last)
         if job.reporter.preview_due() or iteration == 1:
