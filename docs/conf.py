@@ -17,6 +17,7 @@ version = release = __version__
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
+    "api_parts",
     "settings_tables",
     "plain_docstrings",
 ]
@@ -36,5 +37,7 @@ autodoc_type_aliases = {
     name: name for name in ("ArrayLike", "BoolArray", "FloatArray", "ImageArray")
 }
 default_role = "py:obj"
+# one name in two modules: the link goes to the first
+suppress_warnings = ["ref.python"]
 python_maximum_signature_line_length = 88
 toc_object_entries = False

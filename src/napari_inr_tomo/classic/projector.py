@@ -140,6 +140,12 @@ class Projector:
         """Shape of the images."""
         return (len(self), *self.image_shape_yx)
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the matrices built so far and kept."""
+        shifts = self._shifts.numel() * self._shifts.element_size()
+        return self._cached_bytes + shifts
+
     def subset(self, tilts: Any) -> Projector:
         """Return the projector of the tilts that a numpy index picks."""
         return Projector(
