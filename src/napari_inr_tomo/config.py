@@ -136,8 +136,8 @@ class ClassicSettings(_Settings):
     """Keep every voxel at zero or above (SIRT and TV)."""
     relaxation: float = Field(1.0, gt=0, lt=2)
     """Step of SIRT."""
-    tv_weight: float = Field(0.02, ge=0)
-    """Weight of the total variation in TV."""
+    tv_weight: float = Field(1.0, ge=0)
+    """Weight of the total variation in TV; 1 suits the noise found in the images."""
     filter: Literal["ramp", "shepp-logan", "cosine", "hamming", "hann"] = "ramp"
     """Filter of FBP."""
 

@@ -95,7 +95,9 @@ def test_a_point_above_the_axis_lands_up_the_screen():
     volume[20 + 10, 20, 15] = 1
     image = projector.forward(volume)[0]
     rows = torch.arange(41.0) - 20
-    assert float((image.sum(1) * rows).sum() / image.sum()) == pytest.approx(-5, abs=1e-4)
+    assert float((image.sum(1) * rows).sum() / image.sum()) == pytest.approx(
+        -5, abs=1e-4
+    )
     assert float(image[:, 15].sum()) == pytest.approx(float(image.sum()))
 
 

@@ -70,6 +70,7 @@ def shift_matrices(shifts_px: ArrayLike, count: int) -> FloatArray:
     offsets = base[:, None] + np.arange(-2, 4)
     distance = offsets + shifts[:, None]
     weight = np.sinc(distance) * np.sinc(distance / 3) * (np.abs(distance) < 3)
+    weight[np.abs(weight) < 1e-12] = 0
     weight /= weight.sum(1, keepdims=True)
     matrices = np.zeros((len(shifts), count, count))
     difference = (x[None, :] - x[:, None]).round()
