@@ -125,13 +125,12 @@ class RunFolder:
 
         The result's where there is one, else the latest of the run, else the start's.
         """
-        files = (self.paths.result_poses, self.paths.preview_poses)
-        known = (self.paths.complete.is_file(), self.paths.preview_poses.is_file())
-        for file, there in zip(files, known, strict=True):
-            if there:
-                from napari_inr_tomo.io import read_poses
+        done = self.paths.complete.is_file()
+        file = self.paths.result_poses if done else self.paths.preview_poses
+        if file.is_file():
+            from napari_inr_tomo.io import read_poses
 
-                return read_poses(file)
+            return read_poses(file)
         spec = self.spec
         return spec.original_angles_deg, spec.original_poses, spec.original_used
 
