@@ -164,9 +164,7 @@ class RunControl:
             self.layers.bring_back()
             self.layers.show_result(volume, self.record)
 
-        start_job(
-            self.session, "Reading the result", read_result, self.run, done=done
-        )
+        start_job(self.session, "Reading the result", read_result, self.run, done=done)
 
     # from the workers, in the GUI thread --------------------------------------
 
