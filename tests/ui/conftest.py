@@ -1,4 +1,4 @@
-"""Fixtures for tests in a real viewer: the plugin, a small series, nothing left behind."""
+"""Fixtures for tests in a real viewer: the plugin, a series, nothing left behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every dock opens, works on a small series, and says why it cannot work without one."""
+"""Every dock opens, and says why it cannot work without a tilt series."""
 
 from __future__ import annotations
 

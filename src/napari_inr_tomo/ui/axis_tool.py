@@ -58,7 +58,7 @@ class AxisTool(QWidget):
         self.switch_row = ActionRow()
         self.switch = self.switch_row.add(
             "Adjust the axis by hand",
-            "Draw the tilt axis on the images as a yellow line that can be dragged; red "
+            "Draw the tilt axis on the images as a yellow line to drag; red "
             "lines say where the three slices lie",
             lambda: self.disable() if self.enabled else self.enable(),
         )

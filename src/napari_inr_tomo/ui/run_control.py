@@ -178,9 +178,8 @@ class RunControl:
         self._enter(RunState.FAILED, str(error))
 
     def _attach(self, run: RunFolder, message: str) -> None:
-        from superqt.utils import create_worker
-
         from napari.qt.threading import GeneratorWorker
+        from superqt.utils import create_worker
 
         self.detach()
         again = self.run is not None and Path(self.run.path) == Path(run.path)

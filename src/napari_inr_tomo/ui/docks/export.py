@@ -55,7 +55,7 @@ class ExportPanel(Panel):
         self.pose_row = ActionRow()
         self.poses_button = self.pose_row.add(
             "Save poses.csv...",
-            "Table of all tilts: angle (deg), z1, z3 (deg), dx, dy (px), residual, used",
+            "One row per tilt: angle, z1, z3 (deg), dx, dy (px), residual, used",
             self.ask_poses,
         )
         self.stack_button = self.pose_row.add(
