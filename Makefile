@@ -1,6 +1,13 @@
-# make demo   the whole way on simulated data, into demo-output/
-# make test   every check; what continuous integration runs
-# Both do their own set-up.  The other targets are parts of `make test`.
+# make demo        the whole way on simulated data, into demo-output/
+# make test        every check; what continuous integration runs
+# make setup       .venv and system libraries; the two above do it themselves
+# make lint        ruff, rules and format
+# make contracts   import-linter, imports between the floors
+# make types       mypy
+# make manifest    npe2, the napari manifest
+# make docs        sphinx, warnings as errors, into docs/_build/html
+# make unit        pytest; PYTEST_ARGS="-k geometry" narrows it
+# make clean       remove .venv and everything built
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c

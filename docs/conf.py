@@ -17,6 +17,7 @@ version = release = __version__
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
+    "api_parts",
     "settings_tables",
     "plain_docstrings",
 ]
@@ -32,6 +33,11 @@ myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
+autodoc_type_aliases = {
+    name: name for name in ("ArrayLike", "BoolArray", "FloatArray", "ImageArray")
+}
 default_role = "py:obj"
+# one name in two modules: the link goes to the first
+suppress_warnings = ["ref.python"]
 python_maximum_signature_line_length = 88
 toc_object_entries = False

@@ -62,32 +62,34 @@ apt_as() {
     fi
 }
 
+# Install packages for a purpose, or say what is missing and how to get it.
 apt_install() {
-    local as log
-    as=$(apt_as) || return 1
+    local purpose=$1 as log
+    shift
     log=$(mktemp)
-    # shellcheck disable=SC2086  # "sudo -n env" is three words
-    if { $as DEBIAN_FRONTEND=noninteractive apt-get -qq update || true
-         $as DEBIAN_FRONTEND=noninteractive apt-get -qq install -y \
-             --no-install-recommends "$@"; } >"$log" 2>&1 </dev/null; then
-        rm -f "$log"
-    else
+    if as=$(apt_as); then
+        say "installing with apt for $purpose: $*"
+        # shellcheck disable=SC2086  # "sudo -n env" is three words
+        if { $as DEBIAN_FRONTEND=noninteractive apt-get -qq update || true
+             $as DEBIAN_FRONTEND=noninteractive apt-get -qq install -y \
+                 --no-install-recommends "$@"; } >"$log" 2>&1 </dev/null; then
+            rm -f "$log"
+            return 0
+        fi
         tail -n 5 "$log" >&2
-        rm -f "$log"
-        return 1
     fi
+    rm -f "$log"
+    say "missing for $purpose, and not installed here; an administrator can:" \
+        "apt-get install --no-install-recommends $*" >&2
+    return 1
 }
 
 system_libraries() {
     [ "$(uname)" = Linux ] || return 0
     local packages
-    packages=$(missing_packages | tr '\n' ' ')
-    [ -n "$packages" ] || return 0
-    say "installing what Qt and a virtual screen need: $packages"
-    # shellcheck disable=SC2086  # a list of package names
-    apt_install $packages || say "these could not be installed here, so the" \
-        "window cannot open and its tests are skipped or fail; ask an administrator" \
-        "for: apt-get install --no-install-recommends $packages" >&2
+    mapfile -t packages < <(missing_packages)
+    [ "${#packages[@]}" = 0 ] ||
+        apt_install "Qt's window and a virtual screen" "${packages[@]}" || true
 }
 
 # --- Python -------------------------------------------------------------------------
@@ -110,16 +112,14 @@ make_venv() {
         "install one, or name it: make setup PYTHON=/path/to/python3"
     if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
         version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-        say "installing python$version-venv, which makes virtual environments"
-        apt_install "python$version-venv" || fail "$python cannot make virtual" \
-            "environments; ask an administrator for: apt-get install python$version-venv"
+        apt_install "virtual environments" "python$version-venv" || exit 1
     fi
     say "making $venv with $("$python" --version)"
     "$python" -m venv --clear "$venv"
 }
 
 pip_install() {
-    "$venv/bin/python" -m pip --disable-pip-version-check install -q \
+    "$venv/bin/python" -m pip --disable-pip-version-check install -qq \
         -c constraints/dev.txt "$@"
 }
 

@@ -14,6 +14,7 @@ from typing import Any
 from sphinx.application import Sphinx
 
 _ENTRY = re.compile(r"[a-z][\w, ]*: ")
+_ALIAS = re.compile(r"TypeAliasForwardRef\('(\w+)'\)")
 _QUOTED = re.compile(r"(``.+?``|`[^`]+`)")
 _MARKUP = re.compile(r"([*|\\_])")
 
@@ -59,7 +60,16 @@ def process(
     lines[:] = plain(lines)
 
 
+def shorten(
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, args: Any, result: Any
+) -> tuple[Any, Any]:
+    """Write type aliases in signatures as their bare names."""
+    args = args and _ALIAS.sub(r"\1", args)
+    return args, result and _ALIAS.sub(r"\1", result)
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the hook."""
     app.connect("autodoc-process-docstring", process)
+    app.connect("autodoc-process-signature", shorten)
     return {"parallel_read_safe": True}

@@ -1,9 +1,9 @@
-"""The ``settings-tables`` directive: every setting, from the code that checks it."""
+"""Directives that write the settings page from the code that checks the settings."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 from docutils import nodes
 from pydantic import BaseModel
@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from napari_inr_tomo.config import ReconstructionConfig
+from napari_inr_tomo.config import PresetName, ReconstructionConfig
 
 
 def written(value: Any) -> str:
@@ -77,6 +77,37 @@ def tables(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
             yield from tables(field.annotation, f"{prefix}.{name}".lstrip("."))
 
 
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings under dotted names."""
+    result: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            result |= flat(value, f"{prefix}{name}.")
+        else:
+            result[prefix + name] = value
+    return result
+
+
+def presets() -> Iterator[str]:
+    """Yield the Markdown lines of a table of what the presets set differently."""
+    names = get_args(PresetName)
+    values = [flat(ReconstructionConfig.from_preset(n).model_dump()) for n in names]
+    yield f"| setting | {' | '.join(f'`{name}`' for name in names)} |"
+    yield f"| {'--- | ' * (len(names) + 1)}"
+    for key in values[0]:
+        row = [written(preset[key]) for preset in values]
+        if key != "preset" and len(set(row)) > 1:
+            yield f"| `{key}` | {' | '.join(row)} |"
+
+
+class PresetTable(SphinxDirective):
+    """Put the table of presets here."""
+
+    def run(self) -> list[nodes.Node]:
+        """Parse the table as part of the page."""
+        return self.parse_text_to_nodes("\n".join(presets()))
+
+
 class SettingsTables(SphinxDirective):
     """Put the tables of all settings here."""
 
@@ -87,6 +118,7 @@ class SettingsTables(SphinxDirective):
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Register the directive."""
+    """Register the directives."""
+    app.add_directive("preset-table", PresetTable)
     app.add_directive("settings-tables", SettingsTables)
     return {"parallel_read_safe": True}

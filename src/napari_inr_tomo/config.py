@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -17,13 +17,17 @@ from napari_inr_tomo.errors import UserError
 
 Method = Literal["inr", "sirt", "tv", "fbp"]
 PresetName = Literal["preview", "fast", "paper"]
+PRESETS: tuple[PresetName, ...] = get_args(PresetName)
 
 SCHEMA = 1
 
 
 class _Settings(BaseModel):
     model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
     )
 
 
@@ -174,8 +178,17 @@ class ReconstructionConfig(_Settings):
 
     @classmethod
     def from_preset(cls, preset: PresetName = "fast", **changes: Any) -> Self:
-        """Return the settings of a preset, with top-level ``changes``."""
-        return cls(**{"preset": preset, "inr": _PRESETS[preset]} | changes)
+        """Return the settings of a preset, with top-level ``changes``.
+
+        Raises `UserError` for a preset that does not exist or a bad setting.
+        """
+        if preset not in PRESETS:
+            raise UserError(
+                f"There is no preset called {preset!r}",
+                f"the presets are {', '.join(PRESETS)}",
+                "Choose one of these",
+            )
+        return cls.parse({"preset": preset, "inr": _PRESETS[preset]} | changes)
 
     def merged(self, changes: dict[str, Any]) -> Self:
         """Return a copy with nested ``changes``, e.g. ``{"inr": {"poses": {...}}}``."""
@@ -200,8 +213,9 @@ class ReconstructionConfig(_Settings):
     @classmethod
     def load(cls, path: Path, preset: PresetName | None = None) -> Self:
         """Read a .toml (or .json) file; what it leaves out comes from the preset."""
+        path = Path(path)
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8")
             if path.suffix == ".json":
                 import json
 
@@ -217,8 +231,6 @@ class ReconstructionConfig(_Settings):
                 "Give a TOML file as described on the settings page",
             ) from None
         name = preset or values.get("preset", "fast")
-        if name not in _PRESETS:
-            return cls.parse(values)
         return cls.from_preset(name).merged(values | {"preset": name})
 
 

@@ -39,9 +39,10 @@ class Stack:
         valid: NDArray[Any] | None,
         device: torch.device,
         dtype: torch.dtype = torch.float32,
+        scale: float | None = None,
     ) -> Stack:
-        """Normalise a stack and put it on the device."""
-        scale = intensity_scale(images)
+        """Divide a stack by ``scale`` and put it on the device."""
+        scale = scale or intensity_scale(images)
         values = torch.as_tensor(np.array(images, np.float32), device=device) / scale
         weight = None
         if valid is not None:

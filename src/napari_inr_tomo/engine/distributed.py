@@ -40,6 +40,12 @@ class Ranks:
             tensor.detach().copy_(part.reshape(tensor.shape))
             start += tensor.numel()
 
+    def agree(self, value: int) -> int:
+        """Return the sum of a small number over all ranks (a request of rank 0)."""
+        told = torch.tensor([float(value)], device=self.device)
+        self.sum([told])
+        return round(float(told))
+
     def share(self, tensor: Tensor) -> Tensor:
         """Return rank 0's ``tensor`` on every rank (same shape and type everywhere)."""
         if self.size > 1:

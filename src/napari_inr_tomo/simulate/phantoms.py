@@ -157,7 +157,7 @@ def _sea_mine() -> list[Body]:
     bodies.append(ball(mine, 0.20, 0.7))
     turn = rz(17.0) @ rx(23.0)
     for corner in _icosahedron() @ turn.T:
-        foot = mine + 0.18 * corner
+        foot = mine + 0.19 * corner
         bodies.append(pyramid(foot, corner, 0.05, 0.15, 0.7, sides=5))
     bodies.append(pyramid((0.30, -0.30, -0.12), (0.3, 1.0, 0.4), 0.15, 0.32, 1.0))
     spots = np.array([(i, j, k) for i in range(4) for j in range(2) for k in range(2)])
@@ -165,7 +165,7 @@ def _sea_mine() -> list[Body]:
     places += (0.02, -0.26, 0.30)
     for number, place in enumerate(places):
         bodies.append(ball(place, 0.045, 1.0 + 0.05 * number))
-    cheese = cylinder((0.12, 0.16, -0.36), (0.1, 0.2, 1.0), 0.42, 0.13, 0.35)
+    cheese = cylinder((0.12, 0.10, -0.30), (0.1, 0.2, 1.0), 0.36, 0.12, 0.35)
     for normal in ((0.95, -0.30, 0.0), (-0.35, -0.94, 0.0)):
         cheese = cheese.cut(normal, float(np.dot(normal, cheese.centre)))
     bodies.append(replace(cheese, slope=np.array([-0.2, 0.25, 0.1])))
@@ -185,7 +185,7 @@ def _chiral() -> list[Body]:
         place = (0.55 * np.cos(around), 0.55 * np.sin(around), -0.48 + 0.12 * k)
         bodies.append(ball(place, 0.065 + 0.007 * k, 0.5 + 0.1 * k))
     turn = rz(14.0) @ rx(9.0) @ rz(23.0)  # no face along a row of pixels
-    return [body.transformed(turn) for body in bodies]
+    return [body.transformed(turn, 0.95) for body in bodies]
 
 
 def _ellipsoids() -> list[Body]:

@@ -1,0 +1,31 @@
+"""Run folders: make one, start its workers, follow, ask, read the result.
+
+No torch and no Qt: a watcher stays light.  The workers are a program of their own.
+"""
+
+from napari_inr_tomo.layout import RunPaths, RunSpec
+from napari_inr_tomo.runs.estimate import Estimate, check_space, estimate
+from napari_inr_tomo.runs.folder import RunFolder, create_run
+from napari_inr_tomo.runs.follow import Follower
+from napari_inr_tomo.runs.launch import Launch, default_processes, launch, visible_gpus
+from napari_inr_tomo.runs.slurm import slurm_script, submit_slurm
+from napari_inr_tomo.runs.status import RunStatus, State
+
+__all__ = [
+    "Estimate",
+    "Follower",
+    "Launch",
+    "RunFolder",
+    "RunPaths",
+    "RunSpec",
+    "RunStatus",
+    "State",
+    "check_space",
+    "create_run",
+    "default_processes",
+    "estimate",
+    "launch",
+    "slurm_script",
+    "submit_slurm",
+    "visible_gpus",
+]

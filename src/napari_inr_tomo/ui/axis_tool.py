@@ -1,0 +1,344 @@
+"""The manual tilt axis: a line to drag or type, and three slices that follow.
+
+The slices are filtered back-projections computed in a worker thread a moment after the
+last change; the number beside each is the share of negative energy, small where the
+axis is right.  `enable` and `disable` are symmetric: nothing is left behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from superqt.utils import qdebounced, signals_blocked
+
+from napari_inr_tomo.ui import axis_line, steps
+from napari_inr_tomo.ui.controls import ActionRow, SlicePicture, form, number, words
+from napari_inr_tomo.ui.jobs import start_job, start_step
+from napari_inr_tomo.ui.series_layer import space
+from napari_inr_tomo.ui.session import NO_SERIES, Session
+
+NAME = "Tilt axis (drag me)"
+AXIS_COLOUR = "#ffd24d"
+SLICE_COLOUR = "#ff5a4d"
+FRACTIONS = (-0.25, 0.0, 0.25)
+OFF = "Press 'Adjust the axis by hand' first"
+SLICE_TIP = (
+    "Slice across the tilt axis at one of the red lines (depth downwards), by filtered "
+    "back-projection. A small particle is a round spot when the axis is right and a "
+    "crescent when it is off: crescents of the same sense in all slices mean a shift, "
+    "of opposite sense a wrong angle. 'negative' is the share of negative energy: the "
+    "smaller, the better"
+)
+
+
+class AxisTool(QWidget):
+    """Controls of the manual tilt axis."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        self.lines: Any = None
+        self._for_layer: Any = None
+        self._past: list[tuple[float, float]] = []
+        self._steady = (0.0, 0.0)
+        self._positions: list[float] = []
+        self._worker: Any = None
+        self._pending = False
+        self._quiet = False
+        self._build()
+        self.refresh()
+
+    def _build(self) -> None:
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        self.switch_row = ActionRow()
+        self.switch = self.switch_row.add(
+            "Adjust the axis by hand",
+            "Draw the tilt axis on the images as a yellow line that can be dragged; red "
+            "lines say where the three slices lie",
+            lambda: self.disable() if self.enabled else self.enable(),
+        )
+        layout.addWidget(self.switch_row)
+        self.angle = number(
+            0.0,
+            -90,
+            90,
+            "Angle of the tilt axis in the image, from +x (to the right) clockwise on "
+            "screen, degrees",
+            " deg",
+            0.1,
+        )
+        self.shift = number(
+            0.0,
+            -4096,
+            4096,
+            "Distance of the axis from the centre of the image, across the axis "
+            "(downwards for a horizontal axis), pixels",
+            " px",
+            0.25,
+        )
+        fields = form()
+        fields.addRow("Angle", self.angle)
+        fields.addRow("Shift", self.shift)
+        layout.addLayout(fields)
+        self.angle.valueChanged.connect(self._typed)
+        self.shift.valueChanged.connect(self._typed)
+        pictures = QHBoxLayout()
+        self.pictures = [SlicePicture(SLICE_TIP, 96) for _ in FRACTIONS]
+        for picture in self.pictures:
+            pictures.addWidget(picture, 1)
+        layout.addLayout(pictures)
+        self.state = words(dim=True)
+        layout.addWidget(self.state)
+        self.row = ActionRow()
+        self.auto_button = self.row.add(
+            "Auto", "Search angle and shift automatically, then judge by eye", self.auto
+        )
+        self.undo_button = self.row.add(
+            "Undo", "Back to the axis before the last change", self.undo
+        )
+        self.apply_button = self.row.add(
+            "Use this axis",
+            "Write this axis into the start poses of all tilts; the pixels stay as "
+            "they are",
+            self.apply,
+        )
+        layout.addWidget(self.row)
+        self._later = qdebounced(self._preview, timeout=150, parent=self)
+
+    # on and off ------------------------------------------------------------------
+
+    @property
+    def enabled(self) -> bool:
+        """Whether the lines are on the image."""
+        return self.lines is not None
+
+    def enable(self) -> None:
+        """Draw the axis of the current series and begin to follow it."""
+        layer, series = self.session.layer, self.session.series
+        if layer is None or series is None or self.enabled:
+            return
+        viewer = self.session.viewer
+        viewer.dims.ndisplay = 2
+        layer.visible = True
+        self._for_layer = layer
+        self._shape = series.images.shape[1:]
+        width = max(self._shape)
+        self._positions = [fraction * width for fraction in FRACTIONS]
+        poses = series.start_poses.take(series.mask)
+        turn = np.deg2rad(poses.axis_deg)
+        mean = np.array([np.mean(poses.dy_px), np.mean(poses.dx_px)])
+        shift = float(mean @ [np.cos(turn), -np.sin(turn)])
+        self._set_boxes(poses.axis_deg, shift)
+        self._steady = self.value
+        self._past.clear()
+        thick = width / 160
+        self.lines = viewer.add_shapes(
+            self._drawn(),
+            shape_type="line",
+            edge_color=[AXIS_COLOUR, *[SLICE_COLOUR] * len(FRACTIONS)],
+            edge_width=[2 * thick, *[thick] * len(FRACTIONS)],
+            opacity=0.9,
+            name=NAME,
+            **space(series.pixel_size_nm, ("y", "x")),
+        )
+        self.lines.mode = "select"
+        self.lines.events.data.connect(self._dragged)
+        self.lines.mouse_drag_callbacks.append(self._while_dragging)
+        viewer.layers.events.removed.connect(self._removed)
+        self.refresh()
+        self._later()
+
+    def disable(self) -> None:
+        """Take the lines away."""
+        lines, self.lines = self.lines, None
+        self._for_layer = None
+        self._pending = False
+        if lines is not None:
+            lines.events.data.disconnect(self._dragged)
+            if self._while_dragging in lines.mouse_drag_callbacks:
+                lines.mouse_drag_callbacks.remove(self._while_dragging)
+            viewer = self.session.viewer
+            if viewer is not None:
+                viewer.layers.events.removed.disconnect(self._removed)
+                if self.session.has_layer(lines):
+                    viewer.layers.remove(lines)
+        for picture in self.pictures:
+            picture.clear()
+        self.refresh()
+
+    def _removed(self, event: Any) -> None:
+        if event.value is self.lines or event.value is self._for_layer:
+            self.disable()
+
+    # the value ----------------------------------------------------------------
+
+    @property
+    def value(self) -> tuple[float, float]:
+        """The axis as shown: degrees, pixels."""
+        return self.angle.value(), self.shift.value()
+
+    def set_value(self, axis_deg: float, shift_px: float) -> None:
+        """Take an axis, with undo, and let everything follow."""
+        self._set_boxes(axis_deg, shift_px)
+        self._typed()
+
+    def _set_boxes(self, axis_deg: float, shift_px: float) -> None:
+        with signals_blocked(self.angle), signals_blocked(self.shift):
+            self.angle.setValue(axis_deg)
+            self.shift.setValue(shift_px)
+
+    def _typed(self, *_: Any) -> None:
+        self._remember()
+        self._draw()
+        self._later()
+
+    def _remember(self) -> None:
+        if self.value != self._steady:
+            self._past.append(self._steady)
+            self._steady = self.value
+        self.refresh()
+
+    def undo(self) -> None:
+        """Go back by one change."""
+        if self._past:
+            self._steady = self._past.pop()
+            self._set_boxes(*self._steady)
+            self._draw()
+            self._later()
+            self.refresh()
+
+    def _drawn(self) -> list[np.ndarray]:
+        angle, shift = self.value
+        ends = [axis_line.axis_ends(angle, shift, self._shape)]
+        for position in self._positions:
+            ends.append(axis_line.slice_ends(angle, shift, position, self._shape))
+        return ends
+
+    def _draw(self) -> None:
+        if self.lines is None or self._quiet:
+            return
+        self._quiet = True
+        try:
+            chosen = set(self.lines.selected_data)
+            self.lines.data = self._drawn()
+            self.lines.selected_data = chosen
+        finally:
+            self._quiet = False
+
+    def _while_dragging(self, _layer: Any, event: Any) -> Iterator[None]:
+        yield
+        while event.type == "mouse_move":
+            self._read_lines()
+            yield
+
+    def _dragged(self, event: Any) -> None:
+        if self._quiet or str(getattr(event, "action", "")).lower() != "changed":
+            return
+        if len(self.lines.data) != 1 + len(FRACTIONS):
+            self._draw()
+            return
+        self._read_lines()
+        self._remember()
+        self._draw()
+        self._later()
+
+    def _read_lines(self) -> None:
+        """Take angle, shift and slice positions from the lines as they lie now."""
+        if self.lines is None or len(self.lines.data) != 1 + len(FRACTIONS):
+            return
+        axis, *slices = (np.asarray(line)[:, -2:] for line in self.lines.data)
+        angle, shift = axis_line.axis_from_ends(axis, self._shape)
+        moved = np.abs([angle - self.angle.value(), shift - self.shift.value()])
+        if (moved > 0.01).any():
+            self._set_boxes(angle, shift)
+        else:
+            limit = max(self._shape) / 2
+            places = [
+                axis_line.position_from_ends(line, angle, self._shape)
+                for line in slices
+            ]
+            self._positions = [float(np.clip(p, -limit, limit)) for p in places]
+        self._later()
+
+    # slices ------------------------------------------------------------------
+
+    def _preview(self) -> None:
+        """Compute the slices in a worker; the newest wish is served last."""
+        from napari.qt.threading import create_worker
+
+        series = self.session.series
+        if not self.enabled or series is None or self.session.closed:
+            return
+        if self._worker is not None:
+            self._pending = True
+            return
+        self._pending = False
+        self.state.setText("Computing the slices...")
+        worker = create_worker(
+            steps.preview_axis, series, *self.value, tuple(self._positions)
+        )
+        worker.returned.connect(self._show)
+        worker.errored.connect(self._failed)
+        worker.finished.connect(self._computed)
+        self._worker = worker
+        worker.start()
+
+    def _show(self, result: Any) -> None:
+        if not self.enabled:
+            return
+        slices, negativity = result
+        for picture, image, bad, place in zip(
+            self.pictures, slices, negativity, self._positions, strict=True
+        ):
+            picture.show_image(image, f"at {place:+.0f} px\nnegative {bad:.3f}")
+        self.state.setText(f"Mean negativity {np.mean(negativity):.3f}")
+
+    def _failed(self, error: Exception) -> None:
+        self.state.setText(f"The slices could not be computed: {error}")
+
+    def _computed(self) -> None:
+        self._worker = None
+        if self._pending:
+            self._preview()
+
+    # auto and use -------------------------------------------------------------
+
+    def auto(self) -> None:
+        """Search the axis in a worker and put it into the boxes."""
+
+        def done(found: Any) -> None:
+            if self.enabled:
+                self.set_value(found.axis_deg, found.shift_px)
+
+        start_job(
+            self.session,
+            "Searching the tilt axis",
+            steps.find_axis,
+            self.session.series,
+            done=done,
+        )
+
+    def apply(self) -> None:
+        """Write the axis into the start poses."""
+        start_step(self.session, "Setting the tilt axis", steps.set_axis, *self.value)
+
+    def refresh(self, *_: Any) -> None:
+        """Grey out what cannot be used, with the reason."""
+        none = NO_SERIES if self.session.layer is None else None
+        why = self.session.why_not_step() or (None if self.enabled else OFF)
+        self.switch.setText(
+            "Done adjusting" if self.enabled else "Adjust the axis by hand"
+        )
+        self.switch_row.bar(self.switch, None if self.enabled else none)
+        for box in (self.angle, self.shift):
+            box.setEnabled(self.enabled)
+        self.row.bar(self.auto_button, why)
+        undo = why or (None if self._past else "Nothing to take back")
+        self.row.bar(self.undo_button, undo)
+        self.row.bar(self.apply_button, why)
+        if not self.enabled:
+            self.state.setText("")
