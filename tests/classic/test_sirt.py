@@ -160,7 +160,7 @@ def test_the_hand_is_kept(axis_deg):
 
 def test_the_volume_does_not_depend_on_the_pose_of_the_axis():
     """The same object, recorded with another axis and shifts, is the same volume."""
-    projector, images, truth = problem()
+    projector, images, _ = problem()
     plain = sirt(projector, images, 40).numpy()
     rng = np.random.default_rng(5)
     shifts = rng.uniform(-2, 2, (2, len(ANGLES)))

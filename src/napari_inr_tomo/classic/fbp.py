@@ -21,7 +21,7 @@ from napari_inr_tomo.parallel2d import (
 def fbp(
     projector: Projector,
     images: torch.Tensor,
-    filter: FilterName = "ramp",  # noqa: A002
+    filter: FilterName = "ramp",
 ) -> torch.Tensor:
     """Return the filtered back-projection (z, y, x), in intensity per voxel.
 

