@@ -5,7 +5,7 @@ No torch and no Qt: a watcher stays light.  The workers are a program of their o
 
 from napari_inr_tomo.layout import RunPaths, RunSpec
 from napari_inr_tomo.runs.estimates import Estimate, check_space, estimate
-from napari_inr_tomo.runs.folder import RunFolder, create_run
+from napari_inr_tomo.runs.folder import RunFolder, copy_run, create_run
 from napari_inr_tomo.runs.follow import Follower
 from napari_inr_tomo.runs.launching import (
     Launch,
@@ -26,6 +26,7 @@ __all__ = [
     "RunStatus",
     "State",
     "check_space",
+    "copy_run",
     "create_run",
     "default_processes",
     "estimate",

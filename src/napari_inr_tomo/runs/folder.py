@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -217,14 +219,23 @@ def create_run(
     shape = (len(used), *series.images.shape[1:])
     need = estimate(config, shape, series.start_poses.take(used).axis_deg)
     check_space(paths.folder, need.disk_bytes)
+
+    def fill() -> None:
+        _write_input(paths, series, used)
+        write_run(paths, _spec(paths, series, used, config, source_name))
+
+    return _make(paths, fill)
+
+
+def _make(paths: RunPaths, fill: Callable[[], None]) -> RunFolder:
+    """Claim the folder, fill it, and leave nothing behind where that fails."""
     existed = _claim(paths)
     guard = lock.FolderLock(paths.lock)
     guard.acquire()
     try:
         _refuse_a_run(paths)
         paths.make_folders()
-        _write_input(paths, series, used)
-        write_run(paths, _spec(paths, series, used, config, source_name))
+        fill()
     except BaseException as error:
         guard.release()
         if not paths.run_json.exists():
@@ -333,3 +344,24 @@ def _spec(
         created=now(),
         versions=versions(),
     )
+
+
+def copy_run(run: RunFolder, folder: Path) -> RunFolder:
+    """Write a new run folder with the same images, settings, seed and start poses.
+
+    Raises `UserError` where the input of ``run`` is not what it began with, or as
+    `create_run` does.
+    """
+    run.verify_input()
+    paths, spec = RunPaths(folder), run.spec
+    need = estimate(spec.config, spec.shape, spec.poses.axis_deg)
+    check_space(paths.folder, need.disk_bytes)
+
+    def fill() -> None:
+        for name in ("input.npy", "valid.npy"):
+            if (run.path / name).exists():
+                with atomic.replacing(paths.folder / name) as temporary:
+                    shutil.copyfile(run.path / name, temporary)
+        write_run(paths, replace(spec, created=now(), versions=versions()))
+
+    return _make(paths, fill)

@@ -38,7 +38,7 @@ srun {python} -m torch.distributed.run \\
     --rdzv-backend=c10d --rdzv-id="$SLURM_JOB_ID" \\
     --rdzv-endpoint="$head_node:$((20000 + SLURM_JOB_ID % 20000))" \\
     -m {module} {folder}
-"""
+{after}"""
 
 
 def slurm_script(
@@ -47,11 +47,13 @@ def slurm_script(
     gpus_per_node: int = 4,
     time_limit: str = "04:00:00",
     options: Sequence[str] = (),
+    output: Path | None = None,
     python: str = sys.executable,
 ) -> str:
     """Return an sbatch script for a run folder.
 
     options: further sbatch options, e.g. ``--partition=gpu``, one line each.
+    output: volume to write when the workers are done.
     """
     paths = RunPaths(folder)
     for option in options:
@@ -67,6 +69,11 @@ def slurm_script(
             "its path has a blank in it, which an #SBATCH line cannot hold",
             "Choose a run folder without blanks in its path",
         )
+    after = ""
+    if output is not None:
+        export = ["-m", "napari_inr_tomo.cli", "export", str(paths.folder)]
+        words = [python, *export, "-o", str(Path(output).absolute())]
+        after = f"\n{shlex.join(words)}\n"
     return _SCRIPT.format(
         nodes=nodes,
         gpus=gpus_per_node,
@@ -77,6 +84,7 @@ def slurm_script(
         python=shlex.quote(python),
         module=ENGINE,
         folder=shlex.quote(str(paths.folder)),
+        after=after,
     )
 
 
