@@ -100,10 +100,6 @@ class Job:
         """Return the normalised stack on this rank's device."""
         return Stack.load(self.images, self.valid, self.ranks.device, dtype, self.scale)
 
-    def share(self, value: Tensor | None, like: Tensor) -> Tensor:
-        """Return rank 0's ``value`` on every rank; others give its shape by ``like``."""
-        return self.ranks.share(value if value is not None else torch.empty_like(like))
-
     def info(self) -> dict[str, Any]:
         """Return words about this run for the record."""
         return {"ranks": self.ranks.size, "device": device_name(self.ranks.device)}

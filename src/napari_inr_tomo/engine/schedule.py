@@ -36,7 +36,7 @@ def pose_factor(schedule: ScheduleSettings, start: float, position: float) -> fl
 
 
 def samples_per_ray(schedule: ScheduleSettings, position: float, depth: int) -> int:
-    """Return how many samples a ray takes: few at first, then one per pixel of depth."""
+    """Return the samples of a ray: few at first, then one per pixel of depth."""
     if schedule.ramp_epochs <= 0:
         return depth
     along = min(position / schedule.ramp_epochs, 1.0)

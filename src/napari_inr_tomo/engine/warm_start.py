@@ -188,7 +188,7 @@ def learn_volume(
         for parameter in field.parameters():
             parameter.grad = torch.zeros_like(parameter)
         loss = ((field(points) - wanted[mine]) ** 2).sum() / BATCH
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         loss = loss.detach()
         asked = torch.full_like(loss, float(job.reporter.poll()))
         gradients = [p.grad for p in field.parameters() if p.grad is not None]

@@ -1,4 +1,4 @@
-"""The worker program: one rank of one run (``python -m napari_inr_tomo.engine RUN``)."""
+"""The worker program, one rank of a run: ``python -m napari_inr_tomo.engine RUN``."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def main(folder: str) -> int:
                 stack.enter_context(FolderLock(paths.lock))
             spec = read_run(paths)
         except UserError as error:
-            log.error("%s", error)  # noqa: TRY400 - for the log; nothing ran yet
+            log.error("%s", error)
             return 1
         if first:
             paths.make_folders()
@@ -59,7 +59,7 @@ def main(folder: str) -> int:
         except Cancelled as cancelled:
             reporter.say(events.Cancelled(step=cancelled.step))
             return 0
-        except Exception as error:  # noqa: BLE001 - the last border: told, not lost
+        except Exception as error:
             log.exception("the run failed")
             problem = explained(error)
             reporter.say(
@@ -174,5 +174,3 @@ def explained(error: BaseException) -> UserError:
         f"{type(error).__name__}: {text}",
         "See logs/launcher.log in the run folder; resume the run or start it again",
     )
-
-

@@ -8,6 +8,7 @@ et al. 2020, the sinh in the first layer after Gao and Jaiman 2024 (arXiv 2410.0
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -49,7 +50,9 @@ def positive(raw: Tensor, output: str) -> Tensor:
     return functional.softplus(10 * raw - 1) / 10
 
 
-def _uniform(shape: tuple[int, ...], bound: float, generator: torch.Generator) -> Tensor:
+def _uniform(
+    shape: tuple[int, ...], bound: float, generator: torch.Generator
+) -> Tensor:
     return (torch.rand(shape, generator=generator) * 2 - 1) * bound
 
 
@@ -73,11 +76,9 @@ class SineField(Field):
         sizes = [3] + [settings.width] * (settings.hidden_layers + 1) + [1]
         self.weights = nn.ParameterList()
         self.biases = nn.ParameterList()
-        for i, (n_in, n_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        for i, (n_in, n_out) in enumerate(pairwise(sizes)):
             bound = 1 / n_in if i == 0 else math.sqrt(6 / n_in) / self.omega
-            self.weights.append(
-                nn.Parameter(_uniform((n_out, n_in), bound, generator))
-            )
+            self.weights.append(nn.Parameter(_uniform((n_out, n_in), bound, generator)))
             bias = _uniform((n_out,), 1 / math.sqrt(n_in), generator)
             self.biases.append(nn.Parameter(bias))
 
@@ -124,11 +125,9 @@ class TriplaneField(Field):
         sizes = [channels] + [settings.width] * settings.hidden_layers + [1]
         self.weights = nn.ParameterList()
         self.biases = nn.ParameterList()
-        for n_in, n_out in zip(sizes[:-1], sizes[1:], strict=True):
+        for n_in, n_out in pairwise(sizes):
             bound = math.sqrt(6 / n_in)
-            self.weights.append(
-                nn.Parameter(_uniform((n_out, n_in), bound, generator))
-            )
+            self.weights.append(nn.Parameter(_uniform((n_out, n_in), bound, generator)))
             self.biases.append(nn.Parameter(torch.zeros(n_out)))
 
     def matrices(self) -> list[nn.Parameter]:

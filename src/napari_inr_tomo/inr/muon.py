@@ -22,7 +22,8 @@ def orthogonalised(matrix: Tensor, steps: int = 5) -> Tensor:
     for _ in range(steps):
         gram = x @ x.T
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.T if matrix.shape[0] > matrix.shape[1] else x
+    done: Tensor = x.T if matrix.shape[0] > matrix.shape[1] else x
+    return done
 
 
 class Muon(torch.optim.Optimizer):

@@ -35,8 +35,8 @@ class LearnedPoses(nn.Module):
         free[reference] = 0.0
         self.reference = reference
         self.origin = start
-        self.register_buffer("start", torch.as_tensor(start.as_array()))
-        self.register_buffer("angles_deg", torch.as_tensor(angles))
+        self.register_buffer("start", torch.tensor(start.as_array()))
+        self.register_buffer("angles_deg", torch.tensor(angles))
         self.register_buffer("free", torch.as_tensor(free))
         self.register_buffer("depth", torch.as_tensor(depth))
         self.axis_deg = nn.Parameter(torch.zeros((), dtype=torch.float64))
@@ -62,7 +62,8 @@ class LearnedPoses(nn.Module):
         rotation = rotation.to(points.dtype)[tilt]
         shift = shift.to(points.dtype)[tilt]
         moved = points - torch.nn.functional.pad(shift, (0, 1))[:, None]
-        return moved @ rotation  # row vectors: p R = (R^T p)^T
+        turned: Tensor = moved @ rotation  # row vectors: p R = (R^T p)^T
+        return turned
 
     @torch.no_grad()
     def pin(self) -> None:

@@ -86,7 +86,8 @@ def render(
     flat = points.reshape(-1, 3)
     if occupied is None:
         density = field(flat).reshape(fractions.shape)
-        return density.sum(-1) * length
+        integral: Tensor = density.sum(-1) * length
+        return integral
     with torch.no_grad():
         keep = occupied_at(occupied, flat, box).nonzero()[:, 0]
     density = field(flat[keep])

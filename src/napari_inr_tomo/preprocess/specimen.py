@@ -56,9 +56,9 @@ def _specimen(
 ) -> BoolArray:
     """Return (y, x) bool, True on the specimen and where blocked.
 
-    A plane is laid under the image; the set of background pixels then grows from the
-    darkest tenth upwards until it takes in all that lies within the threshold, and the
-    degree rises step by step from the plane to the one asked for: a stiff surface
+    The set of background pixels grows from the darkest tenth upwards until it takes in
+    all that lies within the threshold of a surface through it, and the degree of the
+    surface rises step by step from a constant to the one asked for: a stiff surface
     cannot climb onto the specimen.  Only the spread below the centre counts for the
     threshold, so the specimen does not widen it.
     """

@@ -4,10 +4,15 @@ No torch and no Qt: a watcher stays light.  The workers are a program of their o
 """
 
 from napari_inr_tomo.layout import RunPaths, RunSpec
-from napari_inr_tomo.runs.estimate import Estimate, check_space, estimate
+from napari_inr_tomo.runs.estimates import Estimate, check_space, estimate
 from napari_inr_tomo.runs.folder import RunFolder, create_run
 from napari_inr_tomo.runs.follow import Follower
-from napari_inr_tomo.runs.launch import Launch, default_processes, launch, visible_gpus
+from napari_inr_tomo.runs.launching import (
+    Launch,
+    default_processes,
+    launch,
+    visible_gpus,
+)
 from napari_inr_tomo.runs.slurm import slurm_script, submit_slurm
 from napari_inr_tomo.runs.status import RunStatus, State
 

@@ -24,7 +24,7 @@ from napari_inr_tomo.layout import (
     write_run,
 )
 from napari_inr_tomo.runs import status as _status
-from napari_inr_tomo.runs.estimate import check_space, estimate
+from napari_inr_tomo.runs.estimates import check_space, estimate
 from napari_inr_tomo.runs.follow import Follower
 from napari_inr_tomo.types import BoolArray, FloatArray, Poses, TiltSeries
 
@@ -125,12 +125,12 @@ class RunFolder:
 
         The result's where there is one, else the latest of the run, else the start's.
         """
-        from napari_inr_tomo.io import read_poses
+        done = self.paths.complete.is_file()
+        file = self.paths.result_poses if done else self.paths.preview_poses
+        if file.is_file():
+            from napari_inr_tomo.io import read_poses
 
-        if self.paths.complete.is_file():
-            return read_poses(self.paths.result_poses)
-        if self.paths.preview_poses.is_file():
-            return read_poses(self.paths.preview_poses)
+            return read_poses(file)
         spec = self.spec
         return spec.original_angles_deg, spec.original_poses, spec.original_used
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from napari_inr_tomo import atomic
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.layout import RunPaths
-from napari_inr_tomo.runs.launch import ENGINE
+from napari_inr_tomo.runs.launching import ENGINE
 
 _SCRIPT = """\
 #!/bin/bash

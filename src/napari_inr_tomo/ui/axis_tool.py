@@ -48,6 +48,7 @@ class AxisTool(QWidget):
         self._worker: Any = None
         self._pending = False
         self._quiet = False
+        self._previewer = steps.AxisPreviewer()
         self._build()
         self.refresh()
 
@@ -57,7 +58,7 @@ class AxisTool(QWidget):
         self.switch_row = ActionRow()
         self.switch = self.switch_row.add(
             "Adjust the axis by hand",
-            "Draw the tilt axis on the images as a yellow line that can be dragged; red "
+            "Draw the tilt axis on the images as a yellow line to drag; red "
             "lines say where the three slices lie",
             lambda: self.disable() if self.enabled else self.enable(),
         )
@@ -93,6 +94,8 @@ class AxisTool(QWidget):
         layout.addLayout(pictures)
         self.state = words(dim=True)
         layout.addWidget(self.state)
+        self.found = words(dim=True)
+        layout.addWidget(self.found)
         self.row = ActionRow()
         self.auto_button = self.row.add(
             "Auto", "Search angle and shift automatically, then judge by eye", self.auto
@@ -157,6 +160,8 @@ class AxisTool(QWidget):
         lines, self.lines = self.lines, None
         self._for_layer = None
         self._pending = False
+        self._previewer.forget()
+        self.found.setText("")
         if lines is not None:
             lines.events.data.disconnect(self._dragged)
             if self._while_dragging in lines.mouse_drag_callbacks:
@@ -279,7 +284,7 @@ class AxisTool(QWidget):
         self._pending = False
         self.state.setText("Computing the slices...")
         worker = create_worker(
-            steps.preview_axis, series, *self.value, tuple(self._positions)
+            self._previewer, series, *self.value, tuple(self._positions)
         )
         worker.returned.connect(self._show)
         worker.errored.connect(self._failed)
@@ -290,9 +295,9 @@ class AxisTool(QWidget):
     def _show(self, result: Any) -> None:
         if not self.enabled:
             return
-        slices, negativity = result
+        negativity = result.negativity
         for picture, image, bad, place in zip(
-            self.pictures, slices, negativity, self._positions, strict=True
+            self.pictures, result.slices, negativity, result.positions, strict=True
         ):
             picture.show_image(image, f"at {place:+.0f} px\nnegative {bad:.3f}")
         self.state.setText(f"Mean negativity {np.mean(negativity):.3f}")
@@ -311,8 +316,13 @@ class AxisTool(QWidget):
         """Search the axis in a worker and put it into the boxes."""
 
         def done(found: Any) -> None:
-            if self.enabled:
-                self.set_value(found.axis_deg, found.shift_px)
+            if not self.enabled:
+                return
+            self.set_value(found.axis_deg, found.shift_px)
+            self.found.setText(
+                f"Found automatically: {found.axis_deg:.2f} deg, "
+                f"{found.shift_px:.2f} px. {'; '.join(found.agreement)}"
+            )
 
         start_job(
             self.session,

@@ -111,9 +111,7 @@ def form() -> QFormLayout:
     """Return a form layout that stays narrow."""
     layout = QFormLayout()
     layout.setContentsMargins(0, 0, 0, 0)
-    layout.setFieldGrowthPolicy(
-        QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow
-    )
+    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
     layout.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
     return layout
 
@@ -186,7 +184,9 @@ class PathEdit(QWidget):
 
     def _browse(self) -> None:
         if self._kind == "folder":
-            path = QFileDialog.getExistingDirectory(self, "Choose a folder", self.text())
+            path = QFileDialog.getExistingDirectory(
+                self, "Choose a folder", self.text()
+            )
         else:
             path, _ = QFileDialog.getOpenFileName(self, "Choose a file", self.text())
         if path:
@@ -255,10 +255,14 @@ class SlicePicture(QWidget):
         rgb = np.repeat(np.nan_to_num(grey).astype(np.uint8)[..., None], 3, axis=2)
         if self._overlay is not None:
             tint = np.array([255, 150, 40], np.float32)
-            rgb[self._overlay] = (0.6 * rgb[self._overlay] + 0.4 * tint).astype(np.uint8)
+            rgb[self._overlay] = (0.6 * rgb[self._overlay] + 0.4 * tint).astype(
+                np.uint8
+            )
         rgb = np.ascontiguousarray(rgb)
         height, width = rgb.shape[:2]
-        picture = QImage(rgb.data, width, height, 3 * width, QImage.Format.Format_RGB888)
+        picture = QImage(
+            rgb.data, width, height, 3 * width, QImage.Format.Format_RGB888
+        )
         self.picture.setPixmap(
             QPixmap.fromImage(picture.copy()).scaled(
                 self.picture.size(),

@@ -108,7 +108,9 @@ def _add(
     keys = _keys(points)
     order = list(dict.fromkeys(keys))
     paths = [yx[[k == key for k in keys]] for key in order]
-    drawn = [(key, path) for key, path in zip(order, paths, strict=True) if len(path) > 1]
+    drawn = [
+        (key, path) for key, path in zip(order, paths, strict=True) if len(path) > 1
+    ]
     colours = [COLOURS[name] for name in points["curve"]]
     added = []
     if drawn:

@@ -53,5 +53,7 @@ def _gpus() -> tuple[str, ...]:
     for line in answer.stdout.splitlines():
         name, _, memory = line.partition(",")
         if name.strip():
-            found.append(f"{name.strip()} ({memory.strip()})" if memory else name.strip())
+            found.append(
+                f"{name.strip()} ({memory.strip()})" if memory else name.strip()
+            )
     return tuple(found)

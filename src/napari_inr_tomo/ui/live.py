@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_inr_tomo import events
+from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.types import Volume
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 POLL_S = 0.2
 STATUS_S = 2.0
 POSE_COLUMNS = ("z1_deg", "z3_deg", "dx_px", "dy_px")
-ENDS = (events.Finished, events.Cancelled, events.Failed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,19 +159,20 @@ def follow(
 
 
 def _silent_end(run: RunFolder, follower: Any, update: LiveUpdate) -> Any:
-    """Return an end for a run whose processes died without a word."""
-    state = str(getattr(run.status(), "state", ""))
-    if state not in ("dead", "crashed", "interrupted", "lost"):
+    """Return an end for a run whose processes are gone without having said so."""
+    status = run.status()
+    if status.state in ("running", "stopping"):
         return None
     last = merge(Path(run.path), follower.poll())
     update.epochs.extend(last.epochs)
     if last.end is not None:
         return last.end
+    if status.state == "created":
+        return events.Cancelled(step=0)
     return events.Failed(
-        what="The reconstruction ended without a word",
-        why="its processes are gone and no error was recorded",
-        do="Look at the log in the run folder, then press Resume to go on from the "
-        "last checkpoint",
+        what="The reconstruction was interrupted",
+        why=status.message,
+        do="Press Resume to go on from the last checkpoint",
     )
 
 
@@ -181,8 +182,12 @@ def _completed(run: RunFolder, update: LiveUpdate) -> LiveUpdate:
 
     if not isinstance(update.end, events.Finished):
         return update
-    result = Path(run.result())
-    update.result = io.read_volume(result)
+    try:
+        result = Path(run.result())
+        update.result = io.read_volume(result)
+    except UserError as error:
+        update.end = events.Failed(what=error.what, why=error.why, do=error.do)
+        return update
     poses = result.parent / "poses.csv"
     update.poses = _reading(read_pose_table, poses) or update.poses
     return update

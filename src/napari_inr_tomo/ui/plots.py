@@ -57,9 +57,7 @@ class Plot(pyqtgraph.PlotWidget):
         """Draw (or move) the line of this name."""
         if name not in self._lines:
             pen = pyqtgraph.mkPen(colour, width=2)
-            extra = (
-                {"symbol": "o", "symbolSize": 4, "symbolPen": None} if dots else {}
-            )
+            extra = {"symbol": "o", "symbolSize": 4, "symbolPen": None} if dots else {}
             if dots:
                 extra["symbolBrush"] = colour
             self._lines[name] = self.plot([], [], name=name, pen=pen, **extra)

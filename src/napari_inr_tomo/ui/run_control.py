@@ -164,9 +164,7 @@ class RunControl:
             self.layers.bring_back()
             self.layers.show_result(volume, self.record)
 
-        start_job(
-            self.session, "Reading the result", read_result, self.run, done=done
-        )
+        start_job(self.session, "Reading the result", read_result, self.run, done=done)
 
     # from the workers, in the GUI thread --------------------------------------
 
@@ -180,9 +178,8 @@ class RunControl:
         self._enter(RunState.FAILED, str(error))
 
     def _attach(self, run: RunFolder, message: str) -> None:
-        from superqt.utils import create_worker
-
         from napari.qt.threading import GeneratorWorker
+        from superqt.utils import create_worker
 
         self.detach()
         again = self.run is not None and Path(self.run.path) == Path(run.path)

@@ -144,13 +144,31 @@ def set_axis(series: TiltSeries, axis_deg: float, shift_px: float) -> TiltSeries
     return align.set_tilt_axis(series, axis_deg, shift_px)
 
 
-def preview_axis(
-    series: TiltSeries, axis_deg: float, shift_px: float, positions: tuple[float, ...]
-) -> Any:
-    """Reconstruct slices across a tilt axis, for the manual tool."""
-    from napari_inr_tomo import align
+class AxisPreviewer:
+    """Slices across a tilt axis again and again; keeps what does not change."""
 
-    return align.preview_slices(series, axis_deg, shift_px, positions)
+    def __init__(self) -> None:
+        self._series: TiltSeries | None = None
+        self._previewer: Any = None
+
+    def __call__(
+        self,
+        series: TiltSeries,
+        axis_deg: float,
+        shift_px: float,
+        positions: tuple[float, ...],
+    ) -> Any:
+        """Return the slices and their negativity (worker thread, one at a time)."""
+        from napari_inr_tomo import align
+
+        if self._series is not series:
+            self._previewer = align.SlicePreviewer(series)
+            self._series = series
+        return self._previewer.slices(axis_deg, shift_px, positions)
+
+    def forget(self) -> None:
+        """Let go of the series."""
+        self._series = self._previewer = None
 
 
 def forget_poses(series: TiltSeries) -> TiltSeries:
@@ -158,8 +176,28 @@ def forget_poses(series: TiltSeries) -> TiltSeries:
     return series.evolve(Step("reset_poses"), poses=Poses.zeros(len(series)))
 
 
-def estimate(series: TiltSeries, config: Any) -> Any:
-    """Estimate the memory a run will take."""
-    from napari_inr_tomo import runs
+def estimate(series: TiltSeries, config: Any, processes: int) -> str:
+    """Return in words what memory and disk space a run will take."""
+    import psutil
 
-    return runs.estimate(series, config)
+    from napari_inr_tomo import runs
+    from napari_inr_tomo.runs.estimate import in_words
+
+    shape = (int(series.mask.sum()), *series.images.shape[1:])
+    need = runs.estimate(
+        config, shape, series.start_poses.take(series.mask).axis_deg, processes
+    )
+    depth, height, width = need.shape_zyx
+    total = need.memory_bytes * processes
+    each = f" in each of {processes} processes" if processes > 1 else ""
+    words = (
+        f"Volume {depth} x {height} x {width} voxels (z, y, x). Memory about "
+        f"{in_words(need.memory_bytes)}{each}, disk about {in_words(need.disk_bytes)}."
+    )
+    free = psutil.virtual_memory().available
+    if config.compute.device != "cuda" and total > free:
+        words += (
+            f" Only {in_words(free)} of memory are free: use a smaller size, a smaller "
+            "depth or fewer processes."
+        )
+    return words

@@ -59,7 +59,7 @@ class BackgroundPanel(Panel):
         )
         self.paint_button = self.row.add(
             "Paint mask",
-            "Add a Labels layer: paint over the specimen; what is painted is not fitted",
+            "Add a Labels layer: what is painted over (the specimen) is not fitted",
             self.paint_mask,
         )
         layout.addWidget(self.row)

@@ -55,7 +55,7 @@ class ExportPanel(Panel):
         self.pose_row = ActionRow()
         self.poses_button = self.pose_row.add(
             "Save poses.csv...",
-            "Table of all tilts: angle (deg), z1, z3 (deg), dx, dy (px), residual, used",
+            "One row per tilt: angle, z1, z3 (deg), dx, dy (px), residual, used",
             self.ask_poses,
         )
         self.stack_button = self.pose_row.add(
@@ -170,12 +170,16 @@ class ExportPanel(Panel):
         viewer, chosen = session.viewer, self.volume_box.currentText()
         layers = [] if viewer is None else viewer.layers
         names = [layer.name for layer in layers if volume_of(layer) is not None]
-        if names != [self.volume_box.itemText(i) for i in range(self.volume_box.count())]:
+        if names != [
+            self.volume_box.itemText(i) for i in range(self.volume_box.count())
+        ]:
             self.volume_box.clear()
             self.volume_box.addItems(names)
             live = None if run.layers.volume is None else run.layers.volume.name
             wanted = chosen if chosen in names else live
-            self.volume_box.setCurrentIndex(max(0, self.volume_box.findText(wanted or "")))
+            self.volume_box.setCurrentIndex(
+                max(0, self.volume_box.findText(wanted or ""))
+            )
         busy = f"Busy: {session.busy}" if session.busy else None
         self.volume_row.bar(
             self.volume_button,
@@ -185,8 +189,11 @@ class ExportPanel(Panel):
         source = "the run" if run.record.poses is not None else "the alignment"
         self.poses_from.setText(
             f"Poses come from {source}."
-            + ("" if fitting or run.record.poses is None else
-               " The run is of another tilt series than the current one.")
+            + (
+                ""
+                if fitting or run.record.poses is None
+                else " The run is of another tilt series than the current one."
+            )
         )
         why = session.why_not_step()
         self.pose_row.bar(

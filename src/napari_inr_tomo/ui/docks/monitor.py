@@ -58,9 +58,7 @@ class MonitorPanel(Panel):
         self.live = tick(
             "Update the volume live", "Show new volumes as they come", True
         )
-        self.live.toggled.connect(
-            lambda on: run.live.set() if on else run.live.clear()
-        )
+        self.live.toggled.connect(lambda on: run.live.set() if on else run.live.clear())
         layout.addWidget(self.live)
         self.show_row = ActionRow()
         self.volume_button = self.show_row.add(
@@ -183,7 +181,9 @@ class MonitorPanel(Panel):
         self.row.bar(self.stop_button, run.why_not_stop())
         self.row.bar(self.cancel_button, run.why_not_cancel())
         self.row.bar(self.save_button, run.why_not_cancel())
-        volume = none or (None if layers.volume is not None else "No volume has come yet")
+        volume = none or (
+            None if layers.volume is not None else "No volume has come yet"
+        )
         self.show_row.bar(self.volume_button, volume)
         stack = None if session.layer is not None or layers.points else "No tilt series"
         self.show_row.bar(self.stack_button, stack)

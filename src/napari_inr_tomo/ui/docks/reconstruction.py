@@ -49,7 +49,6 @@ class ReconstructionPanel(Panel):
         """Make the controls."""
         self.devices: Devices | None = None
         self._asking = False
-        self._estimating = False
         self._build_settings()
         self._build_more()
         self._build_start()
@@ -223,7 +222,7 @@ class ReconstructionPanel(Panel):
         name = "".join(c if c.isalnum() else "-" for c in series.name).strip("-")
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
         folder = f"{name or 'run'}-{self.method_name}-{stamp}"
-        return Path.home() / "inr-tomo-runs" / folder
+        return runs_home() / folder
 
     def start(self) -> None:
         """Start a run with these settings."""
@@ -299,32 +298,24 @@ class ReconstructionPanel(Panel):
         item.setEnabled(devices.usable)
         item.setToolTip("" if devices.usable else devices.words)
 
-    def _estimate(self) -> None:
-        """Say how much memory the run would take, from a worker."""
-        from napari.qt.threading import create_worker
+    def process_count(self) -> int:
+        """Return how many processes a run would get."""
+        chosen, devices = self.processes.value(), self.devices
+        if chosen or self.method_name != "inr" or self.device.currentText() == "cpu":
+            return chosen or 1
+        return max(1, len(devices.gpus)) if devices and devices.usable else 1
 
+    def _estimate(self) -> None:
+        """Say how much memory the run would take (a formula, no computing)."""
         series = self.session.series
-        if series is None or self.session.closed or self._estimating:
+        if series is None or self.session.closed:
             self.memory.setText("")
             return
         try:
-            config = self.config()
+            words = steps.estimate(series, self.config(), self.process_count())
         except UserError as error:
-            self.memory.setText(str(error))
-            return
-        self._estimating = True
-        worker = create_worker(steps.estimate, series, config)
-        worker.returned.connect(self._estimated)
-        worker.errored.connect(self._not_estimated)
-        worker.start()
-
-    def _estimated(self, estimate: Any) -> None:
-        self._estimating = False
-        self.memory.setText(f"Estimate: {estimate}")
-
-    def _not_estimated(self, error: Exception) -> None:
-        self._estimating = False
-        self.memory.setText(f"The memory could not be estimated: {error}")
+            words = str(error)
+        self.memory.setText(words)
 
     def refresh(self, *_: Any) -> None:
         """Bring the controls into agreement with the session."""
@@ -338,6 +329,17 @@ class ReconstructionPanel(Panel):
         self.again_row.bar(self.open_button, busy or alive)
         text = run.state.value.capitalize()
         self.state.setText(f"{text}. {run.message}".strip())
+
+
+def runs_home() -> Path:
+    """Return where new runs are kept: the plugin's setting, or the home folder."""
+    from napari.settings import get_plugin_settings
+
+    try:
+        chosen = str(get_plugin_settings("napari-inr-tomo").runs.folder)
+    except (KeyError, AttributeError):  # not installed as a plugin (a script)
+        chosen = ""
+    return Path(chosen).expanduser() if chosen else Path.home() / "inr-tomo-runs"
 
 
 class ReconstructionDock(Dock):

@@ -123,9 +123,7 @@ class TiltSeriesPanel(Panel):
         self.table.horizontalHeader().setSectionResizeMode(
             QHeaderView.ResizeMode.Stretch
         )
-        self.table.setSelectionBehavior(
-            QAbstractItemView.SelectionBehavior.SelectRows
-        )
+        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setFixedHeight(170)
         self.table.itemSelectionChanged.connect(self._row_chosen)
@@ -146,9 +144,7 @@ class TiltSeriesPanel(Panel):
     def _build_size(self) -> None:
         box, layout = group("Smaller images")
         self.factor = whole(2, 2, 64, "Mean of this many by this many pixels")
-        self.size = whole(
-            256, 4, 8192, "New length of the longer side, pixels", " px"
-        )
+        self.size = whole(256, 4, 8192, "New length of the longer side, pixels", " px")
         self.size_row = ActionRow()
         self.size_row.add_widget(self.factor)
         self.bin_button = self.size_row.add(
@@ -260,7 +256,9 @@ class TiltSeriesPanel(Panel):
         """Show the current series."""
         series = self.session.series
         self.summary.setText(summary(series))
-        self.notices.setText("\n".join(f"Note: {n}" for n in series.notices) if series else "")
+        self.notices.setText(
+            "\n".join(f"Note: {n}" for n in series.notices) if series else ""
+        )
         self.notices.setVisible(bool(series and series.notices))
         self.history.setText(history(series))
         if series is not None and series.pixel_size_nm:

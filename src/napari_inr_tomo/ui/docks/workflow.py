@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QStackedWidget
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from napari_inr_tomo.ui.controls import ActionRow
 from napari_inr_tomo.ui.dock import Dock, scrolled

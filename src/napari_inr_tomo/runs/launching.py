@@ -27,6 +27,9 @@ NICENESS = 10
 DEVICE_VARIABLE = "INR_TOMO_DEVICE"
 """Environment variable by which a launch overrides the device in the settings."""
 
+_started: list[subprocess.Popen[bytes]] = []
+"""Everything started and not ended yet, kept so that it can be waited for."""
+
 _TAKEN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK")
 
 
@@ -88,6 +91,8 @@ def launch(
             **_own_session(),
         )
     _be_nice(process.pid)
+    _started[:] = [other for other in _started if other.poll() is None]
+    _started.append(process)
     atomic.write_json(paths.launcher, _identity(process.pid, started))
     return Launch(process, count)
 

@@ -1,0 +1,34 @@
+"""Alignment of a tilt series: only the poses change, the pixels never.
+
+Every step leaves one line in the history with its parameters and results.
+"""
+
+from napari_inr_tomo.align.chain import STEPS, align
+from napari_inr_tomo.align.correlation import align_cross_correlation
+from napari_inr_tomo.align.frame import current_axis, set_tilt_axis
+from napari_inr_tomo.align.mass import align_center_of_mass
+from napari_inr_tomo.align.preview import (
+    SlicePreview,
+    SlicePreviewer,
+    preview_slices,
+)
+from napari_inr_tomo.align.search import (
+    AxisEstimate,
+    align_tilt_axis,
+    find_tilt_axis,
+)
+
+__all__ = [
+    "STEPS",
+    "AxisEstimate",
+    "SlicePreview",
+    "SlicePreviewer",
+    "align",
+    "align_center_of_mass",
+    "align_cross_correlation",
+    "align_tilt_axis",
+    "current_axis",
+    "find_tilt_axis",
+    "preview_slices",
+    "set_tilt_axis",
+]

@@ -1,0 +1,106 @@
+"""Measures of the tilt axis that know nothing of back-projection."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_inr_tomo.align.frame import (
+    axis_directions,
+    border_level,
+    filled_images,
+    resample,
+    shifts_xy,
+    with_axis,
+)
+from napari_inr_tomo.types import FloatArray, TiltSeries
+
+_PROFILE_PX = 64
+
+
+def specimen_masses(series: TiltSeries) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Return centres of mass (tilt, 2) x, y in px, and (tilt,) whether they are cut off.
+
+    Mass is what stands out above the level at the border, in pixels above a tenth of
+    the highest; a tilt is cut off where such pixels reach the border.
+    """
+    images = filled_images(series)
+    y, x = (np.arange(n) - (n - 1) / 2 for n in images.shape[1:])
+    centres, cut = np.zeros((len(images), 2)), np.zeros(len(images), bool)
+    for tilt, image in enumerate(images):
+        bright = np.asarray(image, np.float64) - border_level(image)
+        high = 0.1 * float(np.quantile(bright, 0.995))
+        bright[bright < high] = 0
+        total = float(bright.sum())
+        if high <= 0 or total <= 0:
+            cut[tilt] = True
+            continue
+        ring = np.concatenate([bright[0], bright[-1], bright[:, 0], bright[:, -1]])
+        cut[tilt] = np.count_nonzero(ring) > 0.02 * ring.size
+        centres[tilt] = bright.sum(axis=0) @ x / total, bright.sum(axis=1) @ y / total
+    return centres, cut
+
+
+def axis_from_masses(series: TiltSeries, axis_deg: float) -> float | None:
+    """Return the shift of an axis at this angle that the centres of mass ask for, px.
+
+    The constant c of ``c + y cos(theta) - z sin(theta)`` fitted to the centres of mass
+    across the axis; None where they are cut off or the range of tilts is too short to
+    tell c from y.
+    """
+    used = series.only_used()
+    centres, cut = specimen_masses(used)
+    theta = np.deg2rad(used.angles_deg)
+    if cut.mean() > 0.1 or np.ptp(np.cos(theta)) < 0.3:
+        return None
+    keep = np.flatnonzero(series.mask)
+    poses = with_axis(series, axis_deg, 0.0).take(keep)
+    across = axis_directions(axis_deg)[1]
+    measured = (centres - shifts_xy(poses)) @ across
+    columns = np.stack([np.ones(len(theta)), np.cos(theta), -np.sin(theta)], axis=1)
+    fit, *_ = np.linalg.lstsq(columns[~cut], measured[~cut], rcond=None)
+    return float(fit[0])
+
+
+def axis_from_profiles(
+    series: TiltSeries, near_deg: float, reach_deg: float = 15.0
+) -> float | None:
+    """Return the angle near ``near_deg`` at which all tilts have one profile, degrees.
+
+    The sum of an image across the axis is the same for every tilt, whatever the
+    specimen, as long as it stays in the field across the axis.  Returns None where it
+    does not, or where the best angle lies at the end of the range.
+    """
+    used = series.only_used()
+    images = filled_images(used)
+    factor = max(1, -(-min(images.shape[1:]) // _PROFILE_PX))
+    rows, columns = (n // factor * factor for n in images.shape[1:])
+    blocks = images[:, :rows, :columns].reshape(
+        len(images), rows // factor, factor, columns // factor, factor
+    )
+    small = blocks.mean(axis=(2, 4), dtype=np.float64)
+    small -= np.array([border_level(image) for image in small])[:, None, None]
+    small = small[:: -(-len(small) // 30)]
+    keep = np.flatnonzero(series.mask)[:: -(-len(images) // 30)]
+    mean = np.abs(small).mean()
+    angles = near_deg + np.arange(-reach_deg, reach_deg + 1e-9, 1.0)
+    spread = np.full(len(angles), np.inf)
+    for i, angle in enumerate(angles):
+        shifts = shifts_xy(with_axis(series, angle, 0.0).take(keep)) / factor
+        frames = np.stack(
+            [resample(a, angle, d) for a, d in zip(small, shifts, strict=True)]
+        )
+        edge = np.abs(frames[:, [1, 2, -3, -2]]).mean()
+        if edge > 0.2 * mean:
+            continue
+        middle = frames[:, :, frames.shape[2] // 8 : -(frames.shape[2] // 8)]
+        profiles = middle.sum(axis=1)
+        spread[i] = profiles.var(axis=0).sum() / (profiles.mean(axis=0) ** 2).sum()
+    best = int(np.argmin(spread))
+    if not np.isfinite(spread[best]) or best in (0, len(angles) - 1):
+        return None
+    around = spread[best - 1 : best + 2]
+    if not np.isfinite(around).all():
+        return float(angles[best])
+    curvature = around[0] - 2 * around[1] + around[2]
+    return float(angles[best] + (around[0] - around[2]) / (2 * curvature))
