@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from napari_inr_tomo.classic.linear import chunks, to_torch
+from napari_inr_tomo.classic.linear import chunks, multiply, to_torch
 from napari_inr_tomo.classic.projector import Projector, groups
 from napari_inr_tomo.classic.resample import rotation_matrix
 from napari_inr_tomo.parallel2d import (
@@ -56,11 +56,11 @@ def fbp(
         picked = lines[tilts]
         for piece in chunks(width, projector.device):
             slices = picked[:, :, piece].reshape(len(tilts) * height, -1)
-            part[:, :, piece] = (smear @ slices).view(depth, height, -1)
+            part[:, :, piece] = multiply(smear, slices).view(depth, height, -1)
         if part.shape != total.shape or z1 != 0:
             turn = rotation_matrix(-z1, frame.shape_yx, projector.image_shape_yx)
             columns = part.permute(1, 2, 0).reshape(height * width, depth)
-            part = (_torch(projector, turn) @ columns).t().reshape(total.shape)
+            part = multiply(_torch(projector, turn), columns).t().reshape(total.shape)
         total += part
     return total
 
@@ -74,7 +74,7 @@ def _in_axis_frame(projector: Projector, images: torch.Tensor) -> torch.Tensor:
         if z3 != 0 or frame.shape_yx != projector.image_shape_yx:
             turn = rotation_matrix(-z3, projector.image_shape_yx, frame.shape_yx)
             columns = part.reshape(len(tilts), -1).t().contiguous()
-            part = (_torch(projector, turn) @ columns).t()
+            part = multiply(_torch(projector, turn), columns).t()
         out[tilts] = part.reshape(len(tilts), *frame.shape_yx)
     return projector.shift_back(out)
 

@@ -27,6 +27,11 @@ def to_torch(matrix: Any, device: torch.device, dtype: torch.dtype) -> torch.Ten
         )
 
 
+def multiply(matrix: torch.Tensor, dense: torch.Tensor) -> torch.Tensor:
+    """Return sparse @ dense; packed first, for distant rows cost several times more."""
+    return matrix @ dense.contiguous()
+
+
 class LinearMap:
     """A matrix and its exact transpose, both kept in the compressed row format."""
 
@@ -44,12 +49,12 @@ class LinearMap:
         )
 
     def forward(self, dense: torch.Tensor) -> torch.Tensor:
-        """Return matrix @ dense for a contiguous (column, n)."""
-        return self.matrix @ dense
+        """Return matrix @ dense for a (column, n)."""
+        return multiply(self.matrix, dense)
 
     def adjoint(self, dense: torch.Tensor) -> torch.Tensor:
-        """Return matrix.T @ dense for a contiguous (row, n)."""
-        return self.transposed @ dense
+        """Return matrix.T @ dense for a (row, n)."""
+        return multiply(self.transposed, dense)
 
 
 def chunks(count: int, device: torch.device) -> list[slice]:

@@ -141,6 +141,12 @@ class Projector:
         return (len(self), *self.image_shape_yx)
 
     @property
+    def _upright(self) -> bool:
+        """Whether no image turns."""
+        same = self.image_shape_yx == self.frame.shape_yx
+        return same and not self.frame.z3_deg.any()
+
+    @property
     def held_bytes(self) -> int:
         """Bytes of the matrices built so far and kept."""
         shifts = self._shifts.numel() * self._shifts.element_size()
@@ -170,7 +176,11 @@ class Projector:
                 if columns is None:
                     columns = volume.reshape(self.depth_px, -1).t().contiguous()
                 turned = turn.forward(columns).view(height, width, -1).permute(2, 0, 1)
-            images[tilts] = self._project(turned, z1, tilts)
+            part = self._project(turned, z1, tilts)
+            if len(tilts) == len(self):
+                images = part
+            else:
+                images[tilts] = part
         return self._to_images(images)
 
     def adjoint(self, images: torch.Tensor) -> torch.Tensor:
@@ -179,7 +189,8 @@ class Projector:
         height, width = self.frame.shape_yx
         total: torch.Tensor | None = None
         for z1, tilts in self._volume_groups:
-            part = self._back_project(images[tilts], z1, tilts)
+            picked = images if len(tilts) == len(self) else images[tilts]
+            part = self._back_project(picked, z1, tilts)
             turn = self._turn("volume", z1)
             if turn is not None:
                 columns = part.permute(1, 2, 0).reshape(height * width, -1)
@@ -216,7 +227,7 @@ class Projector:
         if len(self._moved):
             moved = turned[self._moved] @ self._shifts.transpose(1, 2)
             turned[self._moved] = moved
-        if all(self._turn("image", z3) is None for z3, _ in self._image_groups):
+        if self._upright:
             return turned
         images = turned.new_empty(self.shape_tyx)
         for z3, tilts in self._image_groups:
@@ -230,6 +241,8 @@ class Projector:
 
     def _from_images(self, images: torch.Tensor) -> torch.Tensor:
         """Apply the adjoint of `_to_images`."""
+        if not len(self._moved) and self._upright:
+            return images
         turned = images.new_empty((len(self), *self.frame.shape_yx))
         for z3, tilts in self._image_groups:
             turn = self._turn("image", z3)

@@ -44,8 +44,11 @@ class Start:
     stopped: bool = False
 
 
-def prepare_start(job: Job) -> Start:
-    """Find poses, occupied voxels and a classical volume, as the settings ask."""
+def prepare_start(job: Job, dtype: torch.dtype = torch.float32) -> Start:
+    """Find poses, occupied voxels and a classical volume, as the settings ask.
+
+    dtype: of the classical volume.
+    """
     inr = job.config.inr
     poses, stopped = job.spec.poses, False
     if inr.poses.refine and inr.poses.coarse and len(job.spec.angles_deg) > 2:
@@ -54,7 +57,7 @@ def prepare_start(job: Job) -> Start:
     if inr.warm_start == "none":
         return start
     projector = ShardedProjector(
-        job.ranks, job.spec.angles_deg, poses, job.shape_yx, job.depth_px
+        job.ranks, job.spec.angles_deg, poses, job.shape_yx, job.depth_px, dtype
     )
     images = torch.from_numpy(np.array(job.images)).to(job.ranks.device) / job.scale
     valid = None

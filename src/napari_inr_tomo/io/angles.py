@@ -181,7 +181,7 @@ def _expand(start: float, stop: float, step: float) -> FloatArray:
 def _parse_text(text: str, name: str) -> FloatArray:
     rows, header = _rows(text, name)
     widths = {len(row) for row in rows}
-    if len(rows) == 1 and len(rows[0]) > 2:
+    if len(rows) == 1:  # a list in one line
         return np.asarray(rows[0], np.float64)
     if len(widths) != 1:
         raise UserError(

@@ -54,4 +54,9 @@ def _mrc_standard(path: Path) -> list[str]:
     except UserError:
         return []
     lines = [line.strip().rstrip(".") for line in report.getvalue().splitlines()]
-    return [f"MRC2014 standard: {line}." for line in lines if line]
+    verdicts = ("Checking if", "File appears", "File does not appear")
+    return [
+        f"MRC2014 standard: {line}."
+        for line in lines
+        if line and not line.startswith(verdicts)
+    ]

@@ -36,6 +36,12 @@ _PATTERNS = (
     re.compile(r"_\d{3,}_(?P<sign>[+-])?(?P<value>\d+\.\d+)(?=_|$)"),
     # name_n36, name-p36.5, m36
     re.compile(rf"(?:^|[_\s-])(?P<sign>[nmp])(?P<value>{_VALUE})(?=[_\s-]|$)", re.I),
+    # the same, and a zero without a letter
+    re.compile(
+        r"(?:^|[_\s-])(?:(?P<sign>[nmp])(?=\d))?(?P<value>(?:(?<=[nmp])"
+        r"\d+(?:[.]\d+)?)|0+(?:[.]0+)?)(?=[_\s-]|$)",
+        re.I,
+    ),
     # name_-36, name_+36.5, name_0 at the end
     re.compile(rf"(?:^|[_\s])(?P<sign>[+-])?(?P<value>{_VALUE})$"),
 )

@@ -40,12 +40,18 @@ _KEEP_MAPPED = 1 << 30
 def read_mrc(path: Path) -> ImageStack:
     """Read a stack; raises `UserError` if it is damaged, empty or not (tilt, y, x)."""
     with reading(path):
-        images, header, extended = _load(path)
+        images, header, extended, extra = _load(path)
         if images.ndim != 3 or int(header.ispg) == 401:
             raise not_a_stack(path, images.shape)
         if header.nz == 1:
             raise not_a_stack(path, images.shape[1:])
-        pixel_nm, doubt = _pixel_size(header)
+        pixel_nm, oblong = _pixel_size(header)
+        doubts = [oblong] if oblong else []
+        if extra:
+            doubts.append(
+                f"{extra} bytes follow the last image: the width or height in the "
+                "header may be wrong. Look at the images before going on."
+            )
         angles, source, extended_nm, notes = _extended(
             header, extended, _byte_order(header), len(images)
         )
@@ -55,7 +61,7 @@ def read_mrc(path: Path) -> ImageStack:
             angles_deg=angles,
             angle_source=source,
             pixel_size_nm=pixel_nm or extended_nm,
-            doubts=(doubt,) if doubt else (),
+            doubts=tuple(doubts),
             angle_doubts=tuple(notes),
             rows_up=True,
         )
@@ -64,7 +70,7 @@ def read_mrc(path: Path) -> ImageStack:
 def read_mrc_volume(path: Path) -> tuple[NDArray[Any], float | None]:
     """Return a volume (z, y, x) as stored and its voxel size in nm."""
     with reading(path):
-        data, header, _ = _load(path)
+        data, header, _, _ = _load(path)
         if data.ndim != 3:
             raise not_a_stack(path, data.shape)
         size, _ = _pixel_size(header)
@@ -89,8 +95,8 @@ def write_mrc(
                 file.voxel_size = size_nm * 10
 
 
-def _load(path: Path) -> tuple[NDArray[Any], Any, bytes]:
-    """Return the data as stored, the header and the bytes of the extended header."""
+def _load(path: Path) -> tuple[NDArray[Any], Any, bytes, int]:
+    """Return data as stored, header, extended header, and how many bytes are left."""
     need_file(path)
     with mrcfile.mrcfile.MrcFile(path, "r", permissive=False, header_only=True) as file:
         header = file.header.copy()
@@ -135,7 +141,7 @@ def _load(path: Path) -> tuple[NDArray[Any], Any, bytes]:
             f"its header says that columns, rows and sections are the axes {order}",
             "Export it with the usual order 1, 2, 3",
         )
-    return data, header, extended
+    return data, header, extended, have - one * shape[0]
 
 
 def _byte_order(header: Any) -> Literal["<", ">"]:

@@ -39,6 +39,8 @@ def write_ome_zarr(
     levels = _pyramid(np.asarray(data, np.float32))
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     with writing(path):
+        if not path.parent.is_dir():
+            raise FileNotFoundError(path.parent)
         if path.exists() and not _is_store(path):
             raise UserError(
                 f"{path.name} cannot be replaced",

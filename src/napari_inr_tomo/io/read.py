@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from napari_inr_tomo.errors import UserError
@@ -58,7 +59,7 @@ def read_images(path: str | Path) -> ImageStack:
         return clean_pixels(add_sidecars(stack, path))
 
 
-def _reader(path: Path):  # type: ignore[no-untyped-def]
+def _reader(path: Path) -> Callable[[Path], ImageStack]:
     if path.is_dir():
         if path.name.endswith(".zarr"):
             raise UserError(

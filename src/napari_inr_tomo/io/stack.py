@@ -207,8 +207,8 @@ def _pixel_doubts(
     if replaced:
         share = replaced / total
         yield (
-            f"{replaced} pixels ({share:.2%}) are not numbers; they were replaced by "
-            "the median of their image and are ignored in the reconstruction."
+            f"{replaced} pixel{'s' * (replaced > 1)} ({share:.2%}) without a number: "
+            "replaced by the median of the image and ignored in the reconstruction."
         )
         if share > _MANY_NAN:
             yield (
