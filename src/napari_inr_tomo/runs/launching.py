@@ -18,15 +18,12 @@ from typing import Any
 
 from napari_inr_tomo import atomic, lock
 from napari_inr_tomo.config import ReconstructionConfig
-from napari_inr_tomo.layout import CONTROLS, RunPaths, versions
+from napari_inr_tomo.layout import CONTROLS, DEVICE_VARIABLE, RunPaths, versions
 from napari_inr_tomo.runs import status
 from napari_inr_tomo.runs.folder import RunFolder
 
 ENGINE = "napari_inr_tomo.engine"
 NICENESS = 10
-DEVICE_VARIABLE = "INR_TOMO_DEVICE"
-"""Environment variable by which a launch overrides the device in the settings."""
-
 _started: list[subprocess.Popen[bytes]] = []
 """Everything started and not ended yet, kept so that it can be waited for."""
 
