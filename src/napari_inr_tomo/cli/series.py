@@ -75,8 +75,17 @@ def _in_words(facts: dict[str, Any]) -> list[str]:
         lines.append(f"angles: {span}, from {facts['angle_source']}")
     if facts.get("excluded"):
         lines.append(f"excluded: {', '.join(map(str, facts['excluded']))}")
-    lines += [f"done: {step['name']} {step['parameters']}" for step in facts["history"]]
+    lines += [f"done: {_step_in_words(step)}" for step in facts["history"]]
     return lines + [f"note: {notice}" for notice in facts["notices"]]
+
+
+def _step_in_words(step: dict[str, Any]) -> str:
+    """Return a step with its parameters; long lists only by their length."""
+    words = []
+    for name, value in step["parameters"].items():
+        long = isinstance(value, list) and len(value) > 4
+        words.append(f"{name}: {len(value)} values" if long else f"{name}: {value}")
+    return f"{step['name']} ({', '.join(words)})"
 
 
 def preprocess(
