@@ -70,9 +70,9 @@ class Stack:
         tilt = pixels // (height * width)
         row = (pixels // width) % height
         column = pixels % width
-        uv = torch.stack(
-            [column - (width - 1) / 2, row - (height - 1) / 2], -1
-        ).to(self.dtype)
+        uv = torch.stack([column - (width - 1) / 2, row - (height - 1) / 2], -1).to(
+            self.dtype
+        )
         target = self.images.reshape(-1)[pixels]
         if self.weight is None:
             return Rays(tilt, uv), target, torch.ones_like(target)

@@ -38,7 +38,10 @@ class Optimisers:
             angles.append(poses.axis_deg)
         self.pose_parameters = [*angles, poses.shift_px] if pose.refine else []
         self._wanted = {id(p) for p in self.pose_parameters}
-        self.pose_heights = [pose.learning_rate_deg * scale, pose.learning_rate_px * scale]
+        self.pose_heights = [
+            pose.learning_rate_deg * scale,
+            pose.learning_rate_px * scale,
+        ]
         self.pose_optimiser = torch.optim.Adam(
             [{"params": angles}, {"params": [poses.shift_px]}], lr=pose.learning_rate_px
         )
@@ -49,9 +52,7 @@ class Optimisers:
 
     def set_rates(self, network: float, poses: float) -> None:
         """Set the factors on the heights of the learning rates."""
-        for optimiser, height in zip(
-            self.field_optimisers, self.heights, strict=True
-        ):
+        for optimiser, height in zip(self.field_optimisers, self.heights, strict=True):
             for group in optimiser.param_groups:
                 group["lr"] = height * network
         groups = self.pose_optimiser.param_groups

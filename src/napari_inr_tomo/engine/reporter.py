@@ -87,7 +87,12 @@ class Reporter:
         return NOTHING
 
     def progress(
-        self, position: float, total: float, loss: float, force: bool = False, **more: Any
+        self,
+        position: float,
+        total: float,
+        loss: float,
+        force: bool = False,
+        **more: Any,
     ) -> None:
         """Report a loss, at most every `REPORT_S` unless forced.
 
@@ -136,7 +141,9 @@ class Reporter:
         self.say(
             events.Preview(
                 step=step,
-                file=self.paths.preview_volume.relative_to(self.paths.folder).as_posix(),
+                file=self.paths.preview_volume.relative_to(
+                    self.paths.folder
+                ).as_posix(),
                 shape_zyx=(depth, height, width),
                 voxel_px=voxel_px,
             )

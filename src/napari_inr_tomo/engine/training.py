@@ -138,9 +138,7 @@ class Trainer:
 
     def _pixel_gradient(self, pixels: Tensor, position: float) -> Tensor:
         """Add the gradient of the mean pixel loss of this rank's share; return it."""
-        count = plan.samples_per_ray(
-            self.inr.schedule, position, self.box.shape_zyx[0]
-        )
+        count = plan.samples_per_ray(self.inr.schedule, position, self.box.shape_zyx[0])
         random = generator(
             self.ranks.device, self.config.seed, self.progress.epoch, self.progress.step
         )
@@ -194,9 +192,7 @@ class Trainer:
         random = generator(
             device, self.config.seed, 17, self.progress.epoch, self.progress.step
         )
-        chosen = torch.randint(
-            len(pixels), (count,), generator=random, device=device
-        )
+        chosen = torch.randint(len(pixels), (count,), generator=random, device=device)
         fractions = torch.rand(
             count, 1, generator=random, dtype=self.stack.dtype, device=device
         )
@@ -221,7 +217,9 @@ class Trainer:
     def _finished_epoch(self) -> float | None:
         """Note the residuals and the hold-out loss, and keep the best state."""
         self.ranks.sum([self.tilt_error])
-        self.residual_rms = (self.tilt_error[0] / self.tilt_error[1].clamp(min=1)) ** 0.5
+        self.residual_rms = (
+            self.tilt_error[0] / self.tilt_error[1].clamp(min=1)
+        ) ** 0.5
         self.tilt_error.zero_()
         loss = self.holdout_loss()
         if loss is None:

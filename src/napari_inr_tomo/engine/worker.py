@@ -174,5 +174,3 @@ def explained(error: BaseException) -> UserError:
         f"{type(error).__name__}: {text}",
         "See logs/launcher.log in the run folder; resume the run or start it again",
     )
-
-

@@ -49,7 +49,9 @@ def positive(raw: Tensor, output: str) -> Tensor:
     return functional.softplus(10 * raw - 1) / 10
 
 
-def _uniform(shape: tuple[int, ...], bound: float, generator: torch.Generator) -> Tensor:
+def _uniform(
+    shape: tuple[int, ...], bound: float, generator: torch.Generator
+) -> Tensor:
     return (torch.rand(shape, generator=generator) * 2 - 1) * bound
 
 
@@ -75,9 +77,7 @@ class SineField(Field):
         self.biases = nn.ParameterList()
         for i, (n_in, n_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
             bound = 1 / n_in if i == 0 else math.sqrt(6 / n_in) / self.omega
-            self.weights.append(
-                nn.Parameter(_uniform((n_out, n_in), bound, generator))
-            )
+            self.weights.append(nn.Parameter(_uniform((n_out, n_in), bound, generator)))
             bias = _uniform((n_out,), 1 / math.sqrt(n_in), generator)
             self.biases.append(nn.Parameter(bias))
 
@@ -126,9 +126,7 @@ class TriplaneField(Field):
         self.biases = nn.ParameterList()
         for n_in, n_out in zip(sizes[:-1], sizes[1:], strict=True):
             bound = math.sqrt(6 / n_in)
-            self.weights.append(
-                nn.Parameter(_uniform((n_out, n_in), bound, generator))
-            )
+            self.weights.append(nn.Parameter(_uniform((n_out, n_in), bound, generator)))
             self.biases.append(nn.Parameter(torch.zeros(n_out)))
 
     def matrices(self) -> list[nn.Parameter]:
