@@ -42,7 +42,9 @@ class Photographer:
         self.viewer.window.add_dock_widget(self.dock, name="Tomography workflow")
         self.session = self.dock.session
 
-    def wait(self, until: Callable[[], bool] = lambda: False, most_s: float = 1) -> None:
+    def wait(
+        self, until: Callable[[], bool] = lambda: False, most_s: float = 1
+    ) -> None:
         """Let the window live until something is so, at most some seconds."""
         end = time.monotonic() + most_s
         while time.monotonic() < end and not until():
@@ -64,9 +66,9 @@ class Photographer:
     def take(self, name: str) -> None:
         """Save a picture of the whole window."""
         self.wait(most_s=0.5)
-        self.viewer.window.screenshot(
-            str(self.folder / f"{name}.png"), canvas_only=False, flash=False
-        )
+        window = self.dock.window()
+        picture = window.screen().grabWindow(window.winId())
+        picture.save(str(self.folder / f"{name}.png"))
 
 
 def main() -> None:

@@ -134,6 +134,16 @@ def test_a_header_that_promises_terabytes(tmp_path: Path) -> None:
         read_series(path)
 
 
+@pytest.mark.parametrize("length", [2_000_000_000, -5])
+def test_an_extended_header_of_any_length(tmp_path: Path, length: int) -> None:
+    path = mrc(tmp_path / "a.mrc", pixels())
+    raw = bytearray(path.read_bytes())
+    raw[92:96] = np.int32(length).tobytes()
+    path.write_bytes(bytes(raw))
+    with pytest.raises(UserError, match=f"{length} bytes"):
+        read_series(path)
+
+
 @pytest.mark.parametrize("change", [-2, 2])
 def test_a_wrong_number_of_sections_is_no_loss(tmp_path: Path, change: int) -> None:
     path = mrc(tmp_path / "a.mrc", pixels())

@@ -98,6 +98,7 @@ def write_mrc(
 def _load(path: Path) -> tuple[NDArray[Any], Any, bytes, int]:
     """Return data as stored, header, extended header, and how many bytes are left."""
     need_file(path)
+    _check_extended(path)
     with mrcfile.mrcfile.MrcFile(path, "r", permissive=False, header_only=True) as file:
         header = file.header.copy()
         extended = file.extended_header.tobytes()
@@ -142,6 +143,16 @@ def _load(path: Path) -> tuple[NDArray[Any], Any, bytes, int]:
             "Export it with the usual order 1, 2, 3",
         )
     return data, header, extended, have - one * shape[0]
+
+
+def _check_extended(path: Path) -> None:
+    """Refuse an extended header longer than the file before it is allocated."""
+    with open(path, "rb") as handle:
+        head = handle.read(1024)
+    order = ">" if head[212:213] == b"\x11" else "<"
+    length = int(np.frombuffer(head[92:96], order + "i4")[0]) if len(head) > 95 else 0
+    if not 0 <= length <= path.stat().st_size:
+        raise damaged(path, f"its extended header is said to be {length} bytes long")
 
 
 def _byte_order(header: Any) -> Literal["<", ">"]:

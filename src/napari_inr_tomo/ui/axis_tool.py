@@ -14,7 +14,8 @@ import numpy as np
 from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 from superqt.utils import qdebounced, signals_blocked
 
-from napari_inr_tomo.ui import axis_line, steps
+from napari_inr_tomo.ui import steps
+from napari_inr_tomo.ui.axis_line import AxisLines, wrapped
 from napari_inr_tomo.ui.controls import ActionRow, SlicePicture, form, number, words
 from napari_inr_tomo.ui.jobs import start_job, start_step
 from napari_inr_tomo.ui.series_layer import space
@@ -24,6 +25,11 @@ NAME = "Tilt axis (drag me)"
 AXIS_COLOUR = "#ffd24d"
 SLICE_COLOUR = "#ff5a4d"
 FRACTIONS = (-0.25, 0.0, 0.25)
+HOW = (
+    "Drag the middle of the yellow line to shift the axis, the rest of it to turn it; "
+    "drag a red line to see another slice"
+)
+GRAB_SCREEN_PX = 8
 OFF = "Press 'Adjust the axis by hand' first"
 SLICE_TIP = (
     "Slice across the tilt axis at one of the red lines (depth downwards), by filtered "
@@ -44,10 +50,9 @@ class AxisTool(QWidget):
         self._for_layer: Any = None
         self._past: list[tuple[float, float]] = []
         self._steady = (0.0, 0.0)
-        self._positions: list[float] = []
+        self._positions: tuple[float, ...] = ()
         self._worker: Any = None
         self._pending = False
-        self._quiet = False
         self._previewer = steps.AxisPreviewer()
         self._build()
         self.refresh()
@@ -130,27 +135,27 @@ class AxisTool(QWidget):
         self._for_layer = layer
         self._shape = series.images.shape[1:]
         width = max(self._shape)
-        self._positions = [fraction * width for fraction in FRACTIONS]
+        self._positions = tuple(fraction * width for fraction in FRACTIONS)
         poses = series.start_poses.take(series.mask)
         turn = np.deg2rad(poses.axis_deg)
         mean = np.array([np.mean(poses.dy_px), np.mean(poses.dx_px)])
         shift = float(mean @ [np.cos(turn), -np.sin(turn)])
-        self._set_boxes(poses.axis_deg, shift)
+        self._set_boxes(wrapped(poses.axis_deg), shift)
         self._steady = self.value
         self._past.clear()
-        thick = width / 160
-        self.lines = viewer.add_shapes(
-            self._drawn(),
-            shape_type="line",
+        # Vectors, not Shapes: napari 0.9.2 may crash in OpenGL when a Shapes layer is
+        # removed, and nobody can delete or bend a single vector by accident
+        self.lines = viewer.add_vectors(
+            self._drawn().vectors(),
             edge_color=[AXIS_COLOUR, *[SLICE_COLOUR] * len(FRACTIONS)],
-            edge_width=[2 * thick, *[thick] * len(FRACTIONS)],
+            edge_width=width / 110,
+            vector_style="line",
             opacity=0.9,
             name=NAME,
             **space(series.pixel_size_nm, ("y", "x")),
         )
-        self.lines.mode = "select"
-        self.lines.events.data.connect(self._dragged)
-        self.lines.mouse_drag_callbacks.append(self._while_dragging)
+        self.lines.mouse_drag_callbacks.append(self._drag)
+        viewer.layers.selection.active = self.lines
         viewer.layers.events.removed.connect(self._removed)
         self.refresh()
         self._later()
@@ -163,9 +168,8 @@ class AxisTool(QWidget):
         self._previewer.forget()
         self.found.setText("")
         if lines is not None:
-            lines.events.data.disconnect(self._dragged)
-            if self._while_dragging in lines.mouse_drag_callbacks:
-                lines.mouse_drag_callbacks.remove(self._while_dragging)
+            if self._drag in lines.mouse_drag_callbacks:
+                lines.mouse_drag_callbacks.remove(self._drag)
             viewer = self.session.viewer
             if viewer is not None:
                 viewer.layers.events.removed.disconnect(self._removed)
@@ -216,57 +220,37 @@ class AxisTool(QWidget):
             self._later()
             self.refresh()
 
-    def _drawn(self) -> list[np.ndarray]:
-        angle, shift = self.value
-        ends = [axis_line.axis_ends(angle, shift, self._shape)]
-        for position in self._positions:
-            ends.append(axis_line.slice_ends(angle, shift, position, self._shape))
-        return ends
+    def _drawn(self) -> AxisLines:
+        return AxisLines(*self.value, self._positions, self._shape)
 
     def _draw(self) -> None:
-        if self.lines is None or self._quiet:
+        if self.lines is not None:
+            self.lines.data = self._drawn().vectors()
+
+    def _drag(self, layer: Any, event: Any) -> Iterator[None]:
+        """Follow the mouse from press to release (a napari drag callback)."""
+        zoom = float(self.session.viewer.scene.camera.zoom) * float(layer.scale[-1])
+        start = np.asarray(layer.world_to_data(event.position))[-2:]
+        before = self._drawn()
+        held = before.grabbed(start, max(GRAB_SCREEN_PX / zoom, 0.5))
+        if held is None:
             return
-        self._quiet = True
+        layer.mouse_pan = False
         try:
-            chosen = set(self.lines.selected_data)
-            self.lines.data = self._drawn()
-            self.lines.selected_data = chosen
-        finally:
-            self._quiet = False
-
-    def _while_dragging(self, _layer: Any, event: Any) -> Iterator[None]:
-        yield
-        while event.type == "mouse_move":
-            self._read_lines()
             yield
-
-    def _dragged(self, event: Any) -> None:
-        if self._quiet or str(getattr(event, "action", "")).lower() != "changed":
-            return
-        if len(self.lines.data) != 1 + len(FRACTIONS):
-            self._draw()
-            return
-        self._read_lines()
+            while event.type == "mouse_move":
+                now = np.asarray(layer.world_to_data(event.position))[-2:]
+                self._take(before.dragged(held, start, now))
+                yield
+        finally:
+            layer.mouse_pan = True
         self._remember()
-        self._draw()
-        self._later()
 
-    def _read_lines(self) -> None:
-        """Take angle, shift and slice positions from the lines as they lie now."""
-        if self.lines is None or len(self.lines.data) != 1 + len(FRACTIONS):
-            return
-        axis, *slices = (np.asarray(line)[:, -2:] for line in self.lines.data)
-        angle, shift = axis_line.axis_from_ends(axis, self._shape)
-        moved = np.abs([angle - self.angle.value(), shift - self.shift.value()])
-        if (moved > 0.01).any():
-            self._set_boxes(angle, shift)
-        else:
-            limit = max(self._shape) / 2
-            places = [
-                axis_line.position_from_ends(line, angle, self._shape)
-                for line in slices
-            ]
-            self._positions = [float(np.clip(p, -limit, limit)) for p in places]
+    def _take(self, lines: AxisLines) -> None:
+        """Show these lines; the slices follow."""
+        self._positions = lines.positions_px
+        self._set_boxes(lines.axis_deg, lines.shift_px)
+        self._draw()
         self._later()
 
     # slices ------------------------------------------------------------------
@@ -283,9 +267,7 @@ class AxisTool(QWidget):
             return
         self._pending = False
         self.state.setText("Computing the slices...")
-        worker = create_worker(
-            self._previewer, series, *self.value, tuple(self._positions)
-        )
+        worker = create_worker(self._previewer, series, *self.value, self._positions)
         worker.returned.connect(self._show)
         worker.errored.connect(self._failed)
         worker.finished.connect(self._computed)
@@ -300,7 +282,7 @@ class AxisTool(QWidget):
             self.pictures, result.slices, negativity, result.positions, strict=True
         ):
             picture.show_image(image, f"at {place:+.0f} px\nnegative {bad:.3f}")
-        self.state.setText(f"Mean negativity {np.mean(negativity):.3f}")
+        self.state.setText(f"Mean negativity {np.mean(negativity):.3f}. {HOW}.")
 
     def _failed(self, error: Exception) -> None:
         self.state.setText(f"The slices could not be computed: {error}")

@@ -138,6 +138,8 @@ class Dock(QWidget):
         layout.addWidget(self.picker)
         layout.addWidget(self.make_body())
         self.setMinimumWidth(330)
+        # expanding: napari then adds no stretch of its own under the body
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self._attached = False
 
     def make_body(self) -> QWidget:
