@@ -23,19 +23,18 @@ def shared_data() -> Path:
 
 
 @pytest.fixture
-def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The name of the fake worker's module; ends what it left behind."""
+def worker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+    """The name of the fake worker's module; ends what it left in ``tmp_path``."""
     paths = [
         str(ROOT / "src"),
         str(ROOT / "tests" / "fake_worker"),
         os.environ.get("PYTHONPATH", ""),
     ]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
-    before = {process.pid for process in psutil.process_iter()}
     yield "fake_worker"
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or []
-        if process.pid not in before and "fake_worker" in words:
+        if "fake_worker" in words and words[-1].startswith(f"{tmp_path}{os.sep}"):
             process.kill()
 
 
