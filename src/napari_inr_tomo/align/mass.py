@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_inr_tomo.align.checks import specimen_masses
 from napari_inr_tomo.align.frame import (
@@ -12,7 +13,7 @@ from napari_inr_tomo.align.frame import (
     shifts_xy,
 )
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.types import Step, TiltSeries
+from napari_inr_tomo.types import FloatArray, Step, TiltSeries
 
 _MOST_CUT = 0.1
 
@@ -27,8 +28,9 @@ def align_center_of_mass(series: TiltSeries) -> TiltSeries:
     image.
 
     Where the specimen reaches the borders in more than a tenth of the tilts, its centre
-    of mass tells nothing: the poses stay as they are and a notice says so.  Single tilts
-    that are cut off, and excluded ones, keep their shifts.
+    of mass tells nothing: the poses stay as they are and a notice says so.  Single
+    tilts that are cut off, and excluded ones, keep their shifts but for the movement of the
+    whole object and of the axis.
     Raises `UserError` if fewer than three views are used.
     """
     if series.mask.sum() < 3:
@@ -41,8 +43,8 @@ def align_center_of_mass(series: TiltSeries) -> TiltSeries:
     share = float(cut[series.mask].mean())
     if share > _MOST_CUT:
         notice = (
-            "Centre of mass: nothing was changed, since the specimen reaches the borders "
-            f"in {share:.0%} of the views and its centre of mass is not known"
+            "Centre of mass: nothing was changed, since the specimen reaches the "
+            f"borders in {share:.0%} of the views and its centre of mass is not known"
         )
         step = Step("align_center_of_mass", {"changed": False, "cut_off": share})
         return series.evolve(step, notices=(*series.notices, notice))
@@ -54,7 +56,8 @@ def align_center_of_mass(series: TiltSeries) -> TiltSeries:
     place, *_ = np.linalg.lstsq(columns[keep], centres[keep] @ across, rcond=None)
     level = float(np.mean(centres[keep] @ along))
     model = level * along + (columns @ place)[:, None] * across
-    shifts = shifts_xy(series.start_poses).copy()
+    before = shifts_xy(series.start_poses)
+    shifts = before + _moved_object(columns, centres - model - before, keep)
     shifts[keep] = (centres - model)[keep]
     parameters = {
         "changed": True,
@@ -67,3 +70,12 @@ def align_center_of_mass(series: TiltSeries) -> TiltSeries:
         "dy_px": shifts[:, 1].tolist(),
     }
     return shifted(series, shifts, Step("align_center_of_mass", parameters))
+
+
+def _moved_object(
+    columns: FloatArray, change: FloatArray, keep: NDArray[np.bool_]
+) -> FloatArray:
+    """Return the part of a (tilt, 2) change of shifts that is one object moved."""
+    basis = np.concatenate([np.ones((len(columns), 1)), columns], axis=1)
+    fit, *_ = np.linalg.lstsq(basis[keep], change[keep], rcond=None)
+    return np.asarray(basis @ fit)
