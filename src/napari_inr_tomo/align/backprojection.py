@@ -76,7 +76,7 @@ class SliceBackProjector:
         return (residual**2).sum(axis=0), (data**2).sum(axis=0)
 
     def _filtered(self, sinograms: NDArray[np.floating]) -> Float32Array:
-        """Filter along the last axis, padded by a line from its last value to the first.
+        """Filter along the last axis, padded by a line from last value to first.
 
         Without the line, a specimen that leaves the field would end in a cliff.
         """

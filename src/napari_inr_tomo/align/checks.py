@@ -104,7 +104,7 @@ def axis_from_profiles(
         profiles = middle.sum(axis=1)
         spread[i] = profiles.var(axis=0).sum() / (profiles.mean(axis=0) ** 2).sum()
     best = int(np.argmin(spread))
-    if not np.isfinite(spread[best]) or best in (0, len(angles) - 1):
+    if not np.isfinite(spread[best]) or not 2 < best < len(angles) - 3:
         return None
     around = spread[best - 1 : best + 2]
     if not np.isfinite(around).all():

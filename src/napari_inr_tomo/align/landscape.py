@@ -19,6 +19,7 @@ from napari_inr_tomo.align.frame import (
     shifts_xy,
     with_axis,
 )
+from napari_inr_tomo.align.mass import MassModel
 from napari_inr_tomo.types import FloatArray, TiltSeries
 
 QUANTILES = (0.5, 0.2, 0.8, 0.35, 0.65, 0.1, 0.9)
@@ -39,7 +40,10 @@ class Landscape:
         most_tilts: int,
         slices: int,
         iterations: int = 15,
+        masses: MassModel | None = None,
     ) -> None:
+        """Prepare small images; with ``masses``, shifts follow them at every angle."""
+        self._masses = masses
         self._series = series
         keep = np.flatnonzero(series.mask)
         order = keep[np.argsort(series.angles_deg[keep])]
@@ -81,7 +85,12 @@ class Landscape:
 
     def _sinograms(self, axis_deg: float, shifts_px: FloatArray) -> NDArray[np.float32]:
         """Return (shift * slice, tilt, size)."""
-        poses = with_axis(self._series, axis_deg, 0.0).take(self._keep)
+        series = self._series
+        if self._masses is not None:
+            dx, dy = self._masses.shifts(axis_deg).T
+            poses = replace(series.start_poses, dx_px=dx, dy_px=dy)
+            series = replace(series, poses=poses)
+        poses = with_axis(series, axis_deg, 0.0).take(self._keep)
         across = axis_directions(axis_deg)[1]
         middles = self.positions(axis_deg) / self.factor
         places = (middles[:, None] + _BAND).ravel()

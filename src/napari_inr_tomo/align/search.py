@@ -12,6 +12,7 @@ from napari_inr_tomo.align.frame import (
     set_tilt_axis,
 )
 from napari_inr_tomo.align.landscape import QUANTILES, Landscape
+from napari_inr_tomo.align.mass import MassModel
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.types import FloatArray, Step, TiltSeries
 
@@ -56,6 +57,7 @@ def find_tilt_axis(
     range_deg: tuple[float, float] = (-90.0, 90.0),
     max_shift_px: float | None = None,
     slices: int = 5,
+    recentre: bool = False,
 ) -> AxisEstimate:
     """Find the angle and the shift of the tilt axis.
 
@@ -74,6 +76,8 @@ def find_tilt_axis(
     of the shorter side.
     slices: number of slices for the search, 1 to 7, laid where the specimen is; the
     last refinement takes seven.
+    recentre: find the shifts by the centre of mass anew for every angle that is tried,
+    as they depend on it; has no effect where the specimen reaches the borders.
     Raises `UserError` for fewer than five used views or a range of tilts below 20
     degrees, which do not tell an axis.
     """
@@ -82,11 +86,12 @@ def find_tilt_axis(
     shape = used.images.shape[1:]
     if max_shift_px is None:
         max_shift_px = min(shape) / 4
-    rough = Landscape(series, _COARSE_PX, _COARSE_TILTS, min(slices, 3), 10)
-    coarse = Landscape(series, _COARSE_PX, _COARSE_TILTS, slices)
+    masses = _usable_masses(series) if recentre else None
+    rough = Landscape(series, _COARSE_PX, _COARSE_TILTS, min(slices, 3), 10, masses)
+    coarse = Landscape(series, _COARSE_PX, _COARSE_TILTS, slices, 15, masses)
     angles = np.arange(range_deg[0], range_deg[1] + 1e-9, 4.0)
-    if range_deg[1] - range_deg[0] > 179.9:
-        angles = angles[:-1]
+    everything = range_deg[1] - range_deg[0] > 179.9
+    angles = angles[:-1] if everything else angles
     step = max(1.0, max_shift_px / 8)
     reach = np.arange(-np.floor(max_shift_px / step), max_shift_px / step + 1e-9) * step
     table = np.stack([rough.misfit(angle, reach) for angle in angles])
@@ -97,12 +102,16 @@ def find_tilt_axis(
         ),
         key=lambda found: found[2],
     )
-    fine = Landscape(series, _FINE_PX, _FINE_TILTS, _FINE_SLICES, 25)
+    fine = Landscape(series, _FINE_PX, _FINE_TILTS, _FINE_SLICES, 25, masses)
     axis_deg, shift_px = _parabolic(fine, best[0], best[1])
     score = _score(coarse, rough, best, reach)
-    before = fine.negativity(*current_axis(series))
+    before = Landscape(series, _FINE_PX, _FINE_TILTS, _FINE_SLICES).negativity(
+        *current_axis(series)
+    )
     after = fine.negativity(axis_deg, shift_px)
-    axis_deg = (axis_deg + 90) % 180 - 90
+    if everything and not range_deg[0] <= axis_deg < range_deg[1]:
+        axis_deg = (axis_deg - range_deg[0]) % 180 + range_deg[0]
+        shift_px = -shift_px
     return _with_checks(
         series,
         AxisEstimate(
@@ -124,17 +133,24 @@ def align_tilt_axis(
     range_deg: tuple[float, float] = (-90.0, 90.0),
     max_shift_px: float | None = None,
     slices: int = 5,
+    recentre: bool = False,
 ) -> TiltSeries:
     """Return the series with the tilt axis that `find_tilt_axis` finds.
 
     The same arguments and errors; a doubtful result leaves a notice.
     """
-    found = find_tilt_axis(series, range_deg, max_shift_px, slices)
+    found = find_tilt_axis(series, range_deg, max_shift_px, slices, recentre)
+    masses = _usable_masses(series) if recentre else None
+    if masses is not None:
+        dx, dy = masses.shifts(found.axis_deg).T
+        poses = replace(series.start_poses, dx_px=dx, dy_px=dy)
+        series = series.evolve(poses=poses)
     placed = set_tilt_axis(series, found.axis_deg, found.shift_px)
     parameters = {
         "range_deg": [float(angle) for angle in range_deg],
         "max_shift_px": max_shift_px,
         "slices": slices,
+        "recentre": masses is not None,
         "axis_deg": found.axis_deg,
         "shift_px": found.shift_px,
         "score": found.score,
@@ -150,6 +166,11 @@ def align_tilt_axis(
         poses=placed.start_poses,
         notices=(*series.notices, *doubts),
     )
+
+
+def _usable_masses(series: TiltSeries) -> MassModel | None:
+    masses = MassModel(series)
+    return masses if masses.usable else None
 
 
 def _score(
@@ -252,8 +273,8 @@ def _with_checks(series: TiltSeries, found: AxisEstimate) -> AxisEstimate:
         lines.append(f"the centre of mass gives a shift of {mass:.1f} px: {verdict}")
     if other is None and mass is None:
         lines.append(
-            "the specimen reaches the borders, no other measure can confirm the axis and "
-            "it is in doubt; look at the slices"
+            "the specimen reaches the borders, no other measure can confirm the "
+            "axis and it is in doubt; look at the slices"
         )
     return replace(
         found, profile_axis_deg=other, mass_shift_px=mass, agreement=tuple(lines)
