@@ -6,6 +6,7 @@ disk and renamed, so a reader (or a crash) never meets half of it.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -67,5 +68,8 @@ def _sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:  # some network file systems know no fsync of a folder
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
     finally:
         os.close(descriptor)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -17,13 +17,17 @@ from napari_inr_tomo.errors import UserError
 
 Method = Literal["inr", "sirt", "tv", "fbp"]
 PresetName = Literal["preview", "fast", "paper"]
+PRESETS: tuple[PresetName, ...] = get_args(PresetName)
 
 SCHEMA = 1
 
 
 class _Settings(BaseModel):
     model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
     )
 
 
@@ -92,6 +96,8 @@ class PoseSettings(_Settings):
     """Adam step of the angles z1 and z3, degrees."""
     learning_rate_px: float = Field(5e-2, gt=0)
     """Adam step of the shifts dx and dy, pixels."""
+    shared_axis: bool = True
+    """Also learn one axis angle common to all tilts (faster for a common error)."""
     coarse: bool = True
     """First find the poses on a coarse classical volume (seconds, far-reaching)."""
 
@@ -130,8 +136,8 @@ class ClassicSettings(_Settings):
     """Keep every voxel at zero or above (SIRT and TV)."""
     relaxation: float = Field(1.0, gt=0, lt=2)
     """Step of SIRT."""
-    tv_weight: float = Field(0.02, ge=0)
-    """Weight of the total variation in TV."""
+    tv_weight: float = Field(1.0, ge=0)
+    """Weight of the total variation in TV; 1 suits the noise found in the images."""
     filter: Literal["ramp", "shepp-logan", "cosine", "hamming", "hann"] = "ramp"
     """Filter of FBP."""
 
@@ -172,8 +178,17 @@ class ReconstructionConfig(_Settings):
 
     @classmethod
     def from_preset(cls, preset: PresetName = "fast", **changes: Any) -> Self:
-        """Return the settings of a preset, with top-level ``changes``."""
-        return cls(**{"preset": preset, "inr": _PRESETS[preset]} | changes)
+        """Return the settings of a preset, with top-level ``changes``.
+
+        Raises `UserError` for a preset that does not exist or a bad setting.
+        """
+        if preset not in PRESETS:
+            raise UserError(
+                f"There is no preset called {preset!r}",
+                f"the presets are {', '.join(PRESETS)}",
+                "Choose one of these",
+            )
+        return cls.parse({"preset": preset, "inr": _PRESETS[preset]} | changes)
 
     def merged(self, changes: dict[str, Any]) -> Self:
         """Return a copy with nested ``changes``, e.g. ``{"inr": {"poses": {...}}}``."""
@@ -198,8 +213,9 @@ class ReconstructionConfig(_Settings):
     @classmethod
     def load(cls, path: Path, preset: PresetName | None = None) -> Self:
         """Read a .toml (or .json) file; what it leaves out comes from the preset."""
+        path = Path(path)
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8")
             if path.suffix == ".json":
                 import json
 
@@ -215,8 +231,6 @@ class ReconstructionConfig(_Settings):
                 "Give a TOML file as described on the settings page",
             ) from None
         name = preset or values.get("preset", "fast")
-        if name not in _PRESETS:
-            return cls.parse(values)
         return cls.from_preset(name).merged(values | {"preset": name})
 
 
@@ -251,7 +265,7 @@ _PRESETS: dict[str, InrSettings] = {
             warmup_epochs=10,
             scale_with_ranks=True,
         ),
-        poses=PoseSettings(start_epoch=10, coarse=False),
+        poses=PoseSettings(start_epoch=10, shared_axis=False, coarse=False),
         warm_start="none",
     ),
 }

@@ -16,3 +16,7 @@ class UserError(Exception):
         self.why = why
         self.do = do
         super().__init__(f"{what}: {why}. {do}.")
+
+    def __reduce__(self) -> tuple[type[UserError], tuple[str, str, str]]:
+        """Rebuild from the three parts, so that it crosses process borders."""
+        return type(self), (self.what, self.why, self.do)

@@ -8,11 +8,22 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
+
+
+def _encodable(value: object) -> object:
+    """Put "?" for characters no encoding knows (undecodable file names)."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    return value
+
+
+Text = Annotated[str, BeforeValidator(_encodable)]
 
 
 class _Event(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    # NaN and infinity as strings: a diverged loss must not cost the line
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="strings")
 
     seq: int = 0
     """Running number from 0; a gap means a lost line."""
@@ -24,9 +35,9 @@ class Started(_Event):
     """The workers run; sent again after a resume."""
 
     type: Literal["started"] = "started"
-    method: str
+    method: Text
     ranks: int
-    device: str
+    device: Text
     pid: int
     tilts: int
     shape_zyx: tuple[int, int, int]
@@ -40,7 +51,7 @@ class Phase(_Event):
     """A new stage of the method began, e.g. "classical start" or "rays"."""
 
     type: Literal["phase"] = "phase"
-    name: str
+    name: Text
 
 
 class Epoch(_Event):
@@ -48,8 +59,11 @@ class Epoch(_Event):
 
     type: Literal["epoch"] = "epoch"
     step: int
+    """Epochs or iterations completed."""
     total: int
-    phase: str
+    position: float | None = None
+    """Epochs so far with the fraction of the present one; none: equal to ``step``."""
+    phase: Text
     loss: float
     """Mean training loss per pixel; for SIRT and TV the relative residual."""
     holdout: float | None = None
@@ -64,7 +78,7 @@ class PosesUpdated(_Event):
 
     type: Literal["poses"] = "poses"
     step: int
-    file: str
+    file: Text
 
 
 class Preview(_Event):
@@ -72,7 +86,7 @@ class Preview(_Event):
 
     type: Literal["preview"] = "preview"
     step: int
-    file: str
+    file: Text
     shape_zyx: tuple[int, int, int]
     voxel_px: float
     """Edge of a preview voxel in pixels of the input (1 = full resolution)."""
@@ -83,16 +97,16 @@ class Checkpoint(_Event):
 
     type: Literal["checkpoint"] = "checkpoint"
     step: int
-    file: str
+    file: Text
 
 
 class Warned(_Event):
     """Something the user should know; the run goes on."""
 
     type: Literal["warning"] = "warning"
-    what: str
-    why: str
-    do: str
+    what: Text
+    why: Text
+    do: Text
 
 
 class Finished(_Event):
@@ -115,9 +129,9 @@ class Failed(_Event):
     """Ended by a problem: what, why, and what to do."""
 
     type: Literal["failed"] = "failed"
-    what: str
-    why: str
-    do: str
+    what: Text
+    why: Text
+    do: Text
 
 
 Event = (
@@ -133,7 +147,9 @@ Event = (
     | Failed
 )
 
-_ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="type")])
+_ADAPTER: TypeAdapter[Event] = TypeAdapter(
+    Annotated[Event, Field(discriminator="type")]
+)
 
 
 def encode(event: Event) -> bytes:

@@ -25,6 +25,16 @@ def _frozen(values: ArrayLike, dtype: Any) -> NDArray[Any]:
     return array
 
 
+def _check_real(array: NDArray[Any]) -> None:
+    if array.dtype.kind not in "biuf":
+        raise UserError(
+            "The pixels are not plain numbers",
+            f"their type is {array.dtype}, and intensities are real numbers",
+            "Export the images as integers or floating-point numbers, for complex "
+            "ones e.g. their modulus",
+        )
+
+
 @dataclass(frozen=True)
 class Step:
     """One line of a history: the name of a step and its JSON-able parameters."""
@@ -150,6 +160,7 @@ class TiltSeries:
                 f"its shape is {images.shape}, and a tilt series is (tilt, y, x)",
                 "Open a stack of two-dimensional images, one per tilt",
             )
+        _check_real(images)
         if images.dtype != np.float32:
             images = images.astype(np.float32)
         object.__setattr__(self, "images", images)
@@ -207,8 +218,17 @@ class TiltSeries:
         return replace(self, **changes)
 
     def only_used(self) -> TiltSeries:
-        """Return the series without its excluded views."""
+        """Return the series without its excluded views.
+
+        Raises `UserError` where every view is excluded.
+        """
         keep = np.flatnonzero(self.mask)
+        if len(keep) == 0:
+            raise UserError(
+                "No view is left",
+                f"all {len(self)} views are excluded",
+                "Take some of them back in",
+            )
         if len(keep) == len(self):
             return self
         return replace(
@@ -243,6 +263,7 @@ class Volume:
                 f"its shape is {data.shape}, and a volume is (z, y, x)",
                 "Open a three-dimensional file",
             )
+        _check_real(data)
         if data.dtype != np.float32:
             data = data.astype(np.float32)
         object.__setattr__(self, "data", data)

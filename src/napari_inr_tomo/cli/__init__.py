@@ -1,0 +1,38 @@
+"""The command ``inr-tomo``: every step of the window, without a display."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status.
+
+    0, or 2 with one line on the error output: what is wrong, why, what to do.
+    """
+    import typer
+
+    from napari_inr_tomo.cli.app import app
+    from napari_inr_tomo.errors import UserError
+
+    command = typer.main.get_command(app)
+    # typer carries its own copy of click in some versions and imports it in others
+    problems: Any = next(c for c in typer.BadParameter.__mro__ if "Click" in c.__name__)
+    words = None if arguments is None else list(arguments)
+    try:
+        status = command.main(words, prog_name="inr-tomo", standalone_mode=False)
+    except UserError as error:
+        text = str(error)
+    except problems as error:
+        text = f"{error.format_message()} See inr-tomo --help."
+    except (KeyboardInterrupt, typer.Abort):
+        text = "Interrupted."
+    except BrokenPipeError:  # the reader of our output has gone
+        sys.stdout = None
+        return 0
+    else:
+        return status if isinstance(status, int) else 0
+    print(" ".join(text.split()), file=sys.stderr)
+    return 2

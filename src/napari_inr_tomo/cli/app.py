@@ -1,0 +1,43 @@
+"""All commands of ``inr-tomo``; nothing heavy is imported before one runs."""
+
+from __future__ import annotations
+
+import typer
+
+from napari_inr_tomo.cli import reconstruct, runs, series, trials
+
+app = typer.Typer(
+    name="inr-tomo",
+    help="Electron tomography: from the raw tilt series to the volume.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    version: bool = typer.Option(False, "--version", help="Show the version."),
+) -> None:
+    """Electron tomography: from the raw tilt series to the volume."""
+    if version:
+        from napari_inr_tomo import __version__
+
+        typer.echo(f"inr-tomo {__version__}")
+        raise typer.Exit
+
+
+app.command()(series.info)
+app.command()(series.preprocess)
+app.command()(reconstruct.reconstruct)
+app.command()(reconstruct.rerun)
+app.command()(runs.resume)
+app.command()(runs.follow)
+app.command()(runs.stop)
+app.command()(runs.export)
+app.command()(trials.validate)
+app.command()(reconstruct.submit)
+app.command()(trials.simulate)
+app.command()(trials.compare)
+app.command()(trials.demo)

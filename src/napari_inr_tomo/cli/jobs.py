@@ -1,0 +1,196 @@
+"""From settings and a series to a run folder, and from there to the volume."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_inr_tomo.cli.common import note
+from napari_inr_tomo.cli.watch import require_result, watch
+from napari_inr_tomo.errors import UserError
+
+if TYPE_CHECKING:
+    from napari_inr_tomo.config import ReconstructionConfig
+    from napari_inr_tomo.runs import RunFolder
+    from napari_inr_tomo.types import TiltSeries
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """The settings given on the command line; None where nothing was said."""
+
+    method: str | None = None
+    preset: str | None = None
+    config: Path | None = None
+    iterations: int | None = None
+    epochs: int | None = None
+    refine_poses: bool | None = None
+    depth: int | None = None
+    device: str | None = None
+    processes: int | None = None
+    seed: int | None = None
+
+    def said(self) -> list[str]:
+        """Return the options that were given."""
+        names = [name for name, value in vars(self).items() if value is not None]
+        return [f"--{name.replace('_', '-')}" for name in names]
+
+    def settings(self) -> ReconstructionConfig:
+        """Return all settings: preset, then file, then options."""
+        from napari_inr_tomo.config import ReconstructionConfig
+
+        preset: Any = self.preset
+        if self.config is not None:
+            config = ReconstructionConfig.load(self.config, preset)
+        else:
+            config = ReconstructionConfig.from_preset(preset or "fast")
+        config = config.merged(self._changes())
+        self._check(config)
+        return config
+
+    def _changes(self) -> dict[str, Any]:
+        wanted = {
+            ("method",): self.method,
+            ("seed",): self.seed,
+            ("depth_px",): self.depth,
+            ("classic", "iterations"): self.iterations,
+            ("inr", "schedule", "epochs"): self.epochs,
+            ("inr", "poses", "refine"): self.refine_poses,
+            ("compute", "device"): self.device,
+            ("compute", "processes"): self.processes,
+        }
+        changes: dict[str, Any] = {}
+        for path, value in wanted.items():
+            if value is not None:
+                here = changes
+                for name in path[:-1]:
+                    here = here.setdefault(name, {})
+                here[path[-1]] = value
+        return changes
+
+    def _check(self, config: ReconstructionConfig) -> None:
+        """Refuse options that would silently do nothing."""
+        idle = {
+            "--iterations": self.iterations is not None
+            and config.method not in ("sirt", "tv"),
+            "--epochs": self.epochs is not None and config.method != "inr",
+            "--refine-poses": self.refine_poses and config.method != "inr",
+        }
+        for option in (name for name, is_idle in idle.items() if is_idle):
+            raise UserError(
+                f"{option} has no meaning here",
+                f"the method {config.method} does not know it",
+                "Leave it out, or choose another --method (--iterations goes with "
+                "sirt and tv, --epochs and --refine-poses with inr)",
+            )
+
+
+def start_poses(series: TiltSeries, file: Path | None) -> TiltSeries:
+    """Return the series with the poses and the views of a table of poses."""
+    if file is None:
+        return series
+    from napari_inr_tomo.io import read_poses
+    from napari_inr_tomo.types import Step
+
+    _, poses, used = read_poses(file, series.angles_deg)
+    step = Step("read_poses", {"file": file.name})
+    return series.evolve(step, poses=poses, used=series.mask & used)
+
+
+def run_folder_beside(output: Path) -> Path:
+    """Return a free folder name beside the output: ``volume.inr-run``, else ``-2``."""
+    name = output.name
+    for suffix in (".ome.zarr", output.suffix):
+        name = name.removesuffix(suffix)
+    folder = output.with_name(f"{name}.inr-run")
+    count = 1
+    while folder.exists():
+        count += 1
+        folder = output.with_name(f"{name}-{count}.inr-run")
+    return folder
+
+
+def make_run(
+    folder: Path, series: TiltSeries, config: ReconstructionConfig, source: Path
+) -> RunFolder:
+    """Make the run folder and say where it is and what it will need."""
+    from napari_inr_tomo.runs import create_run
+
+    run = create_run(folder, series, config, source_name=source.name)
+    note(f"Run folder (kept): {run.path}")
+    return run
+
+
+def warn_of_memory(run: RunFolder) -> None:
+    """Say so where a run may not fit into the memory."""
+    import psutil
+
+    from napari_inr_tomo.runs import default_processes, estimate
+    from napari_inr_tomo.runs.estimates import in_words
+
+    spec = run.spec
+    count = default_processes(spec.config)
+    need = estimate(spec.config, spec.shape, spec.poses.axis_deg, count)
+    free = psutil.virtual_memory().available
+    if count * need.memory_bytes > free:
+        note(
+            f"Warning: the run may need {in_words(count * need.memory_bytes)} of "
+            f"memory and {in_words(free)} are free."
+        )
+
+
+def run_to_the_end(
+    run: RunFolder, processes: int | None = None, device: str | None = None
+) -> None:
+    """Launch, follow, and return when there is a result; else raises `UserError`."""
+    from napari_inr_tomo.runs import launch
+
+    warn_of_memory(run)
+    launch(run, processes=processes, device=device)
+    require_result(run, watch(run, mine=True))
+
+
+def write_outputs(
+    run: RunFolder, output: Path | None, poses: Path | None
+) -> dict[str, Any]:
+    """Write volume and poses where asked; return what the answer says."""
+    from napari_inr_tomo.io import write_poses
+
+    if output is not None:
+        run.export(output)
+    if poses is not None:
+        write_poses(poses, *run.poses(), residual=residuals(run))
+    status = run.status()
+    return {
+        "state": status.state,
+        "run": run.path,
+        "volume": output or run.result(),
+        "poses": poses or run.paths.result_poses,
+        "method": run.config.method,
+        "steps": status.step,
+        "loss": status.loss,
+        "holdout": status.holdout,
+        "elapsed_s": status.elapsed_s,
+    }
+
+
+def residuals(run: RunFolder) -> list[float] | None:
+    """Return the residual of every tilt of the result, NaN where there is none."""
+    import csv
+
+    with open(run.paths.result_poses, newline="", encoding="utf-8") as handle:
+        rows = list(csv.DictReader(handle))
+    values = [float(row.get("residual") or "nan") for row in rows]
+    return values or None
+
+
+def report(values: dict[str, Any]) -> list[str]:
+    """Return the answer in words."""
+    loss = "" if values["loss"] is None else f", loss {values['loss']:.4g}"
+    return [
+        f"{values['state']} after {values['steps']} steps and "
+        f"{values['elapsed_s']:.0f} s{loss}",
+        f"volume: {values['volume']}",
+        f"poses: {values['poses']}",
+    ]

@@ -1,0 +1,199 @@
+"""``reconstruct``, ``rerun`` and ``submit``."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_inr_tomo.cli import common, jobs
+from napari_inr_tomo.cli.options import (
+    Angles,
+    AsJson,
+    ConfigFile,
+    Depth,
+    DeviceChoice,
+    Epochs,
+    Iterations,
+    MethodChoice,
+    OptionalVolumeOut,
+    PosesOut,
+    PosesStart,
+    PresetChoice,
+    Processes,
+    RefinePoses,
+    RunOut,
+    Seed,
+    Stack,
+    VolumeOut,
+)
+from napari_inr_tomo.errors import UserError
+
+if TYPE_CHECKING:
+    from napari_inr_tomo.runs import RunFolder
+
+
+def reconstruct(
+    stack: Stack,
+    output: VolumeOut,
+    angles: Angles = None,
+    method: MethodChoice = None,
+    preset: PresetChoice = None,
+    config: ConfigFile = None,
+    iterations: Iterations = None,
+    epochs: Epochs = None,
+    refine_poses: RefinePoses = None,
+    depth: Depth = None,
+    device: DeviceChoice = None,
+    processes: Processes = None,
+    seed: Seed = None,
+    run: RunOut = None,
+    poses: PosesOut = None,
+    poses_start: PosesStart = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="record.json",
+            help="Do again what this record of a result says, with its settings.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Reconstruct the volume of a tilt series, through a run folder.
+
+    Ctrl-C stops and keeps the result so far; a second Ctrl-C cancels.  The run folder
+    is kept, for export, resume and the window.
+    """
+    wishes = jobs.Wishes(
+        method, preset, config, iterations, epochs, refine_poses, depth, device,
+        processes, seed,
+    )  # fmt: skip
+    common.check_volume_out(output)
+    common.check_poses_out(poses)
+    folder = run or jobs.run_folder_beside(output)
+    if record is not None:
+        given = [*wishes.said(), *(["--angles"] if angles else [])]
+        started = _from_record(folder, stack, record, given, poses_start)
+    else:
+        settings = wishes.settings()
+        series = jobs.start_poses(common.open_series(stack, angles), poses_start)
+        started = jobs.make_run(folder, series, settings, stack)
+    _finish(started, output, poses, as_json)
+
+
+def _from_record(
+    folder: Path, stack: Path, record: Path, given: list[str], poses_start: Path | None
+) -> RunFolder:
+    from napari_inr_tomo.cli.replay import check_same_input, series_of_record
+    from napari_inr_tomo.layout import read_spec
+
+    given = [*given, *(["--poses-start"] if poses_start else [])]
+    if given:
+        raise UserError(
+            f"{', '.join(given)} cannot be used with --record",
+            "the record holds all settings, and others would give another result",
+            "Leave either the record or these options out",
+        )
+    spec = read_spec(record)
+    series = series_of_record(stack, spec)
+    run = jobs.make_run(folder, series, spec.config, stack)
+    try:
+        check_same_input(stack, run.spec.input_sha256, spec.input_sha256)
+    except UserError:
+        shutil.rmtree(run.path, ignore_errors=True)
+        raise
+    return run
+
+
+def _finish(run: RunFolder, output: Path, poses: Path | None, as_json: bool) -> None:
+    jobs.run_to_the_end(run)
+    values = jobs.write_outputs(run, output, poses)
+    common.answer(values, as_json, jobs.report(values))
+
+
+def rerun(
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="RUN", help="Run folder, or the record.json in it."),
+    ],
+    output: VolumeOut,
+    run: RunOut = None,
+    poses: PosesOut = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a job again from its run folder: same images, settings, seed, start poses.
+
+    On the same machine the result is the same.  A run that was stopped early now goes
+    to its planned end.
+    """
+    from napari_inr_tomo.runs import RunFolder, copy_run
+
+    common.check_volume_out(output)
+    common.check_poses_out(poses)
+    if source.name == "record.json":
+        source = source.absolute().parents[1]
+    started = copy_run(RunFolder(source), run or jobs.run_folder_beside(output))
+    common.note(f"Run folder (kept): {started.path}")
+    _finish(started, output, poses, as_json)
+
+
+def submit(
+    stack: Stack,
+    output: OptionalVolumeOut = None,
+    angles: Angles = None,
+    method: MethodChoice = None,
+    preset: PresetChoice = None,
+    config: ConfigFile = None,
+    iterations: Iterations = None,
+    epochs: Epochs = None,
+    refine_poses: RefinePoses = None,
+    depth: Depth = None,
+    seed: Seed = None,
+    run: RunOut = None,
+    poses_start: PosesStart = None,
+    slurm: Annotated[
+        bool, typer.Option("--slurm", help="Under SLURM, the one scheduler known.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show the script.")
+    ] = False,
+    nodes: Annotated[int, typer.Option(metavar="N", min=1, help="Nodes.")] = 1,
+    gpus_per_node: Annotated[
+        int, typer.Option(metavar="N", min=1, help="GPUs, and processes, per node.")
+    ] = 4,
+    time: Annotated[str, typer.Option(metavar="H:M:S", help="Time limit.")] = (
+        "04:00:00"
+    ),
+    sbatch: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="OPTION",
+            help="Further sbatch option, e.g. --sbatch=--partition=gpu; repeatable.",
+        ),
+    ] = None,
+) -> None:
+    """Make a run folder and give it to SLURM, to run on one or several nodes."""
+    from napari_inr_tomo.runs import slurm_script, submit_slurm
+
+    if not slurm:
+        raise UserError(
+            "No scheduler was named", "SLURM is the one that is known", "Add --slurm"
+        )
+    common.check_volume_out(output)
+    beside = output or Path.cwd() / stack.with_suffix("").name
+    folder = run or jobs.run_folder_beside(beside)
+    wishes = jobs.Wishes(
+        method, preset, config, iterations, epochs, refine_poses, depth, None, None,
+        seed,
+    )  # fmt: skip
+    settings = wishes.settings()
+    script = slurm_script(folder, nodes, gpus_per_node, time, sbatch or (), output)
+    if dry_run:
+        common.say(script.rstrip())
+        return
+    series = jobs.start_poses(common.open_series(stack, angles), poses_start)
+    started = jobs.make_run(folder, series, settings, stack)
+    common.say(submit_slurm(started.path, script))
+    common.say(f"Watch it with: inr-tomo follow {started.path}")

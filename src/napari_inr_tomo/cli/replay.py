@@ -1,0 +1,120 @@
+"""Doing again what a record says was done to a tilt series.
+
+A record holds the history of the series it was made from: the name of every step and
+its parameters.  A stack that is given with a record already has the first lines of that
+history (from the file beside it, or none); the others are done again, in order.
+Whether it worked is certain afterwards: the digest of the images must be the record's.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_inr_tomo.errors import UserError
+
+if TYPE_CHECKING:
+    from napari_inr_tomo.layout import RunSpec
+    from napari_inr_tomo.types import Step, TiltSeries
+
+_WHERE = {
+    "bin_images": "napari_inr_tomo.preprocess",
+    "fourier_downsample": "napari_inr_tomo.preprocess",
+    "exclude_views": "napari_inr_tomo.preprocess",
+    "include_views": "napari_inr_tomo.preprocess",
+    "subtract_background": "napari_inr_tomo.preprocess",
+    "align_cross_correlation": "napari_inr_tomo.align",
+    "align_center_of_mass": "napari_inr_tomo.align",
+    "align_tilt_axis": "napari_inr_tomo.align",
+    "set_tilt_axis": "napari_inr_tomo.align",
+    "apply_poses": "napari_inr_tomo.io.series",
+}
+_POSES_ONLY = ("read_poses", "reset_poses")
+"""Steps that only wrote poses; the poses of the record are put in at the end."""
+
+
+def series_of_record(stack: Path, spec: RunSpec) -> TiltSeries:
+    """Open a stack and do what its record says; angles, poses, views are the record's.
+
+    Raises `UserError` where a step cannot be done again or the stack is another one.
+    """
+    from napari_inr_tomo.io import read_images
+
+    images = read_images(stack)
+    raw_angles = images.angles_deg
+    count = len(spec.original_angles_deg)
+    if raw_angles is None or len(images) == count:
+        if len(images) != count:
+            raise _other_stack(stack, f"it has {len(images)} images, not {count}")
+        raw_angles = spec.original_angles_deg
+    series = images.with_angles(raw_angles)
+    for step in _remaining(stack, series.history, spec.history):
+        series = _again(series, step)
+    if len(series) != count:
+        raise _other_stack(stack, f"{len(series)} images are left, not {count}")
+    return series.evolve(
+        angles_deg=spec.original_angles_deg,
+        poses=spec.original_poses,
+        used=spec.original_used,
+        pixel_size_nm=spec.pixel_size_nm,
+        name=spec.name,
+        angle_source=spec.angle_source,
+        history=spec.history,
+    )
+
+
+def _remaining(
+    stack: Path, done: tuple[Step, ...], wanted: tuple[Step, ...]
+) -> tuple[Step, ...]:
+    known = [step.to_json() for step in done]
+    if known != [step.to_json() for step in wanted[: len(done)]]:
+        raise _other_stack(
+            stack, "its own history is not the beginning of the record's"
+        )
+    return wanted[len(done) :]
+
+
+def _again(series: TiltSeries, step: Step) -> TiltSeries:
+    if step.name in _POSES_ONLY:
+        return series
+    if step.name not in _WHERE or step.parameters.get("mask") is not None:
+        detail = " with a mask drawn by hand" if step.name in _WHERE else ""
+        raise UserError(
+            "The record cannot be followed from this stack",
+            f"the step {step.name}{detail} cannot be done again",
+            "Use the run folder itself: inr-tomo rerun RUN -o VOLUME",
+        )
+    function = _function(step.name)
+    accepted = inspect.signature(function).parameters
+    settings: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in step.parameters.items()
+        if name in accepted
+    }
+    return function(series, **settings)
+
+
+def _function(name: str) -> Callable[..., TiltSeries]:
+    from importlib import import_module
+
+    function: Callable[..., TiltSeries] = getattr(import_module(_WHERE[name]), name)
+    return function
+
+
+def _other_stack(stack: Path, why: str) -> UserError:
+    return UserError(
+        f"{stack} is not the stack of this record",
+        why,
+        "Give the stack the record was made from, or use the run folder itself: "
+        "inr-tomo rerun RUN -o VOLUME",
+    )
+
+
+def check_same_input(stack: Path, found: str, wanted: str) -> None:
+    """Raise `UserError` where the images are not, bit for bit, those of the record."""
+    if found != wanted:
+        raise _other_stack(
+            stack, "after the recorded steps its images are not those of the record"
+        )

@@ -1,0 +1,98 @@
+"""``resume``, ``follow``, ``stop`` and ``export``: commands for a run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_inr_tomo.cli import common, jobs, watch
+from napari_inr_tomo.cli.options import (
+    AsJson,
+    DeviceChoice,
+    OptionalVolumeOut,
+    PosesOut,
+    Processes,
+    Run,
+    VolumeOut,
+)
+from napari_inr_tomo.errors import UserError
+
+if TYPE_CHECKING:
+    from napari_inr_tomo.runs import RunFolder
+
+
+def _open(folder: Path) -> RunFolder:
+    from napari_inr_tomo.runs import RunFolder
+
+    return RunFolder(folder)
+
+
+def resume(
+    folder: Run,
+    output: OptionalVolumeOut = None,
+    poses: PosesOut = None,
+    processes: Processes = None,
+    device: DeviceChoice = None,
+    as_json: AsJson = False,
+) -> None:
+    """Go on with a run that was stopped, cancelled or interrupted, or start it."""
+    common.check_volume_out(output)
+    common.check_poses_out(poses)
+    run = _open(folder)
+    if run.status().state == "finished":
+        raise UserError(
+            f"The run {run.path} cannot be resumed",
+            "it went to its planned end",
+            "Write its volume with: inr-tomo export RUN -o VOLUME",
+        )
+    jobs.run_to_the_end(run, processes, device)
+    values = jobs.write_outputs(run, output, poses)
+    common.answer(values, as_json, jobs.report(values))
+
+
+def follow(folder: Run, as_json: AsJson = False) -> None:
+    """Watch a run until it ends; Ctrl-C only ends the watching."""
+    run = _open(folder)
+    status = watch.watch(run, mine=False)
+    if status.active:
+        common.note(f"The run goes on in {run.path}")
+    values: dict[str, Any] = {"run": run.path} | vars(status)
+    common.answer(values, as_json, [f"{status.state}: {_words(status)}"])
+
+
+def _words(status: Any) -> str:
+    return status.message or watch.in_words(status)
+
+
+def stop(
+    folder: Run,
+    cancel: Annotated[
+        bool,
+        typer.Option("--cancel", help="Give the result up; the checkpoint stays."),
+    ] = False,
+) -> None:
+    """Ask a run to stop and keep its result."""
+    run = _open(folder)
+    status = run.status()
+    if not status.active:
+        raise UserError(
+            f"The run {run.path} is not running",
+            f"it is {status.state}",
+            "There is nothing to stop",
+        )
+    run.request("cancel" if cancel else "stop")
+    common.say("Asked it to cancel." if cancel else "Asked it to stop and keep.")
+
+
+def export(folder: Run, output: VolumeOut, poses: PosesOut = None) -> None:
+    """Write the volume of a run in the format its name asks for."""
+    common.check_volume_out(output)
+    common.check_poses_out(poses)
+    run = _open(folder)
+    run.verify_result()
+    values = jobs.write_outputs(run, output, poses)
+    common.say(f"wrote {values['volume']}")
+    if poses is not None:
+        common.say(f"wrote {poses}")

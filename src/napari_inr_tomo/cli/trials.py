@@ -1,0 +1,219 @@
+"""``validate``, ``simulate``, ``compare`` and ``demo``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_inr_tomo.cli import common
+from napari_inr_tomo.cli.options import AsJson
+from napari_inr_tomo.errors import UserError
+
+if TYPE_CHECKING:
+    from napari_inr_tomo.types import Volume
+
+
+def validate(
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PATH", help="Tilt series, volume (with --volume) or run folder."
+        ),
+    ],
+    volume: Annotated[
+        bool, typer.Option("--volume", help="It is a volume, not a tilt series.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check that a file or run folder is whole; ends with status 2 if it is not."""
+    if (path / "run.json").exists():
+        problems = _problems_of_run(path)
+    elif volume:
+        problems = _problems_of_volume(path)
+    else:
+        from napari_inr_tomo.io import check_file
+
+        problems = check_file(path)
+    values = {"path": path, "problems": problems, "sound": not problems}
+    common.answer(values, as_json, problems or [f"{path} is sound"])
+    if problems:
+        raise UserError(
+            f"{path} is not sound",
+            f"{len(problems)} problem{'s' if len(problems) > 1 else ''} found",
+            "See the list on the standard output",
+        )
+
+
+def _problems_of_run(path: Path) -> list[str]:
+    from napari_inr_tomo.runs import Follower, RunFolder
+
+    problems = []
+    try:
+        run = RunFolder(path)
+    except UserError as error:
+        return [str(error)]
+    checks = [run.verify_input, run.series]
+    if run.paths.complete.exists():
+        checks.append(run.verify_result)
+    for check in checks:
+        try:
+            check()
+        except UserError as error:
+            problems.append(str(error))
+    follower = Follower(run)
+    follower.poll()
+    if follower.lost:
+        problems.append(f"{follower.lost} events are missing from events.jsonl")
+    if follower.unreadable:
+        problems.append(f"{follower.unreadable} events cannot be read")
+    return problems
+
+
+def _problems_of_volume(path: Path) -> list[str]:
+    import numpy as np
+
+    from napari_inr_tomo.io import read_volume
+
+    try:
+        volume = read_volume(path)
+    except UserError as error:
+        return [str(error)]
+    bad = int((~np.isfinite(volume.data)).sum())
+    problems = [f"{bad} voxels are NaN or infinite."] if bad else []
+    if volume.voxel_nm is None:
+        problems.append("The voxel size is unknown.")
+    return problems
+
+
+def simulate(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="STACK", help="Tilt series.")
+    ],
+    phantom: Annotated[str, typer.Option(help="Name of the phantom.")] = "sea-mine",
+    size: Annotated[int, typer.Option(metavar="PX", help="Side of the images.")] = 64,
+    tilts: Annotated[
+        str, typer.Option(metavar="START:STOP:STEP", help="Tilt angles, degrees.")
+    ] = "-60:60:2",
+    dose: Annotated[
+        float | None,
+        typer.Option(metavar="D", help="Counts in the brightest pixel; none: no noise"),
+    ] = None,
+    axis_angle: Annotated[
+        float, typer.Option(metavar="DEG", help="Angle of the tilt axis from +x.")
+    ] = 0.0,
+    shift_sigma: Annotated[
+        float, typer.Option(metavar="PX", help="Random shift of every tilt.")
+    ] = 0.0,
+    background: Annotated[
+        float,
+        typer.Option(metavar="SHARE", help="Background, share of the brightest pixel."),
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed.")] = 0,
+    truth: Annotated[
+        Path | None, typer.Option(metavar="VOLUME", help="Where to write the phantom.")
+    ] = None,
+    poses: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT.csv", help="Where to write the true poses."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a tilt series with known truth."""
+    from napari_inr_tomo import io
+    from napari_inr_tomo.simulate import simulate_series
+
+    common.check_out(output, (*io.SERIES_OUT_SUFFIXES, ".tiff", ".hdf5", ".emd"))
+    common.check_volume_out(truth)
+    common.check_poses_out(poses)
+    angles = io.parse_angles(tilts)
+    made = simulate_series(
+        phantom,
+        size,
+        angles,
+        dose=dose,
+        axis_deg=axis_angle,
+        shift_sigma_px=shift_sigma,
+        background=background,
+        seed=seed,
+    )
+    written = io.write_series(output, made.series)
+    if truth is not None:
+        io.write_volume(truth, made.truth)
+        written.append(truth)
+    if poses is not None:
+        io.write_poses(poses, angles, made.truth_poses, made.series.mask)
+        written.append(poses)
+    shape = list(made.series.images.shape)
+    values = {"written": written, "shape_tyx": shape, "phantom": phantom, "seed": seed}
+    common.answer(values, as_json, [f"wrote {path}" for path in written])
+
+
+def compare(
+    volume: Annotated[Path, typer.Argument(metavar="VOLUME", help="Volume to judge.")],
+    truth: Annotated[
+        Path, typer.Argument(metavar="TRUTH", help="Volume to compare it with.")
+    ],
+    register: Annotated[
+        bool,
+        typer.Option(
+            "--register", help="First take out the shift that no image can tell."
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare two volumes: SSIM, PSNR, Fourier shell correlation."""
+    from napari_inr_tomo import metrics
+    from napari_inr_tomo.io import read_volume
+
+    judged, reference = read_volume(volume), read_volume(truth)
+    shift: tuple[float, float, float] | None = None
+    data: Any = judged.data
+    if register:
+        data, shift = metrics.register(judged, reference)
+    resolution = metrics.fsc_resolution(data, reference)
+    frequency, curve = metrics.fsc(data, reference)
+    values: dict[str, Any] = {
+        "ssim": metrics.ssim(data, reference),
+        "ssim_in_support": metrics.ssim_in_support(data, reference),
+        "psnr_db": metrics.psnr(data, reference),
+        "fsc_resolution_px": resolution,
+        "fsc_resolution_nm": _in_nm(resolution, reference),
+        "fsc": {"frequency_per_px": frequency.tolist(), "curve": curve.tolist()},
+        "scale": metrics.fit_scale(data, reference),
+        "registered_shift_zyx_px": None if shift is None else list(shift),
+    }
+    common.answer(values, as_json, _judgement(values))
+
+
+def _in_nm(resolution_px: float, volume: Volume) -> float | None:
+    return None if volume.voxel_nm is None else resolution_px * volume.voxel_nm
+
+
+def _judgement(values: dict[str, Any]) -> list[str]:
+    resolution = f"{values['fsc_resolution_px']:.2f} px"
+    if values["fsc_resolution_nm"] is not None:
+        resolution += f" ({values['fsc_resolution_nm']:.4g} nm)"
+    lines = [
+        f"SSIM: {values['ssim']:.4f} (within the specimen "
+        f"{values['ssim_in_support']:.4f})",
+        f"PSNR: {values['psnr_db']:.2f} dB",
+        f"resolution (FSC = 0.5): {resolution}",
+        f"best scale of the intensities: {values['scale']:.4g}",
+    ]
+    if values["registered_shift_zyx_px"] is not None:
+        shift = ", ".join(f"{s:.2f}" for s in values["registered_shift_zyx_px"])
+        lines.append(f"moved by (z, y, x): {shift} px")
+    return lines
+
+
+def demo(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Where results go.")
+    ] = Path("demo-output"),
+) -> None:
+    """Go the whole way on simulated data, and show the result in napari."""
+    from importlib import import_module
+
+    import_module("napari_inr_tomo.demo").main(output)

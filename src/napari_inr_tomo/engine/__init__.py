@@ -1,0 +1,1 @@
+"""One rank of a reconstruction: data, starts, training, previews, checkpoints."""

@@ -1,0 +1,79 @@
+"""The measured stack on the device, normalised, ready to be drawn from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_inr_tomo.inr.rendering import Rays
+
+
+def intensity_scale(images: NDArray[Any]) -> float:
+    """Return the number intensities are divided by: the 95th percentile.
+
+    For a stack so sparse that this is nearly zero, the 99.9th percentile instead; 1 for
+    an empty stack.  numpy's percentile has no limit on the number of elements.
+    """
+    common, bright = np.percentile(images, [95, 99.9])
+    scale = common if common > 0.05 * bright else bright
+    return float(scale) if scale > 0 else 1.0
+
+
+@dataclass(frozen=True)
+class Stack:
+    """images: (tilt, y, x) normalised; weight: same shape, 0 where to be ignored."""
+
+    images: Tensor
+    weight: Tensor | None
+    scale: float
+
+    @classmethod
+    def load(
+        cls,
+        images: NDArray[Any],
+        valid: NDArray[Any] | None,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+        scale: float | None = None,
+    ) -> Stack:
+        """Divide a stack by ``scale`` and put it on the device."""
+        scale = scale or intensity_scale(images)
+        values = torch.as_tensor(np.array(images, np.float32), device=device) / scale
+        weight = None
+        if valid is not None:
+            weight = torch.as_tensor(np.array(valid, bool), device=device).to(dtype)
+        return cls(values.to(dtype), weight, scale)
+
+    @property
+    def tilts(self) -> int:
+        """Number of tilts."""
+        return self.images.shape[0]
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels of all tilts."""
+        return self.images.numel()
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of coordinates and intensities."""
+        return self.images.dtype
+
+    def rays(self, pixels: Tensor) -> tuple[Rays, Tensor, Tensor]:
+        """Return rays, measured values and weights of flat pixel numbers."""
+        _, height, width = self.images.shape
+        tilt = pixels // (height * width)
+        row = (pixels // width) % height
+        column = pixels % width
+        uv = torch.stack([column - (width - 1) / 2, row - (height - 1) / 2], -1).to(
+            self.dtype
+        )
+        target = self.images.reshape(-1)[pixels]
+        if self.weight is None:
+            return Rays(tilt, uv), target, torch.ones_like(target)
+        return Rays(tilt, uv), target, self.weight.reshape(-1)[pixels]

@@ -1,0 +1,245 @@
+"""The implicit representation as a run: start, rays, previews, checkpoints, result."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_inr_tomo import events
+from napari_inr_tomo.config import ComputeSettings
+from napari_inr_tomo.engine import checkpoint
+from napari_inr_tomo.engine.data import Stack
+from napari_inr_tomo.engine.distributed import Ranks
+from napari_inr_tomo.engine.job import Cancelled, Job, Outcome
+from napari_inr_tomo.engine.reporter import CANCEL, SAVE, STOP
+from napari_inr_tomo.engine.training import StepReport, Trainer
+from napari_inr_tomo.engine.warm_start import Start, learn_volume, prepare_start
+from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.inr import Box, Field, LearnedPoses, build_field
+from napari_inr_tomo.types import Poses
+
+LATTICE_CHUNK = 1 << 16
+"""Points evaluated at once when a volume is read out of the network."""
+
+
+def types(
+    settings: ComputeSettings, ranks: Ranks
+) -> tuple[torch.dtype, torch.dtype | None]:
+    """Return the type of coordinates and parameters, and of the hidden layers.
+
+    bfloat16 pays where the processor multiplies in it; it is chosen for GPUs and for
+    CPUs that say so.
+    """
+    if settings.precision == "float64":
+        return torch.float64, None
+    if settings.precision == "float32":
+        return torch.float32, None
+    if settings.precision == "bfloat16" or ranks.device.type == "cuda":
+        return torch.float32, torch.bfloat16
+    native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
+    return torch.float32, torch.bfloat16 if native else None
+
+
+@torch.no_grad()
+def read_volume(
+    field: Field,
+    box: Box,
+    step: int,
+    like: Tensor,
+    occupied: Tensor | None = None,
+) -> Tensor:
+    """Return the (z, y, x) density on a lattice of every ``step``-th voxel.
+
+    Normalised intensity per pixel-sized voxel; zero where not occupied.
+    """
+    shape = box.coarse_shape(step)
+    volume = torch.zeros(shape, dtype=torch.float32, device=like.device).reshape(-1)
+    inside = None
+    if occupied is not None and step == 1:
+        inside = occupied.reshape(-1)
+    for part, points in box.lattice(step, LATTICE_CHUNK, like):
+        if inside is None:
+            volume[part] = (field(points) * box.unit).float()
+        else:
+            keep = inside[part]
+            values = torch.zeros(len(points), device=like.device)
+            if keep.any():
+                values[keep] = (field(points[keep]) * box.unit).float()
+            volume[part] = values
+    return volume.reshape(shape)
+
+
+class InrRun:
+    """Everything that happens between the start of an INR run and its outcome."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.dtype, hidden = types(job.config.compute, job.ranks)
+        self.field = build_field(
+            job.config.inr.field, max(job.box.shape_zyx), job.config.seed, hidden
+        ).to(job.ranks.device, self.dtype)
+        self.stack: Stack = job.stack(self.dtype)
+        self.stopped = False
+        self._next_save = time.monotonic() + job.config.compute.checkpoint_seconds
+        self._last = StepReport(0.0, float("nan"), 0)
+        self.holdout: float | None = None
+
+    def outcome(self) -> Outcome:
+        """Run to the end and return the volume and the poses."""
+        job = self.job
+        loaded = checkpoint.load(job.paths.checkpoints)
+        start = prepare_start(job, self.dtype) if loaded is None else _start_from(loaded, job)
+        self.occupied = start.occupied
+        self.poses = LearnedPoses(job.spec.angles_deg, start.poses, job.reference).to(
+            job.ranks.device
+        )
+        self.start = start
+        if loaded is None and start.volume is not None and not start.stopped:
+            learn_volume(job, self.field, start.volume, start.occupied, self.dtype)
+        self.trainer = Trainer(
+            self.stack,
+            self.field,
+            self.poses,
+            job.box,
+            self.occupied,
+            job.config,
+            job.ranks,
+        )
+        if loaded is not None:
+            self._resume(loaded)
+        self.stopped = start.stopped
+        if start.stopped and start.volume is not None:
+            return self._finish(start.volume)
+        job.reporter.phase("rays")
+        self._show(force=True)
+        self.trainer.run(job.reporter.poll, self._after_step, self._after_epoch)
+        self.poses.pin()
+        return self._finish(
+            read_volume(self.field, job.box, 1, self._like, self.occupied)
+        )
+
+    @property
+    def _like(self) -> Tensor:
+        return torch.zeros(1, dtype=self.dtype, device=self.job.ranks.device)
+
+    def _resume(self, loaded: tuple[dict[str, Tensor], Any, list[str]]) -> None:
+        arrays, info, damaged = loaded
+        self.trainer.restore(arrays, info)
+        for name in damaged:
+            self.job.reporter.warn(
+                UserError(
+                    f"The checkpoint {name} is damaged",
+                    "its content does not match its digest",
+                    "Nothing: the one before it is used",
+                )
+            )
+
+    def _after_step(self, report: StepReport) -> bool:
+        job, self._last = self.job, report
+        total = job.config.inr.schedule.epochs
+        job.reporter.progress(
+            report.position,
+            total,
+            report.loss,
+            holdout=self.holdout,
+            learning_rate=self.trainer.optimisers.learning_rate,
+        )
+        self._show()
+        due = time.monotonic() >= self._next_save
+        if job.ranks.first and (due or report.request in (SAVE, CANCEL)):
+            self._save()
+        if report.request == CANCEL:
+            raise Cancelled(self.trainer.progress.epoch)
+        self.stopped = report.request == STOP
+        return self.stopped
+
+    def _after_epoch(self, holdout: float | None) -> None:
+        self.holdout = holdout
+        epoch = self.trainer.progress.epoch
+        self.job.reporter.progress(
+            epoch,
+            self.job.config.inr.schedule.epochs,
+            self._last.loss,
+            force=True,
+            holdout=holdout,
+            learning_rate=self.trainer.optimisers.learning_rate,
+        )
+        self.job.reporter.poses(self.poses.poses(), epoch, self._residual())
+
+    def _residual(self) -> Any:
+        rms = self.trainer.residual_rms
+        return None if rms is None else rms.cpu().numpy() * self.job.scale
+
+    def _show(self, force: bool = False) -> None:
+        """Show a live volume if one is due; coarser where the box is large."""
+        job = self.job
+        if not (force or job.reporter.preview_due()) or job.reporter.paths is None:
+            return
+        began = time.monotonic()
+        voxels = float(np.prod(job.box.shape_zyx))
+        step = 1
+        while voxels / step**3 > job.config.compute.preview_voxels:
+            step += 1
+        volume = read_volume(self.field, job.box, step, self._like, self.occupied)
+        epoch = self.trainer.progress.epoch
+        job.reporter.preview(volume * job.scale, float(step), epoch)
+        job.reporter.poses(self.poses.poses(), epoch, self._residual())
+        job.reporter.rest(time.monotonic() - began)
+
+    def _save(self) -> None:
+        """Write a checkpoint; a full disk costs the checkpoint, not the run."""
+        job = self.job
+        arrays, info = self.trainer.state()
+        arrays["start/poses"] = torch.from_numpy(self.start.poses.as_array().copy())
+        if self.occupied is not None:
+            arrays["start/occupied"] = self.occupied
+        progress = self.trainer.progress
+        number = progress.epoch * self.trainer.sampler.steps + progress.step
+        self._next_save = time.monotonic() + job.config.compute.checkpoint_seconds
+        try:
+            path = checkpoint.save(job.paths.checkpoints, number, arrays, info)
+        except OSError as error:
+            job.reporter.warn(
+                UserError(
+                    "A checkpoint could not be written",
+                    str(error),
+                    "Free some disk space; the run goes on and tries again",
+                )
+            )
+            return
+        file = path.relative_to(job.paths.folder).as_posix()
+        job.reporter.say(events.Checkpoint(step=number, file=file))
+
+    def _finish(self, volume: Tensor) -> Outcome:
+        job, residual = self.job, self._residual()
+        if residual is None:
+            residual = np.full(self.stack.tilts, np.nan)
+        return Outcome(
+            volume=volume * job.scale,
+            poses=self.poses.poses(),
+            residual=residual,
+            step=self.trainer.progress.epoch,
+            stopped=self.stopped,
+            loss=self._last.loss,
+            holdout=self.holdout,
+        )
+
+
+def _start_from(loaded: tuple[dict[str, Tensor], Any, list[str]], job: Job) -> Start:
+    """Return the start a checkpoint remembers."""
+    arrays = loaded[0]
+    occupied = arrays.get("start/occupied")
+    return Start(
+        Poses.from_array(arrays["start/poses"].numpy()),
+        None if occupied is None else occupied.to(job.ranks.device),
+        None,
+    )
+
+
+def run_inr(job: Job) -> Outcome:
+    """Reconstruct with the implicit representation."""
+    return InrRun(job).outcome()

@@ -1,0 +1,119 @@
+"""One run as a rank sees it: settings, data, other ranks, and the way to report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_inr_tomo.config import ReconstructionConfig
+from napari_inr_tomo.engine.data import Stack, intensity_scale
+from napari_inr_tomo.engine.distributed import Ranks
+from napari_inr_tomo.engine.reporter import Reporter
+from napari_inr_tomo.inr import Box
+from napari_inr_tomo.layout import RunPaths, RunSpec
+from napari_inr_tomo.types import Poses
+
+
+class Cancelled(Exception):
+    """The user asked to end without a result."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(f"cancelled after step {step}")
+        self.step = step
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a method returns.
+
+    volume: (z, y, x), the input's intensity per voxel; poses of the used tilts;
+    residual: (tilt,) rms of measured minus computed pixels, the input's intensity.
+    """
+
+    volume: Tensor
+    poses: Poses
+    residual: NDArray[np.float64]
+    step: int
+    stopped: bool
+    loss: float
+    holdout: float | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run on one rank."""
+
+    paths: RunPaths
+    spec: RunSpec
+    ranks: Ranks
+    reporter: Reporter
+
+    @property
+    def config(self) -> ReconstructionConfig:
+        """The settings."""
+        return self.spec.config
+
+    @cached_property
+    def images(self) -> NDArray[np.float32]:
+        """(tilt, y, x), memory-mapped."""
+        return np.load(self.paths.input, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+
+    @cached_property
+    def valid(self) -> NDArray[np.bool_] | None:
+        """(tilt, y, x), False where a pixel is to be ignored; None: all count."""
+        if not self.paths.valid.exists():
+            return None
+        return np.load(self.paths.valid, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+
+    @cached_property
+    def scale(self) -> float:
+        """What intensities are divided by."""
+        return intensity_scale(self.images)
+
+    @property
+    def shape_yx(self) -> tuple[int, int]:
+        """Size of the images."""
+        return self.spec.shape[1], self.spec.shape[2]
+
+    @property
+    def reference(self) -> int:
+        """Index of the used tilt nearest 0 degrees."""
+        return int(np.argmin(np.abs(self.spec.angles_deg)))
+
+    @cached_property
+    def depth_px(self) -> int:
+        """Depth of the box: the setting, or the extent across the tilt axis."""
+        return self.config.depth_px or default_depth(self.shape_yx, self.spec.poses)
+
+    @property
+    def box(self) -> Box:
+        """The reconstructed box."""
+        return Box((self.depth_px, *self.shape_yx))
+
+    def stack(self, dtype: torch.dtype) -> Stack:
+        """Return the normalised stack on this rank's device."""
+        return Stack.load(self.images, self.valid, self.ranks.device, dtype, self.scale)
+
+    def info(self) -> dict[str, Any]:
+        """Return words about this run for the record."""
+        return {"ranks": self.ranks.size, "device": device_name(self.ranks.device)}
+
+
+def default_depth(shape_yx: tuple[int, int], poses: Poses) -> int:
+    """Return the extent of an image across the tilt axis, in px."""
+    angle = np.deg2rad(poses.axis_deg)
+    height, width = shape_yx
+    return max(4, round(float(np.hypot(height * np.cos(angle), width * np.sin(angle)))))
+
+
+def device_name(device: torch.device) -> str:
+    """Return the device in words."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU ({torch.get_num_threads()} threads)"

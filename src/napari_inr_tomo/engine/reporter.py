@@ -1,0 +1,187 @@
+"""What rank 0 tells the run folder, and what the folder asks of it."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_inr_tomo import atomic, events
+from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.io import write_poses
+from napari_inr_tomo.journal import EventWriter
+from napari_inr_tomo.layout import RunPaths, RunSpec
+from napari_inr_tomo.types import Poses
+
+NOTHING, STOP, CANCEL, SAVE = 0, 1, 2, 3
+_REQUESTS = {"cancel": CANCEL, "stop": STOP, "save-now": SAVE}
+
+POLL_S = 0.2
+"""Seconds between two looks for a request."""
+REPORT_S = 0.5
+"""Least seconds between two loss reports within an epoch."""
+PREVIEW_SHARE = 0.1
+"""Live volumes may take this share of the time of a run."""
+
+
+class Reporter:
+    """Writes events and previews; a silent one (``paths`` None) serves other ranks."""
+
+    def __init__(self, paths: RunPaths | None, spec: RunSpec) -> None:
+        self.paths, self.spec = paths, spec
+        self.writer = EventWriter(paths.events) if paths else None
+        self.began = time.monotonic()
+        self.phase_name = ""
+        self._phase_began = self.began
+        self._next_poll = self._next_report = self._next_preview = 0.0
+        self._signalled = NOTHING
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since this process began."""
+        return time.monotonic() - self.began
+
+    def say(self, event: events.Event) -> None:
+        """Append an event."""
+        if self.writer is not None:
+            self.writer.write(event)
+
+    def warn(self, problem: UserError) -> None:
+        """Append a warning."""
+        self.say(events.Warned(what=problem.what, why=problem.why, do=problem.do))
+
+    def phase(self, name: str) -> None:
+        """Say that a new stage begins."""
+        self.phase_name = name
+        self._phase_began = time.monotonic()
+        self.say(events.Phase(name=name))
+
+    def listen(self) -> None:
+        """Let SIGTERM ask for a checkpoint and an end, SIGUSR1 for a checkpoint."""
+        signal.signal(signal.SIGTERM, lambda *_: self._signal(CANCEL))
+        if hasattr(signal, "SIGUSR1"):
+            signal.signal(signal.SIGUSR1, lambda *_: self._signal(SAVE))
+
+    def _signal(self, request: int) -> None:
+        self._signalled = request
+
+    def poll(self) -> int:
+        """Return a pending request once; looks at the folder a few times a second."""
+        if self._signalled:
+            request, self._signalled = self._signalled, NOTHING
+            return request
+        now = time.monotonic()
+        if self.paths is None or now < self._next_poll:
+            return NOTHING
+        self._next_poll = now + POLL_S
+        for name, request in _REQUESTS.items():
+            path = self.paths.control(name)
+            if path.exists():
+                path.unlink(missing_ok=True)
+                return request
+        return NOTHING
+
+    def progress(
+        self,
+        position: float,
+        total: float,
+        loss: float,
+        force: bool = False,
+        **more: Any,
+    ) -> None:
+        """Report a loss, at most every `REPORT_S` unless forced.
+
+        position of total: epochs or iterations of the present stage.
+        """
+        now = time.monotonic()
+        if not force and now < self._next_report:
+            return
+        self._next_report = now + REPORT_S
+        spent = now - self._phase_began
+        eta = spent * (total - position) / position if position > 0 else None
+        self.say(
+            events.Epoch(
+                step=int(position),
+                total=int(np.ceil(total)),
+                position=position,
+                phase=self.phase_name,
+                loss=loss,
+                elapsed_s=self.elapsed_s,
+                eta_s=eta,
+                **more,
+            )
+        )
+
+    def preview_due(self) -> bool:
+        """Return whether a new live volume may be shown now."""
+        return self.paths is not None and time.monotonic() >= self._next_preview
+
+    def preview(self, volume: Tensor, voxel_px: float, step: int) -> None:
+        """Replace the live volume: (z, y, x), intensity per pixel-sized voxel."""
+        if self.paths is None:
+            return
+        data = volume.detach().to("cpu", torch.float32).numpy()
+        try:
+            atomic.write_npy(self.paths.preview_volume, data)
+        except OSError as error:
+            self.warn(
+                UserError(
+                    "The live volume could not be written",
+                    str(error),
+                    "Free some disk space; the run goes on",
+                )
+            )
+            return
+        depth, height, width = data.shape
+        self.say(
+            events.Preview(
+                step=step,
+                file=self.paths.preview_volume.relative_to(
+                    self.paths.folder
+                ).as_posix(),
+                shape_zyx=(depth, height, width),
+                voxel_px=voxel_px,
+            )
+        )
+
+    def rest(self, took_s: float) -> None:
+        """Put off the next live volume by what the last one cost."""
+        gap = max(self.spec.config.compute.preview_seconds, took_s / PREVIEW_SHARE)
+        self._next_preview = time.monotonic() + gap
+
+    def poses(self, poses: Poses, step: int, residual: Any = None) -> None:
+        """Replace the live poses (used tilts in, all tilts of the stack out)."""
+        if self.paths is None:
+            return
+        self.write_poses(self.paths.preview_poses, poses, residual)
+        file = self.paths.preview_poses.relative_to(self.paths.folder).as_posix()
+        self.say(events.PosesUpdated(step=step, file=file))
+
+    def write_poses(self, path: Any, poses: Poses, residual: Any = None) -> None:
+        """Write poses.csv of the whole original stack."""
+        spec = self.spec
+        whole = np.full(len(spec.original_used), np.nan)
+        if residual is not None:
+            whole[spec.tilts] = np.asarray(residual, np.float64)
+        write_poses(
+            path,
+            spec.original_angles_deg,
+            spec.restore(poses),
+            spec.original_used,
+            None if residual is None else whole,
+        )
+
+    def clear_requests(self) -> None:
+        """Forget requests left over from before the start."""
+        if self.paths is not None:
+            for name in _REQUESTS:
+                self.paths.control(name).unlink(missing_ok=True)
+
+    def enough_disk(self, needed: int) -> bool:
+        """Return whether ``needed`` bytes fit on the disk of the run folder."""
+        return self.paths is None or shutil.disk_usage(self.paths.folder).free > needed

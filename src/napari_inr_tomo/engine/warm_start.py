@@ -1,0 +1,205 @@
+"""A head start for the network: poses, occupied voxels and a classical volume.
+
+The network first learns to reproduce a classical volume; the rays then teach it what
+the classical method could not know.  Section 2.1 of the paper suggests pre-training on
+a converged SIRT; TV is the better teacher (docs/method.md).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_inr_tomo.classic.hull import hull
+from napari_inr_tomo.classic.sirt import sirt
+from napari_inr_tomo.classic.tv import tv
+from napari_inr_tomo.engine.job import Cancelled, Job
+from napari_inr_tomo.engine.pose_search import find_poses
+from napari_inr_tomo.engine.reporter import CANCEL, STOP
+from napari_inr_tomo.engine.sampling import generator
+from napari_inr_tomo.engine.schedule import rise_and_fall
+from napari_inr_tomo.engine.sharded import ShardedProjector
+from napari_inr_tomo.inr import Field, Muon
+from napari_inr_tomo.types import Poses
+
+BATCH = 8192
+"""Voxels per step of learning to reproduce a volume."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """poses to start from; occupied (z, y, x) bool or None; classical volume or None.
+
+    volume: (z, y, x), normalised intensity per voxel.
+    stopped: the user asked to stop meanwhile.
+    """
+
+    poses: Poses
+    occupied: Tensor | None
+    volume: Tensor | None
+    stopped: bool = False
+
+
+def prepare_start(job: Job, dtype: torch.dtype = torch.float32) -> Start:
+    """Find poses, occupied voxels and a classical volume, as the settings ask.
+
+    dtype: of the classical volume.
+    """
+    inr = job.config.inr
+    poses, stopped = job.spec.poses, False
+    if inr.poses.refine and inr.poses.coarse and len(job.spec.angles_deg) > 2:
+        poses, stopped = _coarse_poses(job)
+    start = Start(poses, None, None, stopped)
+    if inr.warm_start == "none":
+        return start
+    projector = ShardedProjector(
+        job.ranks, job.spec.angles_deg, poses, job.shape_yx, job.depth_px, dtype
+    )
+    images = torch.from_numpy(np.array(job.images)).to(job.ranks.device) / job.scale
+    valid = None
+    if job.valid is not None:
+        valid = torch.from_numpy(np.array(job.valid)).to(job.ranks.device)
+    job.reporter.phase("classical start")
+    occupied = hull(projector, images, valid)
+    watch = _Watch(job, inr.warm_start_iterations)
+    if inr.warm_start == "tv":
+        volume = tv(
+            projector,
+            images,
+            iterations=inr.warm_start_iterations,
+            weight=job.config.classic.tv_weight,
+            valid=valid,
+            callback=watch,
+            support=occupied,
+        )
+    else:
+        volume = sirt(
+            projector,
+            images,
+            iterations=inr.warm_start_iterations,
+            valid=valid,
+            callback=watch,
+            momentum=True,
+            support=occupied,
+        )
+    return replace(
+        start, occupied=occupied, volume=volume, stopped=stopped or watch.stopped
+    )
+
+
+class _Watch:
+    """Reports, shows and listens while a classical method works."""
+
+    def __init__(self, job: Job, total: int) -> None:
+        self.job, self.total, self.stopped = job, total, False
+
+    def __call__(self, iteration: int, volume: Tensor, residual: float) -> bool:
+        job = self.job
+        asked = job.ranks.agree(job.reporter.poll())
+        job.reporter.progress(iteration, self.total, residual)
+        if job.reporter.preview_due():
+            began = time.monotonic()
+            job.reporter.preview(volume * job.scale, 1.0, iteration)
+            job.reporter.rest(time.monotonic() - began)
+        if asked == CANCEL:
+            raise Cancelled(iteration)
+        self.stopped = asked == STOP
+        return self.stopped
+
+
+def _coarse_poses(job: Job) -> tuple[Poses, bool]:
+    """Find poses on rank 0 and share them."""
+    job.reporter.phase("coarse poses")
+    answer = torch.zeros(len(job.spec.angles_deg) + 1, 4, dtype=torch.float64)
+    request = 0
+
+    def report(poses: Poses, volume: Tensor, residual: float, done: int) -> bool:
+        nonlocal request
+        job.reporter.progress(done, max(40, done), residual)
+        if job.reporter.preview_due():
+            began = time.monotonic()
+            factor = job.depth_px / volume.shape[0]
+            job.reporter.preview(volume * (job.scale / factor), factor, done)
+            job.reporter.poses(poses, done)
+            job.reporter.rest(time.monotonic() - began)
+        request = job.reporter.poll() or request
+        return request in (STOP, CANCEL)
+
+    if job.ranks.first:
+        found = find_poses(
+            np.asarray(job.images) / np.float32(job.scale),
+            job.spec.angles_deg,
+            job.spec.poses,
+            job.reference,
+            job.depth_px,
+            job.valid,
+            job.ranks.device,
+            report,
+        )
+        answer[:-1] = torch.from_numpy(found.as_array())
+        answer[-1] = request
+    answer = job.ranks.share(answer.to(job.ranks.device)).cpu()
+    poses = Poses.from_array(answer[:-1].numpy())
+    if answer[-1, 0] == CANCEL:
+        raise Cancelled(0)
+    job.reporter.poses(poses, 0)
+    return poses, bool(answer[-1, 0] == STOP)
+
+
+def learn_volume(
+    job: Job, field: Field, volume: Tensor, occupied: Tensor | None, dtype: torch.dtype
+) -> None:
+    """Teach the field a (z, y, x) volume of normalised intensity per voxel.
+
+    Voxel centres are drawn at random from the occupied ones; squared error.
+    """
+    inr, ranks, box = job.config.inr, job.ranks, job.box
+    job.reporter.phase("learning the start")
+    wanted = (volume / box.unit).reshape(-1).to(dtype)
+    depth, height, width = box.shape_zyx
+    places = (
+        torch.arange(wanted.numel(), device=ranks.device)
+        if occupied is None
+        else occupied.reshape(-1).nonzero()[:, 0]
+    )
+    centre = torch.tensor([width - 1, height - 1, depth - 1], device=ranks.device) / 2
+    matrices = field.matrices()
+    ids = {id(p) for p in matrices}
+    optimisers: list[torch.optim.Optimizer] = [
+        torch.optim.Adam([p for p in field.parameters() if id(p) not in ids], lr=1e-3)
+    ]
+    if matrices:
+        optimisers.append(Muon(matrices, lr=2e-3))
+    heights = [1e-3, 2e-3]
+    for step in range(inr.warm_start_steps):
+        factor = rise_and_fall(step + 1, 10, inr.warm_start_steps, 0.05)
+        for optimiser, height_ in zip(optimisers, heights, strict=False):
+            optimiser.param_groups[0]["lr"] = height_ * factor
+        random = generator(ranks.device, job.config.seed, 29, step)
+        drawn = torch.randint(
+            len(places), (BATCH,), generator=random, device=ranks.device
+        )
+        mine = places[drawn[ranks.rank :: ranks.size]]
+        index = torch.stack(
+            [mine % width, (mine // width) % height, mine // (height * width)], -1
+        )
+        points = ((index - centre) * box.unit).to(dtype)
+        for parameter in field.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        loss = ((field(points) - wanted[mine]) ** 2).sum() / BATCH
+        loss.backward()
+        loss = loss.detach()
+        asked = torch.full_like(loss, float(job.reporter.poll()))
+        gradients = [p.grad for p in field.parameters() if p.grad is not None]
+        ranks.sum([*gradients, loss, asked])
+        for optimiser in optimisers:
+            optimiser.step()
+        job.reporter.progress(step + 1, inr.warm_start_steps, float(loss))
+        if float(asked) == CANCEL:
+            raise Cancelled(0)
+        if float(asked) == STOP:
+            return

@@ -1,0 +1,176 @@
+"""The worker program, one rank of a run: ``python -m napari_inr_tomo.engine RUN``."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import torch
+
+from napari_inr_tomo import atomic, events
+from napari_inr_tomo.engine.classic_run import run_classic
+from napari_inr_tomo.engine.distributed import connect, disconnect
+from napari_inr_tomo.engine.inr_run import run_inr
+from napari_inr_tomo.engine.job import Cancelled, Job, Outcome, device_name
+from napari_inr_tomo.engine.reporter import Reporter
+from napari_inr_tomo.engine.training import Diverged
+from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.guard import guard
+from napari_inr_tomo.io import write_volume
+from napari_inr_tomo.layout import (
+    RunPaths,
+    RunSpec,
+    read_run,
+    write_complete,
+    write_record,
+)
+from napari_inr_tomo.lock import FolderLock
+from napari_inr_tomo.types import Volume
+
+log = logging.getLogger(__name__)
+
+
+def main(folder: str) -> int:
+    """Run one rank of the reconstruction in ``folder``; return the exit status.
+
+    0: finished, stopped or cancelled; 1: failed (the last event says why).
+    """
+    guard()
+    paths = RunPaths(Path(folder))
+    first = os.environ.get("RANK", "0") == "0"
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO)
+    with ExitStack() as stack:
+        try:
+            if first:
+                stack.enter_context(FolderLock(paths.lock))
+            spec = read_run(paths)
+        except UserError as error:
+            log.error("%s", error)
+            return 1
+        if first:
+            paths.make_folders()
+        reporter = Reporter(paths if first else None, spec)
+        reporter.clear_requests()
+        try:
+            return _run(paths, spec, reporter)
+        except Cancelled as cancelled:
+            reporter.say(events.Cancelled(step=cancelled.step))
+            return 0
+        except Exception as error:
+            log.exception("the run failed")
+            problem = explained(error)
+            reporter.say(
+                events.Failed(what=problem.what, why=problem.why, do=problem.do)
+            )
+            return 1
+
+
+def _run(paths: RunPaths, spec: RunSpec, reporter: Reporter) -> int:
+    reporter.listen()
+    ranks = connect(spec.config.compute.device)
+    try:
+        job = Job(paths, spec, ranks, reporter)
+        _check_input(job)
+        _announce(job)
+        method = run_inr if spec.config.method == "inr" else run_classic
+        outcome = method(job)
+        if ranks.first:
+            _write(job, outcome)
+        return 0
+    finally:
+        disconnect(ranks)
+
+
+def _check_input(job: Job) -> None:
+    if job.images.shape != job.spec.shape or job.images.dtype != "float32":
+        raise UserError(
+            "The input of this run has changed",
+            f"input.npy holds {job.images.shape} {job.images.dtype} and run.json "
+            f"speaks of {job.spec.shape} float32",
+            "Start the reconstruction again from the tilt series",
+        )
+    if job.ranks.first and atomic.sha256(job.paths.input) != job.spec.input_sha256:
+        raise UserError(
+            "The input of this run has changed",
+            "the digest of input.npy is not the one in run.json",
+            "Start the reconstruction again from the tilt series",
+        )
+
+
+def _announce(job: Job) -> None:
+    config = job.config
+    inr = config.method == "inr"
+    total = config.inr.schedule.epochs if inr else config.classic.iterations
+    job.reporter.say(
+        events.Started(
+            method=config.method,
+            ranks=job.ranks.size,
+            device=device_name(job.ranks.device),
+            pid=os.getpid(),
+            tilts=job.spec.shape[0],
+            shape_zyx=job.box.shape_zyx,
+            voxel_nm=job.spec.pixel_size_nm,
+            total=1 if config.method == "fbp" else total,
+        )
+    )
+
+
+def _write(job: Job, outcome: Outcome) -> None:
+    """Write the result; COMPLETE last."""
+    paths, spec = job.paths, job.spec
+    paths.complete.unlink(missing_ok=True)
+    volume = Volume(
+        outcome.volume.detach().to("cpu", torch.float32).numpy(),
+        spec.pixel_size_nm,
+        spec.name,
+        spec.history,
+    )
+    write_volume(paths.result_volume, volume)
+    job.reporter.write_poses(paths.result_poses, outcome.poses, outcome.residual)
+    job.reporter.preview(outcome.volume, 1.0, outcome.step)
+    job.reporter.poses(outcome.poses, outcome.step, outcome.residual)
+    told = {
+        "step": outcome.step,
+        "stopped": outcome.stopped,
+        "loss": outcome.loss if outcome.loss == outcome.loss else None,
+        "holdout": outcome.holdout,
+        "elapsed_s": job.reporter.elapsed_s,
+    }
+    write_record(paths, spec, told | job.info())
+    write_complete(paths)
+    job.reporter.say(
+        events.Finished(
+            step=outcome.step,
+            stopped=outcome.stopped,
+            elapsed_s=job.reporter.elapsed_s,
+        )
+    )
+
+
+def explained(error: BaseException) -> UserError:
+    """Return any problem in the words of a `UserError`."""
+    if isinstance(error, UserError):
+        return error
+    text = " ".join(str(error).split())[:300] or type(error).__name__
+    memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    if memory or "can't allocate memory" in text:
+        return UserError(
+            "There is not enough memory for this reconstruction",
+            text,
+            "Bin the images, choose a smaller depth or network, or use fewer processes",
+        )
+    if isinstance(error, Diverged):
+        return UserError(
+            "The reconstruction diverged",
+            text,
+            "Lower the learning rate, or check the angles and the alignment; the last "
+            "live volume stays in the run folder",
+        )
+    return UserError(
+        "The reconstruction ended unexpectedly",
+        f"{type(error).__name__}: {text}",
+        "See logs/launcher.log in the run folder; resume the run or start it again",
+    )

@@ -1,0 +1,216 @@
+"""A folder of images, one file per tilt; angles from the file names where they are.
+
+The names are believed only where the pattern is plain for every file: "-36deg",
+SerialEM's "name_012_-36.0", the letters n/m (minus) and p (plus), or a signed number.
+A running number is never taken for an angle.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.io.border import damaged, reading
+from napari_inr_tomo.io.stack import ImageStack
+from napari_inr_tomo.io.tiff import read_tiff_image
+from napari_inr_tomo.types import FloatArray
+
+_TIFF = (".tif", ".tiff")
+_PICTURES = (*_TIFF, ".png")
+_MICROSCOPE = (".dm3", ".dm4", ".ser", ".emi", ".bcf")
+
+_VALUE = r"\d+(?:[.]\d+)?"
+_PATTERNS = (
+    # ..._-36.0deg, n36deg, 36 degrees
+    re.compile(
+        rf"(?P<sign>[+-]|(?<![A-Z])[nmp](?=\d))?(?P<value>{_VALUE})[ _]?(?:deg|°)",
+        re.I,
+    ),
+    # SerialEM: name_012_-36.0, maybe with a date after it
+    re.compile(r"_\d{3,}_(?P<sign>[+-])?(?P<value>\d+\.\d+)(?=_|$)"),
+    # name_n36, name-p36.5, m36
+    re.compile(rf"(?:^|[_\s-])(?P<sign>[nmp])(?P<value>{_VALUE})(?=[_\s-]|$)", re.I),
+    # the same, and a zero without a letter
+    re.compile(
+        r"(?:^|[_\s-])(?:(?P<sign>[nmp])(?=\d))?(?P<value>(?:(?<=[nmp])"
+        r"\d+(?:[.]\d+)?)|0+(?:[.]0+)?)(?=[_\s-]|$)",
+        re.I,
+    ),
+    # name_-36, name_+36.5, name_0 at the end
+    re.compile(rf"(?:^|[_\s])(?P<sign>[+-])?(?P<value>{_VALUE})$"),
+)
+
+
+def read_folder(folder: Path) -> ImageStack:
+    """Read a folder of images of one kind, one per tilt.
+
+    Sorted by angle where the file names or the files hold it, else naturally by name.
+    Raises `UserError` if the folder holds no images, several kinds, or several sizes.
+    """
+    with reading(folder):
+        paths = _image_files(folder)
+        images: list[NDArray[Any]] = []
+        sizes: list[float | None] = []
+        tilts: list[float | None] = []
+        for path in paths:
+            image, size, tilt = _read_image(path)
+            if images and image.shape != images[0].shape:
+                raise UserError(
+                    f"The images in {folder.name} differ in size",
+                    f"{paths[0].name} has {_size(images[0])} pixels and {path.name} "
+                    f"has {_size(image)}",
+                    "Keep only the images of one tilt series in the folder",
+                )
+            images.append(image)
+            sizes.append(size)
+            tilts.append(tilt)
+    angles = angles_from_names([path.stem for path in paths])
+    source = "file names"
+    if angles is None and all(tilt is not None for tilt in tilts):
+        angles = np.array([float(tilt or 0.0) for tilt in tilts])
+        source = "stage tilt of every file"
+    order = np.arange(len(paths))
+    if angles is not None:
+        order = np.argsort(angles, kind="stable")
+        angles = angles[order]
+    doubts = []
+    if len(set(sizes)) > 1:
+        doubts.append("The pixel size differs between the files; it is not used.")
+    first, last = paths[order[0]].name, paths[order[-1]].name
+    return ImageStack(
+        np.stack([images[i] for i in order]),
+        name=folder.name,
+        angles_deg=angles,
+        angle_source=source if angles is not None else "",
+        pixel_size_nm=sizes[0] if len(set(sizes)) == 1 else None,
+        doubts=tuple(doubts),
+        facts=(f"{len(paths)} files, from {first} to {last}.",),
+    )
+
+
+def angles_from_names(stems: list[str]) -> FloatArray | None:
+    """Return the angles in file names without suffix, or None if they are not plain.
+
+    Returns (file,) float64 degrees in the order given.
+    """
+    for pattern in _PATTERNS:
+        found = [list(pattern.finditer(stem)) for stem in stems]
+        if not all(found):
+            continue
+        last = [matches[-1] for matches in found]
+        values = np.array([_signed(match) for match in last])
+        signs = {match["sign"] or "" for match in last}
+        if np.abs(values).max() > 180 or len(np.unique(values)) < 2:
+            continue
+        if _hyphenated(last) or (
+            pattern in _PATTERNS[2:] and _is_running(values, last, signs)
+        ):
+            continue
+        return values
+    return None
+
+
+def natural_key(name: str) -> list[tuple[int, int | str]]:
+    """Return a key that sorts "tilt2" before "tilt10"."""
+    return [
+        (0, int(part)) if part.isdigit() else (1, part.lower())
+        for part in re.split(r"(\d+)", name)
+        if part
+    ]
+
+
+def _signed(match: re.Match[str]) -> float:
+    sign = -1.0 if (match["sign"] or "").lower() in ("-", "n", "m") else 1.0
+    return sign * float(match["value"]) + 0.0
+
+
+def _hyphenated(matches: list[re.Match[str]]) -> bool:
+    """Return whether every minus sign may be a hyphen ("tilt-36")."""
+    return all(
+        match["sign"] == "-" and match.string[: match.start("sign")][-1:].isalnum()
+        for match in matches
+    )
+
+
+def _is_running(
+    values: FloatArray, matches: list[re.Match[str]], signs: set[str]
+) -> bool:
+    """Return whether the numbers may be a running index instead of angles."""
+    if any("." in match["value"] for match in matches):
+        return False
+    if signs == {""}:
+        return True
+    one_sided = bool((values >= 0).all() or (values <= 0).all())
+    return one_sided and bool(np.allclose(np.diff(np.sort(values)), 1))
+
+
+def _image_files(folder: Path) -> list[Path]:
+    known = [
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in (*_PICTURES, *_MICROSCOPE)
+        and path.is_file()
+        and not path.name.startswith(".")
+    ]
+    kinds = Counter(_kind(path) for path in known)
+    if ".emi" in kinds:
+        known = [path for path in known if _kind(path) != ".ser"]
+        kinds.pop(".ser", None)
+    if not known:
+        raise UserError(
+            f"There are no images in the folder {folder.name}",
+            "a tilt series as a folder holds one .tif, .png or .dm3 file per tilt",
+            "Choose the folder that holds the images, or the file of the stack",
+        )
+    if len(kinds) > 1:
+        raise UserError(
+            f"The folder {folder.name} holds images of several kinds",
+            ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items())),
+            "Keep only the images of one tilt series in the folder",
+        )
+    if len(known) == 1:
+        raise UserError(
+            f"The folder {folder.name} holds a single image file",
+            "a folder is read as one file per tilt",
+            f"Open {known[0].name} itself if it is a stack",
+        )
+    return sorted(known, key=lambda path: natural_key(path.name))
+
+
+def _kind(path: Path) -> str:
+    suffix = path.suffix.lower()
+    return ".tif" if suffix in _TIFF else suffix
+
+
+def _read_image(path: Path) -> tuple[NDArray[Any], float | None, float | None]:
+    """Return the image (y, x), its pixel size in nm and its stage tilt in degrees."""
+    suffix = path.suffix.lower()
+    if suffix in _MICROSCOPE:
+        from napari_inr_tomo.io.formats import read_microscope_image
+
+        return read_microscope_image(path)
+    if suffix in _TIFF:
+        return *read_tiff_image(path), None
+    from skimage.io import imread
+
+    with reading(path):
+        image = np.asarray(imread(path))
+    if image.ndim == 3 and image.shape[-1] in (3, 4):
+        raise UserError(
+            f"{path.name} is a colour image",
+            "a tilt series is made of grey values",
+            "Export the original detector images in grey values",
+        )
+    if image.ndim != 2 or 0 in image.shape:
+        raise damaged(path, f"its shape is {image.shape}")
+    return image, None, None
+
+
+def _size(image: NDArray[Any]) -> str:
+    return f"{image.shape[1]} x {image.shape[0]}"

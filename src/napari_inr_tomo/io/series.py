@@ -1,0 +1,183 @@
+"""Write an aligned tilt series: the poses applied to the pixels, once.
+
+A pose lands a point r of the object at p = R(z3) [Rx(tilt) Rz(z1) r] + (dx, dy), with p
+in pixels about the centre of the image (`geometry.project_points`).  The image can be
+moved and turned back by
+
+    p' = R(-z3) (p - (dx, dy)) = [Rx(tilt) Rz(z1) r],
+
+after which the tilt axis runs along +x through the centre.  What is left is z1: the
+written series shows the object turned by Rz(z1 of the reference tilt), and the pose
+that remains for each tilt is z1 minus that, z3 = dx = dy = 0.  For one tilt axis at psi
+(z1 = -psi, z3 = psi everywhere) nothing remains, and the object is turned by Rz(-psi).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from napari_inr_tomo.atomic import write_json, write_npy
+from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.io.angles import write_tlt
+from napari_inr_tomo.io.border import writing
+from napari_inr_tomo.io.hdf5 import write_emd
+from napari_inr_tomo.io.mrc import write_mrc
+from napari_inr_tomo.io.tiff import write_tiff
+from napari_inr_tomo.io.xf import write_xf
+from napari_inr_tomo.types import ImageArray, Poses, Step, TiltSeries
+
+SERIES_OUT_SUFFIXES = (".mrc", ".st", ".ali", ".tif", ".npy", ".h5")
+
+_KINDS = {
+    ".mrc": "mrc",
+    ".st": "mrc",
+    ".ali": "mrc",
+    ".tif": "tif",
+    ".tiff": "tif",
+    ".npy": "npy",
+    ".h5": "emd",
+    ".hdf5": "emd",
+    ".emd": "emd",
+}
+
+
+def write_series(path: str | Path, series: TiltSeries) -> list[Path]:
+    """Write the used views of a series, aligned, and what belongs beside them.
+
+    Beside the stack: ``.tlt`` (angles), ``.xf`` (the transforms that were applied, in
+    IMOD's format, tilt axis along x) and ``.json`` (history, poses, excluded views);
+    `read_series` finds them again.  Where no image has to move, its pixels are written
+    unchanged.  Returns the written paths, the stack first.
+    Raises `UserError` if the suffix is unknown or no view is left.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in _KINDS:
+        raise UserError(
+            f"{path.name} is not a format for a tilt series",
+            f"its name ends in {path.suffix or 'nothing'}",
+            f"Use one of {' '.join(SERIES_OUT_SUFFIXES)}",
+        )
+    if not series.mask.any():
+        raise UserError(
+            "There is nothing to write",
+            "all views of the tilt series are excluded",
+            "Include at least one view",
+        )
+    out = apply_poses(series)
+    beside = [path.with_suffix(end) for end in (".tlt", ".xf", ".json")]
+    write_tlt(beside[0], out.angles_deg)
+    write_xf(beside[1], series.only_used().start_poses, axis="x")
+    with writing(path):
+        write_json(beside[2], _record(path, series, out))
+    _write_pixels(path, _KINDS[suffix], out)
+    return [path, *beside]
+
+
+def apply_poses(series: TiltSeries) -> TiltSeries:
+    """Return the used views with their poses applied to the pixels by a cubic spline.
+
+    images: (used tilt, y, x) float32 with the tilt axis along +x through the centre.
+    The remaining poses hold only what z1 differs from that of the reference tilt.
+    Pixels from outside an image take the median of its border.
+    """
+    kept = series.only_used()
+    poses = kept.start_poses
+    images = kept.images
+    moved = [tilt for tilt in range(len(kept)) if _moves(poses, tilt)]
+    if moved:
+        images = np.array(images, np.float32)
+        for tilt in moved:
+            images[tilt] = _aligned(images[tilt], poses, tilt)
+    turn = float(poses.z1_deg[kept.reference])
+    zeros = np.zeros(len(kept))
+    rest = Poses(poses.z1_deg - turn, zeros, zeros, zeros)
+    step = Step(
+        "apply_poses",
+        {"resampled": moved, "object_turn_deg": turn, "spline_order": 3},
+    )
+    return kept.evolve(step, images=images, poses=rest, valid=None)
+
+
+def _moves(poses: Poses, tilt: int) -> bool:
+    return bool(poses.z3_deg[tilt] or poses.dx_px[tilt] or poses.dy_px[tilt])
+
+
+def _aligned(image: ImageArray, poses: Poses, tilt: int) -> ImageArray:
+    """Return an image turned by -z3 and moved back, in pixels about the centre."""
+    angle = np.deg2rad(poses.z3_deg[tilt])
+    c, s = np.cos(angle), np.sin(angle)
+    # the pixel p' = (x', y') of the result is the pixel p = R(z3) p' + d of the image;
+    # scipy counts (y, x) from the corner
+    turn_yx = np.array([[c, s], [-s, c]])
+    shift_yx = np.array([poses.dy_px[tilt], poses.dx_px[tilt]])
+    centre_yx = (np.array(image.shape) - 1) / 2
+    border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+    result: ImageArray = ndimage.affine_transform(
+        image.astype(np.float64),
+        turn_yx,
+        offset=centre_yx - turn_yx @ centre_yx + shift_yx,
+        order=3,
+        mode="constant",
+        cval=float(np.median(border)),
+    ).astype(np.float32)
+    return result
+
+
+def _write_pixels(path: Path, kind: str, out: TiltSeries) -> None:
+    if kind == "mrc":
+        write_mrc(path, out.images, out.pixel_size_nm, volume=False)
+    elif kind == "tif":
+        write_tiff(path, out.images, out.pixel_size_nm, "TYX")
+    elif kind == "emd":
+        write_emd(path, out.images, out.angles_deg, out.pixel_size_nm)
+    else:
+        with writing(path):
+            write_npy(path, np.asarray(out.images, np.float32))
+
+
+def _record(path: Path, series: TiltSeries, out: TiltSeries) -> dict[str, Any]:
+    """Return the JSON record beside the stack."""
+    step = out.history[-1].parameters
+    record = {
+        "kind": "tilt series",
+        "schema": 1,
+        "file": path.name,
+        "name": series.name,
+        "shape": list(out.images.shape),
+        "pixel_size_nm": out.pixel_size_nm,
+        "angles_deg": out.angles_deg,
+        "angle_source": series.angle_source,
+        "history": [line.to_json() for line in out.history],
+        "notices": list(series.notices),
+        "object_turn_deg": step["object_turn_deg"],
+        "remaining_poses": out.start_poses.as_array(),
+        "original": {
+            "tilts": np.flatnonzero(series.mask),
+            "excluded": np.flatnonzero(~series.mask),
+            "angles_deg": series.angles_deg,
+            "used": series.mask,
+            "poses": series.start_poses.as_array(),
+        },
+    }
+    plain: dict[str, Any] = _plain(record)
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    """Return a value with NumPy's numbers and arrays as JSON knows them."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,152 @@
+"""One worker per run folder: a lock the system lets go when its holder dies.
+
+``fcntl.flock`` (POSIX) or ``msvcrt.locking`` (Windows) on the file ``lock``; what the
+file says (pid, host, start) is for the message only.  On a network file system the
+lock may not be seen from another computer; `Holder.host` tells such a case.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from napari_inr_tomo.errors import UserError
+
+RETRY_S = 1.0
+"""How long `FolderLock.acquire` tries: a look from `holder` takes the lock too."""
+
+_BYTE = 1 << 30  # Windows locks a byte beyond the text, which stays readable
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds, or last held, a lock; ``started`` is in seconds since 1970."""
+
+    pid: int
+    host: str
+    started: float
+
+    @property
+    def here(self) -> bool:
+        """Whether it is on this computer."""
+        return self.host == socket.gethostname()
+
+
+class FolderLock:
+    """The exclusive lock of a run folder; keep it for the life of the process."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self._descriptor: int | None = None
+
+    def acquire(self) -> None:
+        """Take the lock; raises `UserError` naming pid and host of who has it."""
+        try:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise UserError(
+                f"The run folder {self.path.parent} cannot be used",
+                f"its lock cannot be opened ({error.strerror})",
+                "Check that the folder exists and may be written to",
+            ) from None
+        deadline = time.monotonic() + RETRY_S
+        while not _try_lock(descriptor, exclusive=True):
+            if time.monotonic() > deadline:
+                os.close(descriptor)
+                raise busy(self.path.parent, _read(self.path))
+            time.sleep(0.02)
+        me = {"pid": os.getpid(), "host": socket.gethostname(), "started": time.time()}
+        os.ftruncate(descriptor, 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        os.write(descriptor, json.dumps(me).encode())
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Let go of the lock; the end of the process does the same."""
+        if self._descriptor is not None:
+            os.ftruncate(self._descriptor, 0)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __enter__(self) -> FolderLock:
+        self.acquire()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
+
+def busy(folder: Path, who: Holder | None) -> UserError:
+    """Return the error of a folder another process works in."""
+    name = f"process {who.pid} on {who.host}" if who else "another process"
+    return UserError(
+        f"The run folder {folder} is in use",
+        f"{name} works in it",
+        "Wait for it, stop it, or start the reconstruction in another folder",
+    )
+
+
+def holder(path: Path) -> Holder | None:
+    """Return who holds the lock now, or None where it is free."""
+    try:
+        descriptor = os.open(
+            path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY
+        )
+    except OSError:
+        return None
+    try:
+        if _try_lock(descriptor, exclusive=False):
+            return None
+    finally:
+        os.close(descriptor)
+    return _read(path) or Holder(0, "an unknown computer", 0.0)
+
+
+def last_holder(path: Path) -> Holder | None:
+    """Return who holds the lock or died holding it; None after a proper release."""
+    return _read(path)
+
+
+def _read(path: Path) -> Holder | None:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        return Holder(int(value["pid"]), str(value["host"]), float(value["started"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try_lock(descriptor: int, exclusive: bool) -> bool:
+        os.lseek(descriptor, _BYTE, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        if not exclusive:
+            os.lseek(descriptor, _BYTE, os.SEEK_SET)
+            msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+        return True
+
+else:
+    import fcntl
+
+    def _try_lock(descriptor: int, exclusive: bool) -> bool:
+        kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True

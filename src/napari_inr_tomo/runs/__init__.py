@@ -1,0 +1,37 @@
+"""Run folders: make one, start its workers, follow, ask, read the result.
+
+No torch and no Qt: a watcher stays light.  The workers are a program of their own.
+"""
+
+from napari_inr_tomo.layout import RunPaths, RunSpec
+from napari_inr_tomo.runs.estimates import Estimate, check_space, estimate
+from napari_inr_tomo.runs.folder import RunFolder, copy_run, create_run
+from napari_inr_tomo.runs.follow import Follower
+from napari_inr_tomo.runs.launching import (
+    Launch,
+    default_processes,
+    launch,
+    visible_gpus,
+)
+from napari_inr_tomo.runs.slurm import slurm_script, submit_slurm
+from napari_inr_tomo.runs.status import RunStatus, State
+
+__all__ = [
+    "Estimate",
+    "Follower",
+    "Launch",
+    "RunFolder",
+    "RunPaths",
+    "RunSpec",
+    "RunStatus",
+    "State",
+    "check_space",
+    "copy_run",
+    "create_run",
+    "default_processes",
+    "estimate",
+    "launch",
+    "slurm_script",
+    "submit_slurm",
+    "visible_gpus",
+]

@@ -1,0 +1,205 @@
+"""Starting the workers of a run so that nothing but themselves ends them.
+
+One process is started directly; several through torch's own launcher.  They live in a
+session of their own with their output in a file: closing or killing whoever started
+them, Ctrl-C in its terminal, or the terminal's end do not reach them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from napari_inr_tomo import atomic, lock
+from napari_inr_tomo.config import ReconstructionConfig
+from napari_inr_tomo.layout import CONTROLS, RunPaths, versions
+from napari_inr_tomo.runs import status
+from napari_inr_tomo.runs.folder import RunFolder
+
+ENGINE = "napari_inr_tomo.engine"
+NICENESS = 10
+DEVICE_VARIABLE = "INR_TOMO_DEVICE"
+"""Environment variable by which a launch overrides the device in the settings."""
+
+_started: list[subprocess.Popen[bytes]] = []
+"""Everything started and not ended yet, kept so that it can be waited for."""
+
+_TAKEN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK")
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What `launch` started; dropping it does not touch the run."""
+
+    process: subprocess.Popen[bytes]
+    processes: int
+
+    @property
+    def pid(self) -> int:
+        """Process id of the worker, or of torch's launcher where there are several."""
+        return self.process.pid
+
+    def poll(self) -> int | None:
+        """Return the exit status, or None while it runs."""
+        return self.process.poll()
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """Wait up to ``timeout`` seconds; return the exit status or None."""
+        try:
+            return self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return None
+
+
+def launch(
+    run: RunFolder,
+    processes: int | None = None,
+    device: str | None = None,
+    module: str = ENGINE,
+    python: str = sys.executable,
+) -> Launch:
+    """Start the workers of a run, or resume it, and return at once.
+
+    processes: number of workers; none: `default_processes`.  device: auto, cpu or cuda
+    in place of the settings' own.  module: the worker program, for ``python -m``.
+    Raises `UserError` where workers are at it already, or where the input of a run that
+    is resumed has changed.
+    """
+    paths = run.paths
+    _refuse_if_busy(paths)
+    if paths.events.exists():
+        run.verify_input()
+    paths.make_folders()
+    for name in CONTROLS:
+        paths.control(name).unlink(missing_ok=True)
+    count = processes or default_processes(run.config, device)
+    started = time.time()
+    with open(paths.launcher_log, "ab") as log:
+        process = subprocess.Popen(
+            command(paths, count, module, python),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=paths.folder,
+            env=environment(count, device),
+            **_own_session(),
+        )
+    _be_nice(process.pid)
+    _started[:] = [other for other in _started if other.poll() is None]
+    _started.append(process)
+    atomic.write_json(paths.launcher, _identity(process.pid, started))
+    return Launch(process, count)
+
+
+def _refuse_if_busy(paths: RunPaths) -> None:
+    who = lock.holder(paths.lock)
+    if who is None and status.alive_since(paths) is not None:
+        started = status.launcher_of(paths)
+        if started is not None:
+            who = lock.Holder(started["pid"], started["host"], started["started"])
+        else:
+            who = lock.last_holder(paths.lock)
+    if who is not None:
+        raise lock.busy(paths.folder, who)
+
+
+def command(
+    paths: RunPaths, processes: int, module: str = ENGINE, python: str = sys.executable
+) -> list[str]:
+    """Return the command that runs ``processes`` workers on this computer."""
+    worker = ["-m", module, str(paths.folder)]
+    if processes == 1:
+        return [python, *worker]
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--max-restarts", "0"]
+    return [python, *launcher, "--nproc-per-node", str(processes), *worker]
+
+
+def environment(processes: int, device: str | None = None) -> dict[str, str]:
+    """Return the workers' environment: torchrun's contract, threads, safe imports."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in _TAKEN and not name.startswith("TORCHELASTIC_")
+    }
+    threads = str(max(1, cores() // processes))
+    # a folder with a file "torch.py" in it must not be imported from
+    kept |= {"PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
+    kept.setdefault("OMP_NUM_THREADS", threads)
+    if device is not None:
+        kept[DEVICE_VARIABLE] = device
+    if processes == 1:
+        kept |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}
+        kept |= {"LOCAL_WORLD_SIZE": "1"}
+        kept |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
+    return kept
+
+
+def cores() -> int:
+    """Return the number of cores this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def default_processes(config: ReconstructionConfig, device: str | None = None) -> int:
+    """Return how many workers a run gets: as set, else one per GPU, one on a CPU.
+
+    The classical methods take seconds and get one.
+    """
+    if config.compute.processes is not None:
+        return config.compute.processes
+    if config.method != "inr" or (device or config.compute.device) == "cpu":
+        return 1
+    return max(1, visible_gpus())
+
+
+def visible_gpus() -> int:
+    """Return the number of NVIDIA cards the workers may use; imports no torch."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None or "+cpu" in versions()["torch"]:
+        return 0
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        names = [name.strip() for name in chosen.split(",")]
+        return next((i for i, n in enumerate(names) if n in ("", "-1")), len(names))
+    try:
+        answer = subprocess.run(
+            [tool, "-L"], capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    return sum(line.startswith("GPU ") for line in answer.stdout.splitlines())
+
+
+def _identity(pid: int, started: float) -> dict[str, Any]:
+    import psutil
+
+    try:
+        born = psutil.Process(pid).create_time()
+    except psutil.Error:
+        born = 0.0
+    host = socket.gethostname()
+    return {"pid": pid, "host": host, "started": started, "born": born}
+
+
+def _be_nice(pid: int) -> None:
+    """Let the window and everything else go first (POSIX; Windows: at creation)."""
+    if sys.platform != "win32":
+        try:
+            os.setpriority(os.PRIO_PROCESS, pid, NICENESS)
+        except OSError:
+            return
+
+
+def _own_session() -> dict[str, Any]:
+    """Return the arguments of Popen that cut the ties to the caller's terminal."""
+    if sys.platform == "win32":
+        flags = subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP
+        return {"creationflags": flags | subprocess.BELOW_NORMAL_PRIORITY_CLASS}
+    return {"start_new_session": True}

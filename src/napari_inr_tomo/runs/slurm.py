@@ -1,0 +1,112 @@
+"""The same workers under SLURM: one readable sbatch script in the run folder."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from napari_inr_tomo import atomic
+from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.layout import RunPaths
+from napari_inr_tomo.runs.launching import ENGINE
+
+_SCRIPT = """\
+#!/bin/bash
+#SBATCH --job-name=inr-tomo
+#SBATCH --nodes={nodes}
+#SBATCH --ntasks-per-node=1
+#SBATCH --gpus-per-node={gpus}
+#SBATCH --cpus-per-task={cpus}
+#SBATCH --time={time}
+#SBATCH --output={log}
+#SBATCH --open-mode=append
+{options}
+# One task per node starts {gpus} workers there; all of them work in the run folder,
+# which must be on a disk that every node sees.  Submit this file again to go on from
+# the last checkpoint, e.g. after the time limit.  Network settings of the site
+# (NCCL_SOCKET_IFNAME ...) and module loads belong here:
+
+export PYTHONSAFEPATH=1
+head_node=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+
+srun {python} -m torch.distributed.run \\
+    --nnodes={nodes} --nproc-per-node={gpus} --max-restarts=0 \\
+    --rdzv-backend=c10d --rdzv-id="$SLURM_JOB_ID" \\
+    --rdzv-endpoint="$head_node:$((20000 + SLURM_JOB_ID % 20000))" \\
+    -m {module} {folder}
+{after}"""
+
+
+def slurm_script(
+    folder: Path,
+    nodes: int = 1,
+    gpus_per_node: int = 4,
+    time_limit: str = "04:00:00",
+    options: Sequence[str] = (),
+    output: Path | None = None,
+    python: str = sys.executable,
+) -> str:
+    """Return an sbatch script for a run folder.
+
+    options: further sbatch options, e.g. ``--partition=gpu``, one line each.
+    output: volume to write when the workers are done.
+    """
+    paths = RunPaths(folder)
+    for option in options:
+        if not option.startswith("-") or "\n" in option:
+            raise UserError(
+                f"The SLURM option {option!r} cannot be used",
+                "an option starts with a dash",
+                "Write it as sbatch takes it, e.g. --partition=gpu",
+            )
+    if any(character.isspace() for character in str(paths.folder)):
+        raise UserError(
+            f"The run folder {paths.folder} cannot be used under SLURM",
+            "its path has a blank in it, which an #SBATCH line cannot hold",
+            "Choose a run folder without blanks in its path",
+        )
+    after = ""
+    if output is not None:
+        export = ["-m", "napari_inr_tomo.cli", "export", str(paths.folder)]
+        words = [python, *export, "-o", str(Path(output).absolute())]
+        after = f"\n{shlex.join(words)}\n"
+    return _SCRIPT.format(
+        nodes=nodes,
+        gpus=gpus_per_node,
+        cpus=8 * gpus_per_node,
+        time=time_limit,
+        log=paths.logs / "slurm-%j.log",
+        options="".join(f"#SBATCH {option}\n" for option in options),
+        python=shlex.quote(python),
+        module=ENGINE,
+        folder=shlex.quote(str(paths.folder)),
+        after=after,
+    )
+
+
+def submit_slurm(folder: Path, script: str) -> str:
+    """Write the script into the run folder, give it to sbatch, return its answer."""
+    tool = shutil.which("sbatch")
+    if tool is None:
+        raise UserError(
+            "The run cannot be submitted",
+            "there is no sbatch command on this computer",
+            "Submit from a login node of the cluster, or look at the script with "
+            "--dry-run",
+        )
+    path = RunPaths(folder).folder / "submit.sbatch"
+    atomic.write_bytes(path, script.encode())
+    answer = subprocess.run(
+        [tool, str(path)], capture_output=True, text=True, check=False
+    )
+    if answer.returncode:
+        raise UserError(
+            "SLURM refused the run",
+            " ".join(answer.stderr.split()) or f"sbatch ended with {answer.returncode}",
+            f"Correct {path} and submit it with sbatch",
+        )
+    return answer.stdout.strip()

@@ -1,0 +1,223 @@
+"""How a run stands, from its events, its lock and its launcher."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from napari_inr_tomo import lock
+from napari_inr_tomo.events import (
+    Cancelled,
+    Epoch,
+    Event,
+    Failed,
+    Finished,
+    Phase,
+    Started,
+    Warned,
+)
+from napari_inr_tomo.layout import RunPaths
+
+State = Literal[
+    "created",
+    "running",
+    "stopping",
+    "finished",
+    "stopped",
+    "cancelled",
+    "failed",
+    "interrupted",
+]
+
+FOREIGN_SILENCE_S = 300.0
+"""A run on another computer, whose lock may be invisible, counts as alive until its
+events have been silent for this long."""
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """How a run stands.
+
+    state: created (never started), running, stopping (asked to stop or cancel),
+    finished, stopped (early, with a result), cancelled, failed, or interrupted (ended
+    without a word: killed, or the computer went down; it can be resumed).
+    step, total: epochs or iterations; phase: what is being done.
+    loss, holdout: of the last step; eta_s, elapsed_s: seconds.
+    warning: the last warning, a sentence; message: what to tell about the state.
+    """
+
+    state: State = "created"
+    step: int = 0
+    total: int = 0
+    phase: str = ""
+    loss: float | None = None
+    holdout: float | None = None
+    eta_s: float | None = None
+    elapsed_s: float = 0.0
+    warning: str | None = None
+    message: str = ""
+    method: str = ""
+    device: str = ""
+    ranks: int = 0
+
+    @property
+    def active(self) -> bool:
+        """Whether workers are at it."""
+        return self.state in ("running", "stopping")
+
+    @property
+    def has_result(self) -> bool:
+        """Whether it ended with a result."""
+        return self.state in ("finished", "stopped")
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the events alone tell: a status, and the event that ended the run."""
+
+    status: RunStatus = RunStatus()
+    end: Finished | Cancelled | Failed | None = None
+    begun: bool = False
+
+    def after(self, event: Event) -> Told:
+        """Return what is known after one more event."""
+        status, end = self.status, self.end
+        match event:
+            case Started():
+                status = RunStatus(
+                    step=event.resumed_at,
+                    total=event.total,
+                    phase="starting",
+                    method=event.method,
+                    device=event.device,
+                    ranks=event.ranks,
+                )
+                end = None
+            case Phase():
+                status = replace(status, phase=event.name)
+            case Epoch():
+                status = replace(
+                    status,
+                    step=event.step,
+                    total=event.total,
+                    phase=event.phase,
+                    loss=event.loss,
+                    holdout=event.holdout,
+                    eta_s=event.eta_s,
+                    elapsed_s=event.elapsed_s,
+                )
+            case Warned():
+                status = replace(status, warning=_sentence(event))
+            case Finished():
+                status = replace(status, step=event.step, elapsed_s=event.elapsed_s)
+                end = event
+            case Cancelled() | Failed():
+                end = event
+        return Told(status, end, True)
+
+
+def judge(told: Told, alive_since: float | None, paths: RunPaths) -> RunStatus:
+    """Return the status.
+
+    alive_since: what `alive_since` said *before* the events were read: a worker that
+    ends between the two looks has written its last event by the second.
+    """
+    status, end = told.status, told.end
+    if alive_since is not None and (end is None or end.time < alive_since):
+        asked = any(paths.control(name).exists() for name in ("stop", "cancel"))
+        phase = status.phase if told.begun and end is None else "starting"
+        return replace(status, state="stopping" if asked else "running", phase=phase)
+    status = replace(status, eta_s=None)
+    launched = _launcher(paths)
+    died = launched is not None and end is not None and launched["started"] > end.time
+    if end is not None and not died:
+        return replace(status, state=_ended(end), message=_last_words(end))
+    if not told.begun and launched is None:
+        return replace(status, state="created", message="Not started yet")
+    return replace(status, state="interrupted", message=_interrupted(paths))
+
+
+def _ended(end: Finished | Cancelled | Failed) -> State:
+    if isinstance(end, Finished):
+        return "stopped" if end.stopped else "finished"
+    return "cancelled" if isinstance(end, Cancelled) else "failed"
+
+
+def _last_words(end: Finished | Cancelled | Failed) -> str:
+    if isinstance(end, Failed):
+        return _sentence(end)
+    if isinstance(end, Cancelled):
+        return f"Cancelled at step {end.step}; it can be resumed"
+    how = "Stopped on request" if end.stopped else "Finished"
+    return f"{how} at step {end.step} after {end.elapsed_s:.0f} s"
+
+
+def _sentence(event: Warned | Failed) -> str:
+    return f"{event.what}: {event.why}. {event.do}."
+
+
+def _interrupted(paths: RunPaths) -> str:
+    words = "The workers ended without a word; the run can be resumed"
+    try:
+        lines = paths.launcher_log.read_text(errors="replace").splitlines()
+    except OSError:
+        return words
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return (
+        f"{words}. Last line of {paths.launcher_log}: {last[:300]}" if last else words
+    )
+
+
+def alive_since(paths: RunPaths) -> float | None:
+    """Return when the workers at work now were started (s since 1970), or None."""
+    who = lock.holder(paths.lock)
+    if who is not None:
+        return who.started
+    launched = _launcher(paths)
+    if launched is not None and process_alive(launched):
+        return float(launched["started"])
+    last = lock.last_holder(paths.lock)
+    if last is not None and not last.here and _silence_s(paths) < FOREIGN_SILENCE_S:
+        return last.started
+    return None
+
+
+def _silence_s(paths: RunPaths) -> float:
+    try:
+        return time.time() - paths.events.stat().st_mtime
+    except OSError:
+        return float("inf")
+
+
+def _launcher(paths: RunPaths) -> dict[str, Any] | None:
+    """Return pid, host, started and born of the last launch."""
+    try:
+        value = json.loads(paths.launcher.read_text(encoding="utf-8"))
+        numbers = {"pid": int(value["pid"]), "started": float(value["started"])}
+        return numbers | {"host": str(value["host"]), "born": float(value["born"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def launcher_of(paths: RunPaths) -> dict[str, Any] | None:
+    """Return the last launch if its process still lives on this computer."""
+    launched = _launcher(paths)
+    return launched if launched is not None and process_alive(launched) else None
+
+
+def process_alive(launched: dict[str, Any]) -> bool:
+    """Tell whether that very process (not a later one of its number) runs here."""
+    import psutil
+
+    if launched["host"] != socket.gethostname():
+        return False
+    try:
+        process = psutil.Process(launched["pid"])
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        return bool(abs(process.create_time() - launched["born"]) < 1.0)
+    except psutil.Error:
+        return False

@@ -1,0 +1,1 @@
+"""The window: napari layers, dock widgets, live view.  The only part that knows Qt."""

@@ -1,0 +1,207 @@
+"""What all docks have in common: scrolling body, current series, tidy end.
+
+napari's dock never sends a closeEvent when its x is clicked: the widget only loses its
+parent.  A dock connects when it gets a parent and disconnects when it loses it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_inr_tomo.ui.controls import words
+from napari_inr_tomo.ui.session import NO_SERIES, Session, session_of
+
+if TYPE_CHECKING:
+    import napari
+
+
+class Panel(QWidget):
+    """The controls of one step; shown in a dock of its own or in the workflow.
+
+    Subclasses build in ``build``, connect through ``listen``, and bring their controls
+    into agreement with the session in ``refresh``.
+    """
+
+    title: ClassVar[str] = ""
+    intro: ClassVar[str] = ""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        self._listening: list[tuple[Any, Any]] = []
+        self.body = QVBoxLayout(self)
+        self.body.setContentsMargins(2, 2, 6, 2)
+        self.body.setSpacing(8)
+        if self.intro:
+            self.body.addWidget(words(self.intro, dim=True))
+        self.build()
+        self.body.addStretch(1)
+
+    def build(self) -> None:
+        """Make the controls."""
+
+    def connections(self) -> list[tuple[Any, Any]]:
+        """Return (psygnal or napari emitter, slot) pairs to hold while open."""
+        session = self.session
+        return [
+            (session.layer_changed, self.refresh),
+            (session.series_changed, self.refresh),
+            (session.busy_changed, self.refresh),
+        ]
+
+    def refresh(self, *_: Any) -> None:
+        """Bring the controls into agreement with the session."""
+
+    def attach(self) -> None:
+        """Connect to the session."""
+        if not self._listening and not self.session.closed:
+            self._listening = self.connections()
+            for emitter, slot in self._listening:
+                emitter.connect(slot)
+            self.refresh()
+
+    def release(self) -> None:
+        """Disconnect from the session; leave nothing behind."""
+        for emitter, slot in self._listening:
+            try:
+                emitter.disconnect(slot)
+            except (ValueError, KeyError):  # already gone with its owner
+                continue
+        self._listening = []
+
+
+class SeriesPicker(QWidget):
+    """Which tilt series the docks work on."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        self.box = QComboBox()
+        self.box.setToolTip("The tilt series that all steps work on")
+        self.box.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.box.currentIndexChanged.connect(self._chosen)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(2, 0, 6, 0)
+        layout.addWidget(QLabel("Tilt series"))
+        layout.addWidget(self.box)
+        self._layers: list[Any] = []
+
+    def refresh(self, *_: Any) -> None:
+        """List the tilt series that are open."""
+        self._layers = self.session.series_layers()
+        self.box.blockSignals(True)
+        self.box.clear()
+        self.box.addItems([layer.name for layer in self._layers])
+        if not self._layers:
+            self.box.addItem("none open")
+        for index, layer in enumerate(self._layers):
+            if layer is self.session.layer:
+                self.box.setCurrentIndex(index)
+        self.box.setEnabled(bool(self._layers))
+        self.box.setToolTip(
+            "The tilt series that all steps work on" if self._layers else NO_SERIES
+        )
+        self.box.blockSignals(False)
+
+    def _chosen(self, index: int) -> None:
+        if 0 <= index < len(self._layers):
+            self.session.layer = self._layers[index]
+
+
+class Dock(QWidget):
+    """A dock widget around panels; the subclass says which."""
+
+    panels: ClassVar[tuple[type[Panel], ...]] = ()
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self.session = session_of(napari_viewer)
+        self.picker = SeriesPicker(self.session)
+        self.parts = [panel(self.session) for panel in self.panels]
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 6, 2, 6)
+        layout.addWidget(self.picker)
+        layout.addWidget(self.make_body())
+        self.setMinimumWidth(330)
+        # expanding: napari then adds no stretch of its own under the body
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        self._attached = False
+
+    def make_body(self) -> QWidget:
+        """Return the widget under the picker."""
+        return scrolled(self.parts[0])
+
+    @property
+    def panel(self) -> Any:
+        """The first panel."""
+        return self.parts[0]
+
+    def event(self, event: QEvent) -> bool:
+        """Connect with a parent, let go without one."""
+        if event.type() == QEvent.Type.ParentChange:
+            self.attach() if self.parent() is not None else self.release()
+        return super().event(event)
+
+    def showEvent(self, event: Any) -> None:
+        """Watch the window, whose end ends the session."""
+        super().showEvent(event)
+        self.attach()
+
+    def attach(self) -> None:
+        """Connect to the session."""
+        if self._attached or self.session.closed:
+            return
+        self._attached = True
+        self.session.layer_changed.connect(self.picker.refresh)
+        self.session.layers_changed.connect(self.picker.refresh)
+        self.picker.refresh()
+        for part in self.parts:
+            part.attach()
+        watch_window(self)
+
+    def release(self) -> None:
+        """Disconnect from the session."""
+        if not self._attached:
+            return
+        self._attached = False
+        for signal in (self.session.layer_changed, self.session.layers_changed):
+            try:
+                signal.disconnect(self.picker.refresh)
+            except (ValueError, KeyError):
+                continue
+        for part in self.parts:
+            part.release()
+
+
+def scrolled(widget: QWidget) -> QScrollArea:
+    """Return a widget in a scroll area: docks must fit small screens."""
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setWidget(widget)
+    return area
+
+
+def watch_window(dock: Dock) -> None:
+    """End the session with the window that holds the dock."""
+    window, session = dock.window(), dock.session
+    if window is dock or window.property("inr_tomo_watched"):
+        return
+    window.setProperty("inr_tomo_watched", True)
+    window.destroyed.connect(lambda: session.close())

@@ -1,0 +1,112 @@
+"""Lining the tilts up: shifts, tilt axis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from napari_inr_tomo.ui import steps
+from napari_inr_tomo.ui.axis_tool import AxisTool
+from napari_inr_tomo.ui.controls import ActionRow, group, words
+from napari_inr_tomo.ui.dock import Dock, Panel
+from napari_inr_tomo.ui.jobs import start_step
+from napari_inr_tomo.ui.plots import PosePlot
+
+
+class AlignmentPanel(Panel):
+    """Find the shift of every tilt, then the tilt axis."""
+
+    title = "Alignment"
+    intro = (
+        "Alignment only changes the start poses of the tilts; the images are never "
+        "resampled. First the shifts, then the tilt axis."
+    )
+
+    def build(self) -> None:
+        """Make the controls."""
+        box, layout = group("Shifts")
+        self.row = ActionRow()
+        self.xcorr_button = self.row.add(
+            "Cross-correlation",
+            "Compare each tilt with its neighbour, from 0 degrees outwards",
+            lambda: start_step(
+                self.session, "Cross-correlating", steps.cross_correlation
+            ),
+        )
+        self.mass_button = self.row.add(
+            "Centre of mass",
+            "Bring the centre of mass of every tilt onto the axis; needs an isolated "
+            "specimen and no background",
+            lambda: start_step(
+                self.session, "Finding centres of mass", steps.centre_of_mass
+            ),
+        )
+        layout.addWidget(self.row)
+        self.plot = PosePlot(angles=False)
+        layout.addWidget(self.plot)
+        self.undo_row = ActionRow()
+        self.undo_button = self.undo_row.add(
+            "Undo", "Take back the last step on this tilt series", self.session.undo
+        )
+        self.forget_button = self.undo_row.add(
+            "Forget all poses",
+            "Set all shifts and the tilt axis back to zero",
+            lambda: start_step(
+                self.session, "Forgetting the poses", steps.forget_poses
+            ),
+        )
+        layout.addWidget(self.undo_row)
+        self.body.addWidget(box)
+        box, layout = group("Tilt axis")
+        self.axis_words = words()
+        layout.addWidget(self.axis_words)
+        self.tool = AxisTool(self.session)
+        layout.addWidget(self.tool)
+        self.body.addWidget(box)
+
+    def connections(self) -> list[tuple[Any, Any]]:
+        """Follow the theme as well."""
+        return [*super().connections(), (self.session.viewer.events.theme, self._theme)]
+
+    def attach(self) -> None:
+        """Connect to the session."""
+        super().attach()
+        self._theme()
+
+    def release(self) -> None:
+        """Take the tool's lines away with the dock."""
+        self.tool.disable()
+        super().release()
+
+    def _theme(self, *_: Any) -> None:
+        if self.session.viewer is not None:
+            self.plot.set_theme(self.session.viewer.theme)
+
+    def refresh(self, *_: Any) -> None:
+        """Bring the controls into agreement with the session."""
+        session, series = self.session, self.session.series
+        why = session.why_not_step()
+        for button in (self.xcorr_button, self.mass_button):
+            self.row.bar(button, why)
+        undo = why or (None if session.undo_label else "Nothing to take back")
+        self.undo_row.bar(self.undo_button, undo)
+        moved = series is not None and series.start_poses.as_array().any()
+        self.undo_row.bar(
+            self.forget_button, why or (None if moved else "All poses are zero")
+        )
+        self.plot.show_series(series)
+        if series is None:
+            self.axis_words.setText("")
+        else:
+            poses = series.start_poses.take(series.mask)
+            self.axis_words.setText(
+                f"The axis now: {poses.axis_deg:.2f} deg from +x, clockwise on screen"
+            )
+        if self.tool.enabled and self.tool._for_layer is not session.layer:
+            self.tool.disable()
+        self.tool.refresh()
+
+
+class AlignmentDock(Dock):
+    """Dock: line the tilts up."""
+
+    panels = (AlignmentPanel,)

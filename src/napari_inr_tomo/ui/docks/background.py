@@ -1,0 +1,197 @@
+"""Removing the smooth background, with a preview on the shown tilt."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from qtpy.QtWidgets import QComboBox, QHBoxLayout
+
+from napari_inr_tomo.ui import steps
+from napari_inr_tomo.ui.controls import (
+    ActionRow,
+    SlicePicture,
+    form,
+    group,
+    whole,
+    words,
+)
+from napari_inr_tomo.ui.dock import Dock, Panel
+from napari_inr_tomo.ui.jobs import start_job, start_step
+from napari_inr_tomo.ui.series_layer import contrast, space
+
+AUTOMATIC = "automatic"
+MASK_NAME = "Specimen mask"
+
+
+class BackgroundPanel(Panel):
+    """Fit a smooth polynomial outside the specimen and subtract it."""
+
+    title = "Background"
+    intro = (
+        "A smooth surface is fitted to each image outside the specimen and subtracted. "
+        "Try it on the shown tilt before applying it to all."
+    )
+
+    def build(self) -> None:
+        """Make the controls."""
+        box, layout = group("Fit")
+        tip = "Degree of the polynomial along {}: 0 constant, 1 plane, 3 usual"
+        self.degree_y = whole(3, 0, 8, tip.format("y"))
+        self.degree_x = whole(3, 0, 8, tip.format("x"))
+        self.mask_box = QComboBox()
+        self.mask_box.setToolTip(
+            "What not to fit: the specimen found automatically, together with what is "
+            "painted in a Labels layer"
+        )
+        fields = form()
+        degrees = QHBoxLayout()
+        degrees.addWidget(self.degree_y)
+        degrees.addWidget(self.degree_x)
+        fields.addRow("Degree y, x", degrees)
+        fields.addRow("Mask", self.mask_box)
+        layout.addLayout(fields)
+        self.row = ActionRow()
+        self.preview_button = self.row.add(
+            "Try on this tilt",
+            "Fit the shown tilt and show mask, fit and what is left",
+            self.preview,
+        )
+        self.paint_button = self.row.add(
+            "Paint mask",
+            "Add a Labels layer: what is painted over (the specimen) is not fitted",
+            self.paint_mask,
+        )
+        layout.addWidget(self.row)
+        self.body.addWidget(box)
+        self._build_preview()
+
+    def _build_preview(self) -> None:
+        box, layout = group("This tilt")
+        pictures = QHBoxLayout()
+        self.mask_picture = SlicePicture("The image; orange: specimen, not fitted", 96)
+        self.fit_picture = SlicePicture("The fitted background", 96)
+        self.rest_picture = SlicePicture("Image minus background", 96)
+        for picture in (self.mask_picture, self.fit_picture, self.rest_picture):
+            pictures.addWidget(picture, 1)
+        layout.addLayout(pictures)
+        self.numbers = words()
+        layout.addWidget(self.numbers)
+        self.apply_row = ActionRow()
+        self.apply_button = self.apply_row.add(
+            "Subtract from all tilts",
+            "Fit and subtract the background of every tilt",
+            self.apply,
+        )
+        self.undo_button = self.apply_row.add(
+            "Undo", "Take back the last step on this tilt series", self.session.undo
+        )
+        layout.addWidget(self.apply_row)
+        self.body.addWidget(box)
+
+    def connections(self) -> list[tuple[Any, Any]]:
+        """Follow the Labels layers as well."""
+        return [*super().connections(), (self.session.layers_changed, self.refresh)]
+
+    def preview(self) -> None:
+        """Fit the shown tilt in a worker."""
+        series, tilt = self.session.series, self.session.shown_tilt()
+        if series is None or tilt is None:
+            return
+        image = np.array(series.images[tilt])
+
+        def done(fit: Any) -> None:
+            self._show(image, fit, tilt, float(series.angles_deg[tilt]))
+
+        start_job(
+            self.session,
+            "Fitting the background",
+            steps.fit_background,
+            image,
+            self.degrees,
+            self._mask(tilt),
+            done=done,
+        )
+
+    def apply(self) -> None:
+        """Subtract the background of all tilts in a worker."""
+        start_step(
+            self.session,
+            "Subtracting the background",
+            steps.subtract_background,
+            self.degrees,
+            self._mask(None),
+        )
+
+    def paint_mask(self) -> None:
+        """Add an empty Labels layer over the stack, to paint on."""
+        series, viewer = self.session.series, self.session.viewer
+        if series is None:
+            return
+        labels = viewer.add_labels(
+            np.zeros(series.images.shape[1:], np.uint8),
+            name=MASK_NAME,
+            opacity=0.5,
+            **space(series.pixel_size_nm, ("y", "x")),
+        )
+        labels.mode = "paint"
+        labels.brush_size = max(3, max(series.images.shape[1:]) // 20)
+        index = self.mask_box.findText(labels.name)
+        self.mask_box.setCurrentIndex(max(index, 0))
+
+    @property
+    def degrees(self) -> tuple[int, int]:
+        """Degree along y and x."""
+        return self.degree_y.value(), self.degree_x.value()
+
+    def _mask(self, tilt: int | None) -> np.ndarray | None:
+        """Return the painted mask of one tilt, or of all (None)."""
+        viewer = self.session.viewer
+        name = self.mask_box.currentText()
+        if name == AUTOMATIC or name not in viewer.layers:
+            return None
+        mask = np.asarray(viewer.layers[name].data) != 0
+        return mask[tilt] if mask.ndim == 3 and tilt is not None else mask
+
+    def _show(self, image: np.ndarray, fit: Any, tilt: int, angle: float) -> None:
+        limits = contrast(image)
+        self.mask_picture.show_image(image, "mask", limits, overlay=fit.mask)
+        self.fit_picture.show_image(fit.background, "fit")
+        outside = fit.residual[~fit.mask]
+        spread = float(np.std(outside)) if outside.size else 0.0
+        mean = float(np.mean(outside)) if outside.size else 0.0
+        self.rest_picture.show_image(fit.residual, "left over")
+        notice = f"\n{fit.notice}" if getattr(fit, "notice", "") else ""
+        self.numbers.setText(
+            f"Tilt {tilt} ({angle:.1f} deg): background {fit.background.min():.3g} to "
+            f"{fit.background.max():.3g}; left outside the specimen: mean {mean:.3g}, "
+            f"spread {spread:.3g}; specimen {100 * fit.mask.mean():.0f} % of the image"
+            f"{notice}"
+        )
+
+    def refresh(self, *_: Any) -> None:
+        """Bring the controls into agreement with the session."""
+        viewer, chosen = self.session.viewer, self.mask_box.currentText()
+        layers = [] if viewer is None else viewer.layers
+        names = [x.name for x in layers if type(x).__name__ == "Labels"]
+        self.mask_box.blockSignals(True)
+        self.mask_box.clear()
+        self.mask_box.addItems([AUTOMATIC, *names])
+        self.mask_box.setCurrentIndex(max(0, self.mask_box.findText(chosen)))
+        self.mask_box.blockSignals(False)
+        why = self.session.why_not_step()
+        for button in (self.preview_button, self.paint_button):
+            self.row.bar(button, why)
+        self.apply_row.bar(self.apply_button, why)
+        undo = why or (None if self.session.undo_label else "Nothing to take back")
+        self.apply_row.bar(self.undo_button, undo)
+        if self.session.layer is None:
+            self.numbers.setText("")
+            for picture in (self.mask_picture, self.fit_picture, self.rest_picture):
+                picture.clear()
+
+
+class BackgroundDock(Dock):
+    """Dock: remove the background."""
+
+    panels = (BackgroundPanel,)

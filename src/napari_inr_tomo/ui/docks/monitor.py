@@ -1,0 +1,211 @@
+"""Watching a run: state, time left, loss, poses; what its layers show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtWidgets import QProgressBar
+
+from napari_inr_tomo.ui.controls import ActionRow, group, tick, words
+from napari_inr_tomo.ui.curve_layers import curves_to_layers
+from napari_inr_tomo.ui.dock import Dock, Panel
+from napari_inr_tomo.ui.plots import LossPlot, PosePlot
+from napari_inr_tomo.ui.record import duration
+from napari_inr_tomo.ui.run_control import ALIVE, NO_RUN, RunState
+
+
+class MonitorPanel(Panel):
+    """See how the reconstruction comes along."""
+
+    title = "Monitor"
+    intro = ""
+
+    def build(self) -> None:
+        """Make the controls."""
+        run = self.session.run
+        box, layout = group("Run")
+        self.state = words()
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(True)
+        self.numbers = words()
+        layout.addWidget(self.state)
+        layout.addWidget(self.bar)
+        layout.addWidget(self.numbers)
+        self.row = ActionRow()
+        self.stop_button = self.row.add(
+            "Stop and keep",
+            "End early and keep the result reached so far",
+            lambda: run.request("stop"),
+        )
+        self.cancel_button = self.row.add(
+            "Cancel",
+            "End without a result; the last checkpoint stays and can be resumed",
+            lambda: run.request("cancel"),
+        )
+        self.save_button = self.row.add(
+            "Save now",
+            "Write a checkpoint now and go on",
+            lambda: run.request("save-now"),
+        )
+        layout.addWidget(self.row)
+        self.body.addWidget(box)
+        self._build_layers()
+        self._build_curves()
+
+    def _build_layers(self) -> None:
+        run = self.session.run
+        box, layout = group("Layers")
+        self.live = tick(
+            "Update the volume live", "Show new volumes as they come", True
+        )
+        self.live.toggled.connect(lambda on: run.live.set() if on else run.live.clear())
+        layout.addWidget(self.live)
+        self.show_row = ActionRow()
+        self.volume_button = self.show_row.add(
+            "Show volume",
+            "Show the volume and hide the tilt series",
+            lambda: run.layers.show_only("volume"),
+        )
+        self.stack_button = self.show_row.add(
+            "Show tilts",
+            "Show the tilt series with the tilt axis and the poses of the run",
+            lambda: run.layers.show_only("stack"),
+        )
+        layout.addWidget(self.show_row)
+        self.layer_row = ActionRow()
+        self.rescale_button = self.layer_row.add(
+            "Rescale contrast",
+            "Fit the contrast to the volume as it is now; it never changes by itself",
+            run.layers.rescale,
+        )
+        self.back_button = self.layer_row.add(
+            "Show layers again",
+            "Bring back layers of the run that were removed",
+            self.bring_back,
+        )
+        layout.addWidget(self.layer_row)
+        self.body.addWidget(box)
+
+    def _build_curves(self) -> None:
+        box, layout = group("Curves")
+        self.loss = LossPlot()
+        self.poses = PosePlot()
+        layout.addWidget(self.loss)
+        layout.addWidget(self.poses)
+        self.curve_row = ActionRow()
+        self.curve_button = self.curve_row.add(
+            "Curves to layers",
+            "Put the loss and pose curves into layers, with all numbers in their "
+            "features tables",
+            self.to_layers,
+        )
+        layout.addWidget(self.curve_row)
+        self.body.addWidget(box)
+
+    def connections(self) -> list[tuple[Any, Any]]:
+        """Follow the run."""
+        session = self.session
+        return [
+            (session.run.changed, self.refresh),
+            (session.run.updated, self._updated),
+            (session.layers_changed, self.refresh),
+            (session.busy_changed, self.refresh),
+            (session.viewer.events.theme, self._theme),
+        ]
+
+    def attach(self) -> None:
+        """Connect, and draw what there is already."""
+        super().attach()
+        self._theme()
+        self._draw()
+
+    def bring_back(self) -> None:
+        """Let the layers come again, at once where the result is complete."""
+        run = self.session.run
+        run.layers.bring_back()
+        if run.state is RunState.DONE:
+            run.load_result()
+        if run.record.poses is not None:
+            run.layers.show_poses(run.record.poses, run.record)
+        self.refresh()
+
+    def to_layers(self) -> None:
+        """Put the curves into layers."""
+        curves_to_layers(self.session, self.session.run.record)
+
+    def _theme(self, *_: Any) -> None:
+        if self.session.viewer is not None:
+            for plot in (self.loss, self.poses):
+                plot.set_theme(self.session.viewer.theme)
+
+    def _updated(self, update: Any) -> None:
+        self._numbers()
+        if update.epochs or update.poses is not None:
+            self._draw()
+        if update.preview is not None or update.poses is not None:
+            self._bar_buttons()
+
+    def _draw(self) -> None:
+        record = self.session.run.record
+        self.loss.show_record(record)
+        self.poses.show_poses(record.poses)
+
+    def _numbers(self) -> None:
+        run, record = self.session.run, self.session.run.record
+        alive = run.state in ALIVE
+        total = record.total
+        if alive and not total:
+            self.bar.setRange(0, 0)
+        else:
+            self.bar.setRange(0, max(total, 1))
+            self.bar.setValue(record.step)
+        self.bar.setFormat(f"{record.step} of {total}" if total else "")
+        lines = []
+        if record.device:
+            ranks = f"{record.ranks} process" + ("es" if record.ranks != 1 else "")
+            lines.append(f"{record.method.upper()} on {record.device}, {ranks}")
+        if record.phase and alive:
+            lines.append(f"Now: {record.phase}")
+        curve = record.curves.get(record.phase)
+        if curve is not None and curve.losses:
+            lines.append(f"Loss {curve.losses[-1]:.4g}")
+        if record.elapsed_s is not None:
+            left = f", about {duration(record.eta_s)} left" if record.eta_s else ""
+            lines.append(f"Running for {duration(record.elapsed_s)}{left}")
+        self.numbers.setText("\n".join(lines))
+
+    def _bar_buttons(self) -> None:
+        session, run = self.session, self.session.run
+        layers, record = run.layers, run.record
+        none = NO_RUN if run.run is None else None
+        self.row.bar(self.stop_button, run.why_not_stop())
+        self.row.bar(self.cancel_button, run.why_not_cancel())
+        self.row.bar(self.save_button, run.why_not_cancel())
+        volume = none or (
+            None if layers.volume is not None else "No volume has come yet"
+        )
+        self.show_row.bar(self.volume_button, volume)
+        stack = None if session.layer is not None or layers.points else "No tilt series"
+        self.show_row.bar(self.stack_button, stack)
+        self.layer_row.bar(self.rescale_button, volume)
+        gone = None if layers.dismissed else "No layer was removed"
+        self.layer_row.bar(self.back_button, none or gone)
+        curves = None if record.curves or record.poses else "No curves have come yet"
+        self.curve_row.bar(self.curve_button, none or curves)
+
+    def refresh(self, *_: Any) -> None:
+        """Bring everything into agreement with the run."""
+        run = self.session.run
+        name = f" ({run.record.name})" if run.record.name else ""
+        text = f"{run.state.value.capitalize()}{name}. {run.message}"
+        self.state.setText(text.strip())
+        self._numbers()
+        self._bar_buttons()
+        if run.state is RunState.STARTING:
+            self._draw()
+
+
+class MonitorDock(Dock):
+    """Dock: watch a run."""
+
+    panels = (MonitorPanel,)

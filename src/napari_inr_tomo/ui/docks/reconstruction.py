@@ -1,0 +1,348 @@
+"""Settings of a reconstruction, and starting it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtWidgets import QComboBox, QWidget
+from superqt import QCollapsible
+from superqt.utils import qdebounced
+
+from napari_inr_tomo.config import ReconstructionConfig
+from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.ui import steps
+from napari_inr_tomo.ui.controls import (
+    ActionRow,
+    PathEdit,
+    form,
+    group,
+    tick,
+    whole,
+    words,
+)
+from napari_inr_tomo.ui.device import Devices, find_devices
+from napari_inr_tomo.ui.dock import Dock, Panel
+from napari_inr_tomo.ui.run_control import ALIVE
+
+METHODS = {
+    "INR (learns the poses)": "inr",
+    "SIRT": "sirt",
+    "TV": "tv",
+    "FBP (seconds)": "fbp",
+}
+PRESETS = ("preview", "fast", "paper")
+CHECKING = "Checking what there is to compute on..."
+
+
+class ReconstructionPanel(Panel):
+    """Choose how to reconstruct; start, stop, take up again."""
+
+    title = "Reconstruction"
+    intro = (
+        "The reconstruction runs in processes of its own: closing this dock or napari "
+        "does not end it, and its folder can be opened again later."
+    )
+
+    def build(self) -> None:
+        """Make the controls."""
+        self.devices: Devices | None = None
+        self._asking = False
+        self._build_settings()
+        self._build_more()
+        self._build_start()
+        self.estimate_later = qdebounced(self._estimate, timeout=400, parent=self)
+        for signal in (
+            self.method.currentIndexChanged,
+            self.preset.currentIndexChanged,
+            self.count.valueChanged,
+            self.depth.valueChanged,
+            self.processes.valueChanged,
+            self.device.currentIndexChanged,
+            self.poses.toggled,
+        ):
+            signal.connect(self._changed)
+        self.preset.currentIndexChanged.connect(self._take_preset)
+        self.method.currentIndexChanged.connect(self._take_preset)
+        self._take_preset()
+
+    def _build_settings(self) -> None:
+        box, layout = group("Settings")
+        self.method = QComboBox()
+        self.method.addItems(list(METHODS))
+        self.method.setToolTip(
+            "INR: a neural network learns the volume and the poses together. SIRT, TV: "
+            "classical iterations at fixed poses. FBP: filtered back-projection"
+        )
+        self.preset = QComboBox()
+        self.preset.addItems(PRESETS)
+        self.preset.setCurrentText("fast")
+        self.preset.setToolTip(
+            "preview: a first look; fast: for daily work; paper: the settings of the "
+            "publication, slow"
+        )
+        self.count = whole(30, 1, 100000, "Epochs (INR) or iterations (SIRT, TV)")
+        self.poses = tick(
+            "Refine the poses (z1, z3, dx, dy)",
+            "Learn the pose of every tilt together with the volume (INR only)",
+            True,
+        )
+        self.fields = form()
+        self.fields.addRow("Method", self.method)
+        self.fields.addRow("Preset", self.preset)
+        self.fields.addRow("Epochs", self.count)
+        self.fields.addRow(self.poses)
+        layout.addLayout(self.fields)
+        self.poses_why = words(dim=True)
+        layout.addWidget(self.poses_why)
+        self.body.addWidget(box)
+
+    def _build_more(self) -> None:
+        self.more = QCollapsible("More settings")
+        self.more.setDuration(0)
+        inner = QWidget()
+        fields = form()
+        inner.setLayout(fields)
+        self.depth = whole(
+            0, 0, 8192, "Depth of the volume along the beam, pixels", " px"
+        )
+        self.depth.setSpecialValueText("as wide as the images")
+        self.device = QComboBox()
+        self.device.addItems(["auto", "cpu", "cuda"])
+        self.device.setToolTip("auto takes the GPUs where there are any")
+        self.processes = whole(0, 0, 1024, "Processes that share the work")
+        self.processes.setSpecialValueText("one per GPU")
+        self.seed = whole(
+            0, 0, 2**31 - 1, "Seed of everything random: same seed, same result"
+        )
+        self.folder = PathEdit(
+            "folder",
+            "Where the run is kept; empty: a new folder under inr-tomo-runs in your "
+            "home folder",
+            "a new folder in ~/inr-tomo-runs",
+        )
+        fields.addRow("Depth", self.depth)
+        fields.addRow("Device", self.device)
+        fields.addRow("Processes", self.processes)
+        fields.addRow("Seed", self.seed)
+        fields.addRow("Run folder", self.folder)
+        self.more.setContent(inner)
+        self.body.addWidget(self.more)
+
+    def _build_start(self) -> None:
+        box, layout = group("Run")
+        self.device_words = words(CHECKING)
+        self.memory = words()
+        layout.addWidget(self.device_words)
+        layout.addWidget(self.memory)
+        self.row = ActionRow()
+        self.start_button = self.row.add(
+            "Start", "Write the run folder and start the processes", self.start
+        )
+        run = self.session.run
+        self.stop_button = self.row.add(
+            "Stop and keep",
+            "End early and keep the result reached so far",
+            lambda: run.request("stop"),
+        )
+        self.cancel_button = self.row.add(
+            "Cancel",
+            "End without a result; the last checkpoint stays and can be resumed",
+            lambda: run.request("cancel"),
+        )
+        layout.addWidget(self.row)
+        self.state = words()
+        layout.addWidget(self.state)
+        self.again_row = ActionRow()
+        self.resume_button = self.again_row.add(
+            "Resume",
+            "Go on from the last checkpoint of the open run folder",
+            run.resume,
+        )
+        self.open_button = self.again_row.add(
+            "Open run folder...",
+            "Follow a run that is going on, or look at one that has ended",
+            self.choose_folder,
+        )
+        layout.addWidget(self.again_row)
+        self.body.addWidget(box)
+
+    def connections(self) -> list[tuple[Any, Any]]:
+        """Follow the run as well."""
+        run = self.session.run
+        return [
+            *super().connections(),
+            (run.changed, self.refresh),
+            (self.session.layer_changed, self._changed),
+            (self.session.series_changed, self._changed),
+        ]
+
+    def attach(self) -> None:
+        """Connect, and find out what there is to compute on."""
+        super().attach()
+        if self.devices is None and not self._asking:
+            self._ask_devices()
+        self._changed()
+
+    # settings -> config ---------------------------------------------------------
+
+    @property
+    def method_name(self) -> str:
+        """The method as the settings call it."""
+        return METHODS[self.method.currentText()]
+
+    def config(self) -> ReconstructionConfig:
+        """Return the settings as chosen; raises `UserError` where they do not fit."""
+        count = self.count.value()
+        changes: dict[str, Any] = {
+            "method": self.method_name,
+            "seed": self.seed.value(),
+            "depth_px": self.depth.value() or None,
+            "compute": {
+                "device": self.device.currentText(),
+                "processes": self.processes.value() or None,
+            },
+        }
+        if self.method_name == "inr":
+            changes["inr"] = {
+                "schedule": {"epochs": count},
+                "poses": {"refine": self.poses.isChecked()},
+            }
+        elif self.method_name != "fbp":
+            changes["classic"] = {"iterations": count}
+        preset = self.preset.currentText()
+        return ReconstructionConfig.from_preset(preset).merged(changes)
+
+    def run_folder(self) -> Path:
+        """Return the folder for a new run."""
+        if self.folder.text():
+            return Path(self.folder.text()).expanduser()
+        series = self.session.series
+        name = "".join(c if c.isalnum() else "-" for c in series.name).strip("-")
+        stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+        folder = f"{name or 'run'}-{self.method_name}-{stamp}"
+        return runs_home() / folder
+
+    def start(self) -> None:
+        """Start a run with these settings."""
+        from napari.utils.notifications import show_error
+
+        try:
+            folder = self.run_folder()
+            self.session.run.begin(folder, self.config())
+        except UserError as error:
+            show_error(str(error))
+
+    def choose_folder(self) -> None:
+        """Ask for a run folder and open it."""
+        from qtpy.QtWidgets import QFileDialog
+
+        path = QFileDialog.getExistingDirectory(self, "Open a run folder")
+        if path:
+            self.session.run.open(Path(path))
+
+    # showing ------------------------------------------------------------------
+
+    def _take_preset(self, *_: Any) -> None:
+        """Show the number of epochs or iterations of the preset."""
+        config = ReconstructionConfig.from_preset(self.preset.currentText())
+        inr = self.method_name == "inr"
+        count = config.inr.schedule.epochs if inr else config.classic.iterations
+        self.count.setValue(count)
+        label = self.fields.labelForField(self.count)
+        label.setText("Epochs" if inr else "Iterations")
+        fbp = self.method_name == "fbp"
+        self.count.setEnabled(not fbp)
+        self.count.setToolTip(
+            "FBP needs no iterations"
+            if fbp
+            else "Epochs (INR) or iterations (SIRT, TV)"
+        )
+        self.preset.setEnabled(inr)
+        self.poses.setEnabled(inr)
+        reasons = []
+        if not inr:
+            name = self.method_name.upper()
+            reasons.append(f"{name} keeps the poses fixed and has no presets.")
+            if fbp:
+                reasons.append("FBP needs no iterations.")
+        self.poses_why.setText(" ".join(reasons))
+        self.poses_why.setVisible(bool(reasons))
+        self.preset.setToolTip(
+            "preview: a first look; fast: for daily work; paper: the settings of the "
+            "publication, slow"
+            if inr
+            else "Presets are for the INR only"
+        )
+
+    def _changed(self, *_: Any) -> None:
+        self.estimate_later()
+
+    def _ask_devices(self) -> None:
+        from napari.qt.threading import create_worker
+
+        self._asking = True
+        worker = create_worker(find_devices)
+        worker.returned.connect(self._devices_found)
+        worker.start()
+
+    def _devices_found(self, devices: Devices) -> None:
+        self._asking = False
+        self.devices = devices
+        self.device_words.setText(devices.words + ".")
+        if not devices.usable:
+            self.processes.setSpecialValueText("one")
+        model = self.device.model()
+        item = model.item(self.device.findText("cuda"))
+        item.setEnabled(devices.usable)
+        item.setToolTip("" if devices.usable else devices.words)
+
+    def process_count(self) -> int:
+        """Return how many processes a run would get."""
+        chosen, devices = self.processes.value(), self.devices
+        if chosen or self.method_name != "inr" or self.device.currentText() == "cpu":
+            return chosen or 1
+        return max(1, len(devices.gpus)) if devices and devices.usable else 1
+
+    def _estimate(self) -> None:
+        """Say how much memory the run would take (a formula, no computing)."""
+        series = self.session.series
+        if series is None or self.session.closed:
+            self.memory.setText("")
+            return
+        try:
+            words = steps.estimate(series, self.config(), self.process_count())
+        except UserError as error:
+            words = str(error)
+        self.memory.setText(words)
+
+    def refresh(self, *_: Any) -> None:
+        """Bring the controls into agreement with the session."""
+        run = self.session.run
+        self.row.bar(self.start_button, run.why_not_start())
+        self.row.bar(self.stop_button, run.why_not_stop())
+        self.row.bar(self.cancel_button, run.why_not_cancel())
+        busy = f"Busy: {self.session.busy}" if self.session.busy else None
+        alive = "A reconstruction is going on" if run.state in ALIVE else None
+        self.again_row.bar(self.resume_button, busy or run.why_not_resume())
+        self.again_row.bar(self.open_button, busy or alive)
+        text = run.state.value.capitalize()
+        self.state.setText(f"{text}. {run.message}".strip())
+
+
+def runs_home() -> Path:
+    """Return where new runs are kept: the plugin's setting, or the home folder."""
+    from napari.settings import get_plugin_settings
+
+    try:
+        chosen = str(get_plugin_settings("napari-inr-tomo").runs.folder)
+    except (KeyError, AttributeError):  # not installed as a plugin (a script)
+        chosen = ""
+    return Path(chosen).expanduser() if chosen else Path.home() / "inr-tomo-runs"
+
+
+class ReconstructionDock(Dock):
+    """Dock: reconstruct."""
+
+    panels = (ReconstructionPanel,)

@@ -1,0 +1,102 @@
+"""One step at a time in a worker thread, with napari's activity dock and plain errors.
+
+Nothing is computed in the GUI thread; a `UserError` is shown in words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from napari_inr_tomo.errors import UserError
+
+if TYPE_CHECKING:
+    from napari_inr_tomo.types import TiltSeries
+    from napari_inr_tomo.ui.session import Session
+
+
+def start_job(
+    session: Session,
+    label: str,
+    function: Callable[..., Any],
+    *args: Any,
+    done: Callable[[Any], None],
+    failed: Callable[[Exception], None] | None = None,
+    **kwargs: Any,
+) -> None:
+    """Run ``function`` in a worker thread and hand its result to ``done``.
+
+    While it runs the session is busy.  A `UserError` goes to ``failed`` (if given) and
+    to the user; anything else also to napari, with its trace.
+    """
+    from napari.qt.threading import create_worker
+    from napari.utils.notifications import show_error
+
+    if session.busy:
+        show_error(f"Please wait: {session.busy}.")
+        return
+
+    def returned(result: Any) -> None:
+        if session.closed:
+            return
+        session.set_busy(None)
+        if isinstance(result, _Problem):
+            show_error(str(result.error))
+            if failed is not None:
+                failed(result.error)
+        else:
+            done(result)
+
+    def errored(error: Exception) -> None:
+        session.set_busy(None)
+        if failed is not None:
+            failed(error)
+
+    session.set_busy(label)
+    worker = create_worker(
+        _guarded, function, args, kwargs, _progress={"desc": label, "total": 0}
+    )
+    worker.returned.connect(returned)
+    worker.errored.connect(errored)
+    worker.start()
+
+
+class _Problem:
+    def __init__(self, error: UserError) -> None:
+        self.error = error
+
+
+def _guarded(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    try:
+        return function(*args, **kwargs)
+    except UserError as error:
+        return _Problem(error)
+
+
+def start_step(
+    session: Session,
+    label: str,
+    function: Callable[..., TiltSeries],
+    *args: Any,
+    after: Callable[[TiltSeries], None] | None = None,
+    **kwargs: Any,
+) -> None:
+    """Run a step on the current tilt series and put its result into its layer."""
+    from napari.utils.notifications import show_info, show_warning
+
+    layer, series = session.layer, session.series
+    if layer is None or series is None:
+        show_warning("There is no tilt series to work on.")
+        return
+
+    def done(result: TiltSeries) -> None:
+        new = result.notices[len(series.notices) :]
+        if not session.apply(layer, result, label):
+            show_info(f"The tilt series was removed meanwhile; '{label}' was dropped.")
+            return
+        for notice in new:
+            show_warning(notice)
+        if after is not None:
+            after(result)
+
+    start_job(session, label, function, series, *args, done=done, **kwargs)

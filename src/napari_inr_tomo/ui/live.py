@@ -1,0 +1,193 @@
+"""Following a run: read its folder in a worker thread, merge, hand over now and then.
+
+Nothing here touches Qt or layers.  `follow` is run by a napari worker; each thing it
+yields is one `LiveUpdate` (or None, a place to quit at), at most a few a second.
+"""
+
+from __future__ import annotations
+
+import csv
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_inr_tomo import events
+from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.types import Volume
+
+if TYPE_CHECKING:
+    from napari_inr_tomo.runs import RunFolder
+
+POLL_S = 0.2
+STATUS_S = 2.0
+POSE_COLUMNS = ("z1_deg", "z3_deg", "dx_px", "dy_px")
+
+
+@dataclass(frozen=True, eq=False)
+class PoseTable:
+    """All tilts of the original stack: angle, pose, residual, used; (tilt,) each."""
+
+    columns: dict[str, np.ndarray]
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.columns[name]
+
+    def __len__(self) -> int:
+        return len(self.columns["angle_deg"])
+
+
+def read_pose_table(path: Path) -> PoseTable:
+    """Read a poses.csv with all its columns; an empty field is NaN."""
+    with open(path, newline="", encoding="utf-8") as handle:
+        rows = list(csv.DictReader(handle))
+    names = ("tilt", "angle_deg", *POSE_COLUMNS, "residual", "used")
+    columns = {
+        name: np.array([_number(row.get(name)) for row in rows], np.float64)
+        for name in names
+    }
+    columns["tilt"] = columns["tilt"].astype(int)
+    columns["used"] = columns["used"] != 0
+    return PoseTable(columns)
+
+
+def _number(text: str | None) -> float:
+    return float(text) if text not in (None, "") else np.nan
+
+
+@dataclass(eq=False)
+class LiveUpdate:
+    """What happened since the last update: every loss, only the newest of the rest."""
+
+    started: events.Started | None = None
+    phase: str | None = None
+    epochs: list[events.Epoch] = field(default_factory=list)
+    poses: PoseTable | None = None
+    preview: np.ndarray | None = None
+    preview_event: events.Preview | None = None
+    warnings: list[events.Warned] = field(default_factory=list)
+    checkpoint_step: int | None = None
+    end: events.Finished | events.Cancelled | events.Failed | None = None
+    result: Volume | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing happened."""
+        return not (
+            self.started
+            or self.phase
+            or self.epochs
+            or self.warnings
+            or self.poses
+            or self.preview_event
+            or self.checkpoint_step is not None
+            or self.end
+        )
+
+
+def merge(run_path: Path, new: list[Any]) -> LiveUpdate:
+    """Put a list of events into one update and read the newest files they name."""
+    update = LiveUpdate()
+    poses: events.PosesUpdated | None = None
+    for event in new:
+        match event:
+            case events.Started():
+                update.started, update.end = event, None
+            case events.Phase():
+                update.phase = event.name
+            case events.Epoch():
+                update.epochs.append(event)
+            case events.PosesUpdated():
+                poses = event
+            case events.Preview():
+                update.preview_event = event
+            case events.Checkpoint():
+                update.checkpoint_step = event.step
+            case events.Warned():
+                update.warnings.append(event)
+            case events.Finished() | events.Cancelled() | events.Failed():
+                update.end = event
+    if poses is not None:
+        update.poses = _reading(read_pose_table, run_path / poses.file)
+    if update.preview_event is not None:
+        update.preview = _reading(_load_npy, run_path / update.preview_event.file)
+    return update
+
+
+def _load_npy(path: Path) -> np.ndarray:
+    return np.load(path, allow_pickle=False)
+
+
+def _reading(read: Any, path: Path) -> Any:
+    """Return what ``read`` gives, or None where the file has just gone."""
+    try:
+        return read(path)
+    except (OSError, ValueError):
+        return None
+
+
+def follow(
+    run: RunFolder, live: threading.Event, stop: threading.Event
+) -> Iterator[LiveUpdate | None]:
+    """Yield what happens in a run until it ends; None where nothing did.
+
+    live: set while previews are wanted; stop: set to leave early.
+    """
+    from napari_inr_tomo.runs import Follower
+
+    follower = Follower(run)
+    path = Path(run.path)
+    checked = time.monotonic()
+    while not stop.is_set():
+        new = follower.poll()
+        if not live.is_set():
+            new = [event for event in new if not isinstance(event, events.Preview)]
+        update = merge(path, new)
+        if update.end is None and time.monotonic() - checked > STATUS_S:
+            checked = time.monotonic()
+            update.end = _silent_end(run, follower, update)
+        if update.end is not None:
+            update = _completed(run, update)
+            yield update
+            return
+        yield None if update.empty else update
+        stop.wait(POLL_S)
+
+
+def _silent_end(run: RunFolder, follower: Any, update: LiveUpdate) -> Any:
+    """Return an end for a run whose processes are gone without having said so."""
+    status = run.status()
+    if status.state in ("running", "stopping"):
+        return None
+    last = merge(Path(run.path), follower.poll())
+    update.epochs.extend(last.epochs)
+    if last.end is not None:
+        return last.end
+    if status.state == "created":
+        return events.Cancelled(step=0)
+    return events.Failed(
+        what="The reconstruction was interrupted",
+        why=status.message,
+        do="Press Resume to go on from the last checkpoint",
+    )
+
+
+def _completed(run: RunFolder, update: LiveUpdate) -> LiveUpdate:
+    """Add the result and its poses to the last update of a finished run."""
+    from napari_inr_tomo import io
+
+    if not isinstance(update.end, events.Finished):
+        return update
+    try:
+        result = Path(run.result())
+        update.result = io.read_volume(result)
+    except UserError as error:
+        update.end = events.Failed(what=error.what, why=error.why, do=error.do)
+        return update
+    poses = result.parent / "poses.csv"
+    update.poses = _reading(read_pose_table, poses) or update.poses
+    return update

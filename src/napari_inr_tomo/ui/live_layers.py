@@ -1,0 +1,219 @@
+"""The layers a run shows itself in: the volume, the tilt axis, the pose of every tilt.
+
+Changed only in the GUI thread, always with fresh arrays.  A layer the user removes
+stays away until asked for again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_inr_tomo.types import Step, Volume
+from napari_inr_tomo.ui.live import LiveUpdate, PoseTable
+from napari_inr_tomo.ui.series_layer import (
+    KEY,
+    STACK_LABELS,
+    VOLUME_LABELS,
+    contrast,
+    is_series_layer,
+    space,
+)
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
+    from napari_inr_tomo.ui.record import RunRecord
+    from napari_inr_tomo.ui.session import Session
+
+AXIS_COLOUR = "#ffd24d"
+POINT_COLOUR = "#4dc3ff"
+
+
+def pose_features(poses: PoseTable) -> dict[str, np.ndarray]:
+    """Return the features table of the pose layers."""
+    names = ("tilt", "angle_deg", "z1_deg", "z3_deg", "dx_px", "dy_px", "residual")
+    return {name: np.array(poses[name]) for name in names}
+
+
+def centres(poses: PoseTable, shape_yx: tuple[int, int]) -> np.ndarray:
+    """Return (tilt, 3): where the centre of rotation lies, in data coordinates."""
+    height, width = shape_yx
+    return np.stack(
+        [
+            poses["tilt"].astype(float),
+            (height - 1) / 2 + poses["dy_px"],
+            (width - 1) / 2 + poses["dx_px"],
+        ],
+        axis=1,
+    )
+
+
+def axis_vectors(poses: PoseTable, shape_yx: tuple[int, int]) -> np.ndarray:
+    """Return (tilt, 2, 3) vectors along the tilt axis as the detector sees it.
+
+    The axis of tilt lies at z3 in the plane of the detector (see `geometry`).
+    """
+    turn = np.deg2rad(poses["z3_deg"])
+    along = np.stack([0 * turn, np.sin(turn), np.cos(turn)], axis=1)
+    along *= 0.9 * max(shape_yx)
+    return np.stack([centres(poses, shape_yx) - along / 2, along], axis=1)
+
+
+class LiveLayers:
+    """The layers of one run."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.volume: Layer | None = None
+        self.points: Layer | None = None
+        self.axis: Layer | None = None
+        self.dismissed: set[str] = set()
+        self._first_limits: tuple[float, float] | None = None
+
+    def reset(self) -> None:
+        """Begin with a new run; the layers of the last one stay as they are."""
+        self.volume = self.points = self.axis = None
+        self._first_limits = None
+        self.dismissed.clear()
+
+    def bring_back(self) -> None:
+        """Let removed layers come again with the next update."""
+        self.dismissed.clear()
+
+    def forget(self, layer: Layer) -> None:
+        """Note that the user removed a layer."""
+        from napari.utils.notifications import show_info
+
+        for kind in ("volume", "points", "axis"):
+            if layer is getattr(self, kind):
+                setattr(self, kind, None)
+                self.dismissed.add(kind)
+                if self.session.run.state.name in ("STARTING", "RUNNING", "STOPPING"):
+                    show_info(
+                        f"The layer '{layer.name}' was removed; the reconstruction "
+                        "goes on. 'Show layers again' in the Monitor brings it back."
+                    )
+
+    def take(self, update: LiveUpdate, record: RunRecord) -> None:
+        """Show what an update brings."""
+        if update.poses is not None and record.shape_zyx is not None:
+            self.show_poses(update.poses, record)
+        if update.result is not None:
+            self.show_result(update.result, record)
+        elif update.preview is not None:
+            self.show_preview(update.preview, record)
+
+    def show_preview(self, data: np.ndarray, record: RunRecord) -> None:
+        """Show a live volume, maybe coarser than the box, over the same place."""
+        full = record.shape_zyx or data.shape
+        zoom = np.array(full, float) / np.array(data.shape)
+        pixel = record.voxel_nm or 1.0
+        voxel = record.voxel_nm if record.voxel_nm is None else pixel * zoom.max()
+        volume = Volume(data, voxel, f"{record.method.upper()} volume")
+        self._show_volume(volume, pixel * zoom, pixel * (zoom - 1) / 2, record)
+
+    def show_result(self, volume: Volume, record: RunRecord) -> None:
+        """Show the finished volume in the place of the live one."""
+        frozen = self._first_limits
+        pixel = volume.voxel_nm or 1.0
+        step = Step("reconstruct", {"method": record.method, "run": record.name})
+        volume = Volume(
+            volume.data, volume.voxel_nm, volume.name, (*volume.history, step)
+        )
+        self._show_volume(volume, np.full(3, pixel), np.zeros(3), record)
+        if self.volume is not None and frozen is not None:
+            if np.allclose(self.volume.contrast_limits, frozen):
+                self.rescale()
+
+    def _show_volume(
+        self, volume: Volume, scale: np.ndarray, move: np.ndarray, record: RunRecord
+    ) -> None:
+        viewer = self.session.viewer
+        if viewer is None or "volume" in self.dismissed:
+            return
+        if self.volume is None:
+            options = space(record.voxel_nm, VOLUME_LABELS)
+            options |= {"scale": scale, "translate": move}
+            self._first_limits = contrast(volume.data)
+            self.volume = viewer.add_image(
+                volume.data,
+                name=f"{record.method.upper()} volume",
+                contrast_limits=self._first_limits,
+                metadata={KEY: volume},
+                **options,
+            )
+            self.show_only("volume")
+            middle = move[0] + (volume.data.shape[0] - 1) / 2 * scale[0]
+            viewer.dims.set_point(viewer.dims.ndim - 3, middle)
+            return
+        self.volume.metadata[KEY] = volume
+        self.volume.data = volume.data
+        if not np.allclose(self.volume.scale, scale):
+            self.volume.scale = scale
+            self.volume.translate = move
+
+    def rescale(self) -> None:
+        """Fit the contrast limits of the volume to what it shows now."""
+        if self.volume is not None:
+            data = np.asarray(self.volume.data)
+            self.volume.contrast_limits_range = (float(data.min()), float(data.max()))
+            self.volume.contrast_limits = contrast(data)
+
+    def show_poses(self, poses: PoseTable, record: RunRecord) -> None:
+        """Show the tilt axis and the centre of rotation on every tilt."""
+        viewer = self.session.viewer
+        if viewer is None or record.shape_zyx is None:
+            return
+        shape_yx = record.shape_zyx[1], record.shape_zyx[2]
+        features = pose_features(poses)
+        vectors, points = axis_vectors(poses, shape_yx), centres(poses, shape_yx)
+        options = space(record.voxel_nm, STACK_LABELS) | {"features": features}
+        if self.axis is None and "axis" not in self.dismissed:
+            self.axis = viewer.add_vectors(
+                vectors,
+                name="Tilt axis of the run",
+                edge_color=AXIS_COLOUR,
+                edge_width=max(shape_yx) / 150,
+                vector_style="line",
+                **options,
+            )
+        elif self.axis is not None:
+            self.axis.data = vectors
+            self.axis.features = features
+        if self.points is None and "points" not in self.dismissed:
+            self.points = viewer.add_points(
+                points,
+                name="Poses of the run",
+                face_color=POINT_COLOUR,
+                border_width=0,
+                size=max(2.0, max(shape_yx) / 40),
+                **options,
+            )
+        elif self.points is not None:
+            self.points.data = points
+            self.points.features = features
+        if self.volume is not None and self.volume.visible:
+            self.show_only("volume")
+
+    def show_only(self, what: str) -> None:
+        """Show the "volume", or the "stack" with its axis and poses, not both."""
+        viewer = self.session.viewer
+        if viewer is None:
+            return
+        if what == "stack" and self.session.layer is not None:
+            self.session.layer.visible = True
+        elif what == "volume":
+            for layer in viewer.layers:
+                if is_series_layer(layer):
+                    layer.visible = False
+        for layer, group in (
+            (self.volume, "volume"),
+            (self.points, "stack"),
+            (self.axis, "stack"),
+        ):
+            if layer is not None and self.session.has_layer(layer):
+                layer.visible = group == what
+        if what == "volume" and self.volume is not None:
+            viewer.layers.selection.active = self.volume

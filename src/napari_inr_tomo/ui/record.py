@@ -1,0 +1,98 @@
+"""The numbers of a run so far, as the curves and the Monitor show them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from napari_inr_tomo import events
+from napari_inr_tomo.ui.live import LiveUpdate, PoseTable
+
+
+@dataclass(eq=False)
+class Curve:
+    """Loss against step of one phase; hold-out is NaN where there is none."""
+
+    steps: list[float] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    holdouts: list[float] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class RunRecord:
+    """Everything said by a run so far."""
+
+    name: str = ""
+    method: str = "inr"
+    device: str = ""
+    ranks: int = 0
+    shape_zyx: tuple[int, int, int] | None = None
+    voxel_nm: float | None = None
+    total: int = 0
+    step: int = 0
+    phase: str = ""
+    elapsed_s: float | None = None
+    eta_s: float | None = None
+    checkpoint_step: int | None = None
+    curves: dict[str, Curve] = field(default_factory=dict)
+    poses: PoseTable | None = None
+    first_poses: PoseTable | None = None
+    end: events.Finished | events.Cancelled | events.Failed | None = None
+
+    @property
+    def finished_all(self) -> bool:
+        """Whether the run went to its planned end."""
+        return isinstance(self.end, events.Finished) and not self.end.stopped
+
+    def take(self, update: LiveUpdate) -> None:
+        """Add what one update says."""
+        if update.started is not None:
+            self._start(update.started)
+        if update.phase is not None:
+            self.phase = update.phase
+        for epoch in update.epochs:
+            self._epoch(epoch)
+        if update.poses is not None:
+            self.first_poses = self.first_poses or update.poses
+            self.poses = update.poses
+        if update.checkpoint_step is not None:
+            self.checkpoint_step = update.checkpoint_step
+        if update.end is not None:
+            self.end, self.eta_s = update.end, None
+
+    def _start(self, started: events.Started) -> None:
+        self.method, self.device = started.method, started.device
+        self.ranks, self.total = started.ranks, started.total
+        self.shape_zyx, self.voxel_nm = started.shape_zyx, started.voxel_nm
+        self.end = None
+        if started.resumed_at:  # what came after the checkpoint is done again
+            for curve in self.curves.values():
+                keep = [s <= started.resumed_at for s in curve.steps]
+                for name in ("steps", "losses", "holdouts"):
+                    values = getattr(curve, name)
+                    kept = [v for v, k in zip(values, keep, strict=True) if k]
+                    setattr(curve, name, kept)
+
+    def _epoch(self, epoch: events.Epoch) -> None:
+        curve = self.curves.setdefault(epoch.phase, Curve())
+        if curve.steps and epoch.step <= curve.steps[-1]:
+            self.curves[epoch.phase] = curve = Curve()
+        curve.steps.append(epoch.step)
+        curve.losses.append(epoch.loss)
+        curve.holdouts.append(np.nan if epoch.holdout is None else epoch.holdout)
+        self.step, self.total, self.phase = epoch.step, epoch.total, epoch.phase
+        self.elapsed_s, self.eta_s = epoch.elapsed_s, epoch.eta_s
+
+
+def duration(seconds: float | None) -> str:
+    """Return seconds as words, e.g. ``3 min 20 s``."""
+    if seconds is None or not np.isfinite(seconds):
+        return "unknown"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,300 @@
+"""Starting, following and ending the run of a session; no widgets, no computing."""
+
+from __future__ import annotations
+
+import threading
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+
+from napari_inr_tomo import events
+from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.ui import live
+from napari_inr_tomo.ui.live_layers import LiveLayers
+from napari_inr_tomo.ui.record import RunRecord
+
+if TYPE_CHECKING:
+    from napari_inr_tomo.config import ReconstructionConfig
+    from napari_inr_tomo.runs import RunFolder
+    from napari_inr_tomo.ui.session import Session
+
+NO_RUN = "No reconstruction is open: start one or open a run folder"
+
+
+class RunState(Enum):
+    """Where the run stands, in the words of the Monitor."""
+
+    IDLE = "no reconstruction"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    DONE = "done"
+    FAILED = "failed"
+
+
+ALIVE = (RunState.STARTING, RunState.RUNNING, RunState.STOPPING)
+
+
+class RunControl:
+    """The one run a session follows."""
+
+    changed = Signal()
+    """The state, the message or the run itself changed."""
+    updated = Signal(object)
+    """A `LiveUpdate` was taken in."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.state = RunState.IDLE
+        self.message = ""
+        self.run: RunFolder | None = None
+        self.record = RunRecord()
+        self.layers = LiveLayers(session)
+        self.live = threading.Event()
+        self.live.set()
+        self._stop = threading.Event()
+        self._worker: Any = None
+        self._progress: Any = None
+
+    # what may be done, and why not -----------------------------------------
+
+    def why_not_start(self) -> str | None:
+        """Return why no run can start now, or None."""
+        if self.state in ALIVE:
+            return "A reconstruction is going on: stop or cancel it first"
+        return self.session.why_not_step()
+
+    def why_not_stop(self) -> str | None:
+        """Return why there is nothing to stop, or None."""
+        if self.run is None:
+            return NO_RUN
+        if self.state is RunState.STOPPING:
+            return "Stopping already: the result is being written"
+        return None if self.state in ALIVE else "The reconstruction has ended"
+
+    def why_not_cancel(self) -> str | None:
+        """Return why there is nothing to cancel, or None."""
+        if self.run is None:
+            return NO_RUN
+        return None if self.state in ALIVE else "The reconstruction has ended"
+
+    def why_not_resume(self) -> str | None:
+        """Return why the open run cannot be taken up again, or None."""
+        if self.run is None:
+            return NO_RUN
+        if self.state in ALIVE:
+            return "The reconstruction is going on"
+        if self.record.finished_all:
+            return "The reconstruction is complete"
+        return None
+
+    # actions ------------------------------------------------------------------
+
+    def begin(self, folder: Path, config: ReconstructionConfig) -> None:
+        """Write a run folder from the current series and start the processes."""
+        from napari_inr_tomo.ui.jobs import start_job
+
+        reason = self.why_not_start()
+        if reason:
+            raise UserError("The reconstruction cannot start", reason, "Do that first")
+        series = self.session.series
+        self._enter(RunState.STARTING, "Writing the run folder")
+        start_job(
+            self.session,
+            "Starting the reconstruction",
+            create_and_launch,
+            folder,
+            series,
+            config,
+            done=self._launched,
+            failed=self._not_started,
+        )
+
+    def resume(self) -> None:
+        """Start the processes of the open run folder again."""
+        from napari_inr_tomo.ui.jobs import start_job
+
+        self._enter(RunState.STARTING, "Starting again from the last checkpoint")
+        start_job(
+            self.session,
+            "Resuming the reconstruction",
+            relaunch,
+            self.run,
+            done=self._launched,
+            failed=self._not_started,
+        )
+
+    def open(self, folder: Path) -> None:
+        """Open a run folder, going on or ended, and follow it."""
+        from napari_inr_tomo.ui.jobs import start_job
+
+        start_job(
+            self.session,
+            "Opening the run folder",
+            open_folder,
+            Path(folder),
+            done=self._opened,
+        )
+
+    def request(self, what: str) -> None:
+        """Ask the run to "stop" (keeping the result), "cancel" or "save-now"."""
+        if self.run is None or self.state not in ALIVE:
+            return
+        self.run.request(what)
+        if what == "stop":
+            self._enter(RunState.STOPPING, "Stopping: the result is being written")
+        elif what == "cancel":
+            self._enter(RunState.STOPPING, "Cancelling")
+
+    def detach(self) -> None:
+        """Stop following; the run itself is not touched."""
+        self._stop.set()
+        if self._worker is not None:
+            self._worker.quit()
+            self._worker = None
+        self._close_progress()
+
+    def load_result(self) -> None:
+        """Put the result of the open run into a layer again."""
+        from napari_inr_tomo.ui.jobs import start_job
+
+        def done(volume: Any) -> None:
+            self.layers.bring_back()
+            self.layers.show_result(volume, self.record)
+
+        start_job(self.session, "Reading the result", read_result, self.run, done=done)
+
+    # from the workers, in the GUI thread --------------------------------------
+
+    def _launched(self, run: RunFolder) -> None:
+        self._attach(run, "The processes are starting (this takes some seconds)")
+
+    def _opened(self, run: RunFolder) -> None:
+        self._attach(run, "Reading the run folder")
+
+    def _not_started(self, error: Exception) -> None:
+        self._enter(RunState.FAILED, str(error))
+
+    def _attach(self, run: RunFolder, message: str) -> None:
+        from napari.qt.threading import GeneratorWorker
+        from superqt.utils import create_worker
+
+        self.detach()
+        again = self.run is not None and Path(self.run.path) == Path(run.path)
+        self.run = run
+        if not again:
+            self.layers.reset()
+        self.record = RunRecord(name=Path(run.path).name)
+        self._stop = threading.Event()
+        # not napari's create_worker: closing napari leaves the run alone, so there is
+        # nothing to confirm
+        worker = create_worker(
+            live.follow, run, self.live, self._stop, _worker_class=GeneratorWorker
+        )
+        worker.yielded.connect(self._take)
+        worker.errored.connect(self._lost)
+        self._worker = worker
+        self._enter(RunState.STARTING, message)
+        worker.start()
+
+    def _lost(self, error: Exception) -> None:
+        self._worker = None
+        self._close_progress()
+        self._enter(RunState.FAILED, f"The run can no longer be followed: {error}")
+
+    def _take(self, update: live.LiveUpdate | None) -> None:
+        """Take in one update: record, layers, progress, state."""
+        if update is None or self.session.viewer is None or self._stop.is_set():
+            return
+        self.record.take(update)
+        self.layers.take(update, self.record)
+        self._show_progress(update)
+        for warning in update.warnings:
+            _notify("warning", f"{warning.what}: {warning.why}. {warning.do}.")
+        if update.end is not None:
+            self._ended(update)
+        elif self.state is RunState.STARTING and (update.started or update.epochs):
+            self._enter(RunState.RUNNING, "")
+        self.updated.emit(update)
+
+    def _ended(self, update: live.LiveUpdate) -> None:
+        self._worker = None
+        self._close_progress()
+        end = update.end
+        if isinstance(end, events.Finished):
+            early = " early, as asked" if end.stopped else ""
+            self._enter(RunState.DONE, f"Finished{early} after {end.elapsed_s:.0f} s")
+        elif isinstance(end, events.Cancelled):
+            self._enter(
+                RunState.IDLE,
+                f"Cancelled at step {end.step}; it can be resumed from its checkpoint",
+            )
+        else:
+            text = f"{end.what}: {end.why}. {end.do}."
+            self._enter(RunState.FAILED, text)
+            _notify("error", text)
+
+    def _enter(self, state: RunState, message: str) -> None:
+        self.state, self.message = state, message
+        self.changed.emit()
+
+    def _show_progress(self, update: live.LiveUpdate) -> None:
+        from napari.utils import progress
+
+        record = self.record
+        if update.end is not None or not record.total:
+            return
+        if self._progress is None:
+            name = f"{record.method.upper()} reconstruction"
+            self._progress = progress(total=record.total, desc=name)
+        elif self._progress.total != record.total:
+            self._progress.total = record.total
+        advance = record.step - self._progress.n
+        if advance > 0:
+            self._progress.update(advance)
+
+    def _close_progress(self) -> None:
+        if self._progress is not None:
+            self._progress.close()
+            self._progress = None
+
+
+def create_and_launch(folder: Path, series: Any, config: Any) -> RunFolder:
+    """Write the run folder and start its processes (worker thread)."""
+    from napari_inr_tomo import runs
+
+    run = runs.create_run(folder, series, config)
+    runs.launch(run)
+    return run
+
+
+def relaunch(run: RunFolder) -> RunFolder:
+    """Start the processes of a run folder again (worker thread)."""
+    from napari_inr_tomo import runs
+
+    runs.launch(run)
+    return run
+
+
+def open_folder(folder: Path) -> RunFolder:
+    """Open and check a run folder (worker thread)."""
+    from napari_inr_tomo import runs
+
+    run = runs.RunFolder(folder)
+    run.status()
+    return run
+
+
+def read_result(run: RunFolder) -> Any:
+    """Read the finished volume of a run (worker thread)."""
+    from napari_inr_tomo import io
+
+    return io.read_volume(run.result())
+
+
+def _notify(kind: str, text: str) -> None:
+    from napari.utils import notifications
+
+    getattr(notifications, f"show_{kind}")(text)

@@ -1,0 +1,133 @@
+"""Tilt series and volumes as napari layers, and back.
+
+A tilt series is an Image layer (tilt, y, x) whose ``metadata[KEY]`` holds the
+`TiltSeries`; a volume is one (z, y, x) whose ``metadata[KEY]`` holds the `Volume`.
+All layers of the plugin share their units and the scale of every axis: one position
+of napari's slider is one tilt and one slice, and napari has no units to reconcile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_inr_tomo.types import Step, TiltSeries, Volume
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
+KEY = "napari_inr_tomo"
+STACK_LABELS = ("tilt", "y", "x")
+VOLUME_LABELS = ("z", "y", "x")
+
+LayerData = tuple[Any, dict[str, Any], str]
+
+
+def pixel_and_unit(size_nm: float | None) -> tuple[float, str]:
+    """Return the edge of a pixel on the canvas and its unit."""
+    return (1.0, "pixel") if size_nm is None else (float(size_nm), "nm")
+
+
+def space(size_nm: float | None, labels: tuple[str, ...]) -> dict[str, Any]:
+    """Return scale, units and axis labels of a layer with these axes."""
+    pixel, unit = pixel_and_unit(size_nm)
+    count = len(labels)
+    return {
+        "scale": (pixel,) * count,
+        "units": (unit,) * count,
+        "axis_labels": labels,
+    }
+
+
+def contrast(data: np.ndarray) -> tuple[float, float]:
+    """Return display limits that leave out the brightest 0.1 per cent of the pixels."""
+    sample = np.asarray(data).ravel()
+    sample = sample[:: max(1, sample.size // 500_000)]
+    sample = sample[np.isfinite(sample)]
+    if not sample.size:
+        return 0.0, 1.0
+    low, high = np.quantile(sample, [0.001, 0.999])
+    if high <= low:
+        low, high = float(sample.min()), float(sample.max())
+    return (float(low), float(high)) if high > low else (float(low), float(low) + 1)
+
+
+def series_layer_data(series: TiltSeries) -> LayerData:
+    """Return what napari needs to show a tilt series as an Image layer."""
+    options = {
+        "name": series.name,
+        "metadata": {KEY: series},
+        "contrast_limits": contrast(series.images),
+        "colormap": "gray",
+        **space(series.pixel_size_nm, STACK_LABELS),
+    }
+    return series.images, options, "image"
+
+
+def volume_layer_data(volume: Volume, name: str | None = None) -> LayerData:
+    """Return what napari needs to show a volume as an Image layer."""
+    options = {
+        "name": name or volume.name,
+        "metadata": {KEY: volume},
+        "contrast_limits": contrast(volume.data),
+        "colormap": "gray",
+        **space(volume.voxel_nm, VOLUME_LABELS),
+    }
+    return volume.data, options, "image"
+
+
+def is_series_layer(layer: Layer | None) -> bool:
+    """Tell whether a layer carries a tilt series."""
+    return layer is not None and isinstance(layer.metadata.get(KEY), TiltSeries)
+
+
+def series_of(layer: Layer) -> TiltSeries:
+    """Return the tilt series of a layer, with the pixels the layer shows now.
+
+    Pixels changed by another plugin or by hand are taken over, with a line in the
+    history; excluded views, angles and poses stay with them.
+    """
+    series: TiltSeries = layer.metadata[KEY]
+    shown = layer.data
+    if shown is series.images or np.shape(shown) != series.images.shape:
+        return series
+    edited = series.evolve(Step("edited_in_napari"), images=np.asarray(shown))
+    layer.metadata[KEY] = edited
+    return edited
+
+
+def set_series(layer: Layer, series: TiltSeries) -> None:
+    """Make a layer show another state of its tilt series."""
+    before: TiltSeries = layer.metadata[KEY]
+    changed = series.images is not layer.data
+    layer.metadata[KEY] = series
+    if changed:
+        layer.data = series.images
+        layer.contrast_limits_range = _range(series.images)
+        layer.contrast_limits = contrast(series.images)
+    if before.pixel_size_nm != series.pixel_size_nm:
+        for name, value in space(series.pixel_size_nm, STACK_LABELS).items():
+            setattr(layer, name, value)
+
+
+def _range(data: np.ndarray) -> tuple[float, float]:
+    low, high = float(np.nanmin(data)), float(np.nanmax(data))
+    return (low, high) if high > low else (low, low + 1)
+
+
+def volume_of(layer: Layer) -> Volume | None:
+    """Return the volume of a layer; any 3-D image will do, None for anything else."""
+    if is_series_layer(layer) or type(layer).__name__ != "Image":
+        return None
+    if layer.ndim != 3 or getattr(layer, "rgb", False) or layer.multiscale:
+        return None
+    known = layer.metadata.get(KEY)
+    if isinstance(known, Volume):
+        if known.data is layer.data:
+            return known
+        return replace(known, data=np.asarray(layer.data))
+    unit = str(layer.units[-1])
+    voxel = float(layer.scale[-1]) if unit in ("nanometer", "nm") else None
+    return Volume(np.asarray(layer.data), voxel, layer.name)

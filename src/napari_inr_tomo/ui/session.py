@@ -1,0 +1,210 @@
+"""What the docks of one viewer share: the current tilt series, its undo, the run.
+
+Plain Python with psygnal signals; no widgets.  One session a viewer, made when its
+first dock opens and closed with the window.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+
+from napari_inr_tomo.types import TiltSeries
+from napari_inr_tomo.ui.run_control import RunControl
+from napari_inr_tomo.ui.series_layer import (
+    is_series_layer,
+    series_layer_data,
+    series_of,
+    set_series,
+)
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
+NO_SERIES = "No tilt series is open: open one in the Tilt series step or drop a file"
+UNDO_STEPS = 10
+UNDO_BYTES = 4_000_000_000
+
+_sessions: dict[int, Session] = {}
+
+
+def session_of(viewer: Any) -> Session:
+    """Return the session of a viewer (or of the proxy plugins get of it)."""
+    viewer = getattr(viewer, "__wrapped__", viewer)
+    key = id(viewer)
+    if key not in _sessions:
+        session = Session(viewer)
+        _sessions[key] = session
+        weakref.finalize(viewer, _sessions.pop, key, None)
+    return _sessions[key]
+
+
+class Session:
+    """The state behind the docks of one viewer."""
+
+    layer_changed = Signal()
+    """Another tilt series is the current one, or none is."""
+    series_changed = Signal()
+    """The current tilt series has new contents."""
+    layers_changed = Signal()
+    """Layers came, went or were renamed."""
+    busy_changed = Signal()
+    """A step began or ended."""
+
+    def __init__(self, viewer: Any) -> None:
+        self._viewer = weakref.ref(viewer)
+        self._layer: Layer | None = None
+        self._undo: dict[int, list[tuple[str, TiltSeries]]] = {}
+        self.busy: str | None = None
+        self.closed = False
+        self.run = RunControl(self)
+        viewer.layers.events.inserted.connect(self._on_inserted)
+        viewer.layers.events.removed.connect(self._on_removed)
+        viewer.layers.events.renamed.connect(self._on_renamed)
+        candidates = self.series_layers()
+        if candidates:
+            self._layer = candidates[-1]
+
+    # viewer and layers ------------------------------------------------------
+
+    @property
+    def viewer(self) -> Any:
+        """The viewer, or None when it is gone."""
+        return None if self.closed else self._viewer()
+
+    def series_layers(self) -> list[Layer]:
+        """Return the layers that carry a tilt series, in napari's order."""
+        viewer = self.viewer
+        layers = [] if viewer is None else viewer.layers
+        return [layer for layer in layers if is_series_layer(layer)]
+
+    def has_layer(self, layer: Layer | None) -> bool:
+        """Tell whether a layer is still in the viewer."""
+        viewer = self.viewer
+        return viewer is not None and any(layer is other for other in viewer.layers)
+
+    @property
+    def layer(self) -> Layer | None:
+        """The layer of the current tilt series."""
+        return self._layer
+
+    @layer.setter
+    def layer(self, layer: Layer | None) -> None:
+        if layer is not self._layer:
+            self._layer = layer
+            self.layer_changed.emit()
+
+    @property
+    def series(self) -> TiltSeries | None:
+        """The current tilt series."""
+        return None if self._layer is None else series_of(self._layer)
+
+    def add_series(self, series: TiltSeries) -> Layer:
+        """Show a tilt series as a new layer and make it the current one."""
+        from napari.layers import Layer
+
+        layer = self.viewer.add_layer(Layer.create(*series_layer_data(series)))
+        self.layer = layer
+        return layer
+
+    def shown_tilt(self) -> int | None:
+        """Return the index of the tilt napari's slider stands at."""
+        viewer, series = self.viewer, self.series
+        if viewer is None or series is None:
+            return None
+        offset = viewer.dims.ndim - 3
+        if offset < 0:
+            return None
+        position = viewer.dims.point[offset] / float(self._layer.scale[0])
+        return int(min(max(round(position), 0), len(series) - 1))
+
+    def show_tilt(self, tilt: int) -> None:
+        """Move napari's slider to a tilt."""
+        if self.viewer is not None and self._layer is not None:
+            axis = self.viewer.dims.ndim - 3
+            self.viewer.dims.set_point(axis, tilt * float(self._layer.scale[0]))
+
+    def _on_inserted(self, event: Any) -> None:
+        if is_series_layer(event.value):
+            self.layer = event.value
+        self.layers_changed.emit()
+
+    def _on_removed(self, event: Any) -> None:
+        self._undo.pop(id(event.value), None)
+        self.run.layers.forget(event.value)
+        if event.value is self._layer:
+            others = self.series_layers()
+            self.layer = others[-1] if others else None
+        self.layers_changed.emit()
+
+    def _on_renamed(self, event: Any = None) -> None:
+        self.layers_changed.emit()
+
+    # changing the series ------------------------------------------------------
+
+    def apply(self, layer: Layer, series: TiltSeries, label: str) -> bool:
+        """Give a layer the result of a step; False if the layer is gone."""
+        if not self.has_layer(layer):
+            return False
+        past = self._undo.setdefault(id(layer), [])
+        past.append((label, series_of(layer)))
+        del past[:-UNDO_STEPS]
+        while len(past) > 1 and _bytes(past) > UNDO_BYTES:
+            del past[0]
+        set_series(layer, series)
+        if layer is self._layer:
+            self.series_changed.emit()
+        return True
+
+    @property
+    def undo_label(self) -> str | None:
+        """Name of the step that undo would take back, if any."""
+        past = self._undo.get(id(self._layer))
+        return past[-1][0] if past else None
+
+    def undo(self) -> None:
+        """Take back the last step on the current tilt series."""
+        past = self._undo.get(id(self._layer))
+        if past:
+            set_series(self._layer, past.pop()[1])
+            self.series_changed.emit()
+
+    def set_busy(self, label: str | None) -> None:
+        """Note that a step runs (or none): one at a time."""
+        self.busy = label
+        self.busy_changed.emit()
+
+    def why_not_step(self) -> str | None:
+        """Return why no step on the tilt series can begin now, or None."""
+        if self._layer is None:
+            return NO_SERIES
+        return f"Busy: {self.busy}" if self.busy else None
+
+    def close(self) -> None:
+        """Let go of everything; the run itself goes on."""
+        if self.closed:
+            return
+        viewer = self._viewer()
+        self.run.detach()
+        self.closed = True
+        self._layer = None
+        self._undo.clear()
+        for signal in (
+            self.layer_changed,
+            self.series_changed,
+            self.layers_changed,
+            self.busy_changed,
+        ):
+            signal.disconnect()
+        if viewer is not None:
+            viewer.layers.events.inserted.disconnect(self._on_inserted)
+            viewer.layers.events.removed.disconnect(self._on_removed)
+            viewer.layers.events.renamed.disconnect(self._on_renamed)
+            _sessions.pop(id(viewer), None)
+
+
+def _bytes(past: list[tuple[str, TiltSeries]]) -> int:
+    arrays = {id(series.images): series.images.nbytes for _, series in past}
+    return sum(arrays.values())

@@ -1,0 +1,203 @@
+"""What the buttons run in worker threads; thin words around the packages below.
+
+Imports happen inside, so that opening a dock stays quick and free of torch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.types import Poses, Step, TiltSeries
+
+
+def read_series(path: str, angles: str) -> TiltSeries:
+    """Read a tilt series; ``angles`` may be a file, start:stop:step, or empty."""
+    from napari_inr_tomo import io
+
+    if not path:
+        raise UserError(
+            "No file was chosen",
+            "the line for the file is empty",
+            "Choose a stack, or a folder of images",
+        )
+    return io.read_series(Path(path).expanduser(), angles.strip() or None)
+
+
+def angles_from(text: str) -> tuple[np.ndarray, str]:
+    """Return angles in degrees and where they come from: a file or what was typed."""
+    from napari_inr_tomo import io
+
+    text = text.strip()
+    if not text:
+        raise UserError(
+            "No angles were given",
+            "the line for the angles is empty",
+            "Type start:stop:step, a list of angles, or choose an angle file",
+        )
+    if len(text) < 1000 and "\n" not in text and Path(text).expanduser().is_file():
+        path = Path(text).expanduser()
+        return io.read_angles(path), path.name
+    return io.parse_angles(text), "typed by hand"
+
+
+def set_angles(series: TiltSeries, text: str) -> TiltSeries:
+    """Return the series with other angles; everything else stays."""
+    angles, source = angles_from(text)
+    step = Step("set_angles", {"angles_deg": angles.tolist(), "source": source})
+    return series.evolve(step, angles_deg=angles, angle_source=source)
+
+
+def series_from_image(data: Any, text: str, size_nm: float | None, name: str) -> Any:
+    """Return a tilt series made of the pixels of a plain image layer."""
+    angles, source = angles_from(text)
+    return TiltSeries(
+        np.asarray(data, np.float32),
+        angles,
+        pixel_size_nm=size_nm,
+        name=name,
+        angle_source=source,
+    )
+
+
+def flip_handedness(series: TiltSeries) -> TiltSeries:
+    """Return the series with the sign of every tilt angle turned round.
+
+    The volume comes out mirrored along the beam: some microscopes and programs count
+    the angles the other way round.
+    """
+    return series.evolve(Step("flip_handedness"), angles_deg=-series.angles_deg)
+
+
+def set_pixel_size(series: TiltSeries, size_nm: float) -> TiltSeries:
+    """Return the series with another pixel size."""
+    step = Step("set_pixel_size", {"pixel_size_nm": size_nm})
+    return series.evolve(step, pixel_size_nm=size_nm)
+
+
+def set_used(series: TiltSeries, tilts: list[int], used: bool) -> TiltSeries:
+    """Return the series with views left out or taken back."""
+    from napari_inr_tomo import preprocess
+
+    change = preprocess.include_views if used else preprocess.exclude_views
+    return change(series, tilts)
+
+
+def bin_images(series: TiltSeries, factor: int) -> TiltSeries:
+    """Bin by a whole factor."""
+    from napari_inr_tomo import preprocess
+
+    return preprocess.bin_images(series, factor)
+
+
+def downsample(series: TiltSeries, size_px: int) -> TiltSeries:
+    """Cut the images to a size in Fourier space."""
+    from napari_inr_tomo import preprocess
+
+    return preprocess.fourier_downsample(series, size_px)
+
+
+def fit_background(image: np.ndarray, degree_yx: tuple[int, int], mask: Any) -> Any:
+    """Fit the background of one image, for the preview."""
+    from napari_inr_tomo import preprocess
+
+    return preprocess.fit_background(image, degree_yx=degree_yx, mask=mask)
+
+
+def subtract_background(
+    series: TiltSeries, degree_yx: tuple[int, int], mask: Any
+) -> TiltSeries:
+    """Subtract the background of every tilt."""
+    from napari_inr_tomo import preprocess
+
+    return preprocess.subtract_background(series, degree_yx=degree_yx, mask=mask)
+
+
+def cross_correlation(series: TiltSeries) -> TiltSeries:
+    """Find the shift of every tilt from its neighbour."""
+    from napari_inr_tomo import align
+
+    return align.align_cross_correlation(series)
+
+
+def centre_of_mass(series: TiltSeries) -> TiltSeries:
+    """Find the shift of every tilt from its centre of mass."""
+    from napari_inr_tomo import align
+
+    return align.align_center_of_mass(series)
+
+
+def find_axis(series: TiltSeries) -> Any:
+    """Estimate the angle and the shift of the tilt axis."""
+    from napari_inr_tomo import align
+
+    return align.find_tilt_axis(series)
+
+
+def set_axis(series: TiltSeries, axis_deg: float, shift_px: float) -> TiltSeries:
+    """Set the tilt axis by hand."""
+    from napari_inr_tomo import align
+
+    return align.set_tilt_axis(series, axis_deg, shift_px)
+
+
+class AxisPreviewer:
+    """Slices across a tilt axis again and again; keeps what does not change."""
+
+    def __init__(self) -> None:
+        self._series: TiltSeries | None = None
+        self._previewer: Any = None
+
+    def __call__(
+        self,
+        series: TiltSeries,
+        axis_deg: float,
+        shift_px: float,
+        positions: tuple[float, ...],
+    ) -> Any:
+        """Return the slices and their negativity (worker thread, one at a time)."""
+        from napari_inr_tomo import align
+
+        if self._series is not series:
+            self._previewer = align.SlicePreviewer(series)
+            self._series = series
+        return self._previewer.slices(axis_deg, shift_px, positions)
+
+    def forget(self) -> None:
+        """Let go of the series."""
+        self._series = self._previewer = None
+
+
+def forget_poses(series: TiltSeries) -> TiltSeries:
+    """Return the series with all poses zero."""
+    return series.evolve(Step("reset_poses"), poses=Poses.zeros(len(series)))
+
+
+def estimate(series: TiltSeries, config: Any, processes: int) -> str:
+    """Return in words what memory and disk space a run will take."""
+    import psutil
+
+    from napari_inr_tomo import runs
+    from napari_inr_tomo.runs.estimate import in_words
+
+    shape = (int(series.mask.sum()), *series.images.shape[1:])
+    need = runs.estimate(
+        config, shape, series.start_poses.take(series.mask).axis_deg, processes
+    )
+    depth, height, width = need.shape_zyx
+    total = need.memory_bytes * processes
+    each = f" in each of {processes} processes" if processes > 1 else ""
+    words = (
+        f"Volume {depth} x {height} x {width} voxels (z, y, x). Memory about "
+        f"{in_words(need.memory_bytes)}{each}, disk about {in_words(need.disk_bytes)}."
+    )
+    free = psutil.virtual_memory().available
+    if config.compute.device != "cuda" and total > free:
+        words += (
+            f" Only {in_words(free)} of memory are free: use a smaller size, a smaller "
+            "depth or fewer processes."
+        )
+    return words

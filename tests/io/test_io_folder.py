@@ -1,0 +1,86 @@
+"""A folder of images as a tilt series."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from io_samples import ANGLES, pixels, tlt
+from skimage.io import imsave
+
+from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.io import read_series
+
+DATA = pixels("uint16")
+
+
+def images(folder: Path, names: list[str]) -> Path:
+    folder.mkdir()
+    for name, image in zip(names, DATA, strict=True):
+        if name.endswith(".png"):
+            imsave(folder / name, image, check_contrast=False)
+        else:
+            tifffile.imwrite(folder / name, image)
+    return folder
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".TIFF", ".png"])
+def test_sorted_by_the_angles_in_the_names(tmp_path: Path, suffix: str) -> None:
+    order = [0, 3, -3, 6, -6, 9, -9]
+    names = [f"needle_{i:03d}_{a:.1f}{suffix}" for i, a in enumerate(order)]
+    series = read_series(images(tmp_path / "run1", names))
+    assert series.angles_deg.tolist() == [-9, -6, -3, 0, 3, 6, 9]
+    np.testing.assert_array_equal(series.images, DATA[np.argsort(order)])
+    assert series.angle_source == "file names"
+    assert series.name == "run1"
+
+
+@pytest.mark.parametrize("place", ["beside", "inside"])
+def test_natural_order_and_a_side_car(tmp_path: Path, place: str) -> None:
+    folder = images(tmp_path / "run2", [f"view{i}.tif" for i in range(7, 14)])
+    where = tmp_path / "run2.tlt" if place == "beside" else folder / "angles.txt"
+    tlt(where)
+    series = read_series(folder)
+    np.testing.assert_array_equal(series.images, DATA)
+    np.testing.assert_array_equal(series.angles_deg, ANGLES)
+    assert series.angle_source == f"side-car {where.name}"
+
+
+def test_running_numbers_are_not_angles(tmp_path: Path) -> None:
+    folder = images(tmp_path / "run3", [f"view_{i:02d}.tif" for i in range(7)])
+    with pytest.raises(UserError, match="unknown"):
+        read_series(folder)
+    assert len(read_series(folder, "-45:45:15")) == 7
+
+
+def test_no_view_is_lost_or_mixed(tmp_path: Path) -> None:
+    folder = images(tmp_path / "run4", [f"v_{a}.tif" for a in range(-3, 4)])
+    tifffile.imwrite(folder / "v_9.tif", DATA[0, :-1])
+    with pytest.raises(UserError, match="differ in size"):
+        read_series(folder)
+    (folder / "v_9.tif").write_bytes((folder / "v_1.tif").read_bytes()[:-20])
+    with pytest.raises(UserError, match="damaged"):
+        read_series(folder)
+    tifffile.imwrite(folder / "v_9.tif", DATA)
+    with pytest.raises(UserError, match="more than one image"):
+        read_series(folder)
+    (folder / "v_9.tif").unlink()
+    imsave(folder / "v_9.png", DATA[0], check_contrast=False)
+    with pytest.raises(UserError, match="several kinds"):
+        read_series(folder)
+
+
+def test_folders_without_a_series(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no images"):
+        read_series(tmp_path)
+    tifffile.imwrite(tmp_path / "only.tif", DATA[0])
+    with pytest.raises(UserError, match="single image file"):
+        read_series(tmp_path)
+    colours = np.zeros((2, 5, 6, 3), np.uint8)
+    (tmp_path / "only.tif").unlink()
+    for i, image in enumerate(colours):
+        imsave(tmp_path / f"c_{i}.png", image, check_contrast=False)
+    with pytest.raises(UserError, match="colour"):
+        read_series(tmp_path)

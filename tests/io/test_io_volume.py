@@ -1,0 +1,139 @@
+"""Volumes: written, read, the same; whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import mrcfile
+import numpy as np
+import pytest
+import zarr
+
+from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.io import VOLUME_SUFFIXES, read_volume, write_volume
+from napari_inr_tomo.io.ome_zarr import _halved
+from napari_inr_tomo.types import Volume
+
+DATA = np.random.default_rng(4).normal(size=(5, 9, 7)).astype(np.float32)
+
+
+@pytest.mark.parametrize("suffix", [*VOLUME_SUFFIXES, ".tiff", ".rec"])
+@pytest.mark.parametrize("size", [0.731, None])
+def test_round_trip(tmp_path: Path, suffix: str, size: float | None) -> None:
+    path = tmp_path / f"my.volume{suffix}"
+    write_volume(path, Volume(DATA, size))
+    again = read_volume(path)
+    np.testing.assert_array_equal(again.data, DATA)
+    assert again.voxel_nm == (None if size is None else pytest.approx(size, rel=1e-6))
+    assert again.name == "my.volume"
+    left = {p.name for p in tmp_path.iterdir()} - {path.name, "my.volume.json"}
+    assert left == set()
+
+
+@pytest.mark.parametrize("suffix", VOLUME_SUFFIXES)
+def test_writing_replaces(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"v{suffix}"
+    write_volume(path, Volume(np.zeros((8, 8, 90), np.float32), 1.0))
+    write_volume(path, Volume(DATA, 2.0))
+    np.testing.assert_array_equal(read_volume(path).data, DATA)
+
+
+def test_mrc_is_a_volume_in_angstrom(tmp_path: Path) -> None:
+    write_volume(tmp_path / "v.mrc", Volume(DATA, 0.5))
+    with mrcfile.open(tmp_path / "v.mrc") as file:
+        assert file.is_volume()
+        assert file.voxel_size.x == pytest.approx(5)
+        assert file.voxel_size.z == pytest.approx(5)
+    assert mrcfile.validate(tmp_path / "v.mrc")
+
+
+def test_ome_zarr_metadata(tmp_path: Path) -> None:
+    """NGFF 0.4: axes, unit, scale and the half-voxel shift of each coarser level."""
+    data = np.random.default_rng(1).normal(size=(3, 300, 130)).astype(np.float32)
+    write_volume(tmp_path / "v.ome.zarr", Volume(data, 2.0, "needle"))
+    text = json.loads((tmp_path / "v.ome.zarr" / ".zattrs").read_text())
+    image = text["multiscales"][0]
+    assert image["version"] == "0.4"
+    assert image["axes"] == [
+        {"name": n, "type": "space", "unit": "nanometer"} for n in "zyx"
+    ]
+    shapes = []
+    for level in image["datasets"]:
+        array = zarr.open_array(str(tmp_path / "v.ome.zarr" / level["path"]), mode="r")
+        shapes.append(array.shape)
+        scale, shift = level["coordinateTransformations"]
+        np.testing.assert_allclose(
+            shift["translation"], (np.array(scale["scale"]) - 2) / 2
+        )
+    assert shapes == [(3, 300, 130), (2, 150, 65), (1, 75, 33)]
+    steps = [
+        level["coordinateTransformations"][0]["scale"] for level in image["datasets"]
+    ]
+    assert steps == [[2, 2, 2], [4, 4, 4], [8, 8, 8]]
+
+
+def test_coarser_levels_are_means() -> None:
+    data = np.arange(4 * 3 * 5, dtype=np.float32).reshape(4, 3, 5)
+    half = _halved(data)
+    assert half.shape == (2, 2, 3)
+    assert half[0, 0, 0] == pytest.approx(data[:2, :2, :2].mean())
+    assert half[1, 1, 2] == pytest.approx(data[2:, 2, 4].mean())
+
+
+def test_a_chunk_that_is_missing_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "v.ome.zarr"
+    write_volume(path, Volume(DATA * 0, 1.0))  # zeros are chunks as well
+    assert read_volume(path).data.max() == 0
+    (path / "0" / "0" / "0" / "0").unlink()
+    with pytest.raises(UserError, match="1 of its 1 chunks"):
+        read_volume(path)
+
+
+def test_other_folders_are_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "holiday.ome.zarr"
+    path.mkdir()
+    (path / "photo.txt").write_text("keep me")
+    with pytest.raises(UserError, match="not an OME-Zarr"):
+        write_volume(path, Volume(DATA))
+    assert (path / "photo.txt").read_text() == "keep me"
+
+
+@pytest.mark.parametrize("suffix", VOLUME_SUFFIXES)
+def test_a_failed_write_keeps_the_old_file(
+    tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / f"v{suffix}"
+    write_volume(path, Volume(DATA, 2.0))
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    for name in ("mrcfile.new", "tifffile.imwrite", "zarr.Array.__setitem__"):
+        monkeypatch.setattr(name, full)
+    monkeypatch.setattr("numpy.lib.format.write_array", full)
+    with pytest.raises(UserError, match="No space left"):
+        write_volume(path, Volume(DATA + 1, 2.0))
+    monkeypatch.undo()
+    np.testing.assert_array_equal(read_volume(path).data, DATA)
+    assert {p.name for p in tmp_path.iterdir()} <= {path.name, "v.json"}
+
+
+@pytest.mark.parametrize(
+    "name", ["v.xyz", "v", "no/such/folder/v.mrc", "no/such/folder/v.ome.zarr"]
+)
+def test_places_that_cannot_be_written(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError):
+        write_volume(tmp_path / name, Volume(DATA))
+
+
+@pytest.mark.parametrize("name", ["v.mrc", "v.tif", "v.ome.zarr", "v.npy", "v.xyz"])
+def test_reading_what_is_not_there(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError):
+        read_volume(tmp_path / name)
+
+
+def test_a_pickle_is_never_loaded(tmp_path: Path) -> None:
+    np.save(tmp_path / "v.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(UserError):
+        read_volume(tmp_path / "v.npy")
