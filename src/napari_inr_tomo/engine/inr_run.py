@@ -92,7 +92,11 @@ class InrRun:
         """Run to the end and return the volume and the poses."""
         job = self.job
         loaded = checkpoint.load(job.paths.checkpoints)
-        start = prepare_start(job, self.dtype) if loaded is None else _start_from(loaded, job)
+        start = (
+            prepare_start(job, self.dtype)
+            if loaded is None
+            else _start_from(loaded, job)
+        )
         self.occupied = start.occupied
         self.poses = LearnedPoses(job.spec.angles_deg, start.poses, job.reference).to(
             job.ranks.device

@@ -3,8 +3,8 @@
 In turns, the volume is reconstructed at the present poses (SIRT with momentum) and all
 poses take one Gauss-Newton step towards the measured images: dx and dy of every tilt
 and one angle of the tilt axis.  The images are blurred to what the coarse grid can
-hold; otherwise what it cannot hold pulls the axis aside.  The network refines the
-result later with exact rays.
+hold, and sampled anew at the present poses; otherwise what the grid cannot hold pulls
+the axis aside.  The network refines the result later with exact rays.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ from napari_inr_tomo.classic.projector import Projector
 from napari_inr_tomo.classic.sirt import sirt
 from napari_inr_tomo.types import FloatArray, Poses
 
-COARSE_PX = (32, 64)
-"""Longest edge of the images at each level."""
+STAGES = ((32, 20, 25), (32, 100, 15), (64, 100, 6))
+"""Longest edge of the coarse images, SIRT iterations for each step, most steps.
+
+Few iterations come near fast: the volume cannot yet explain wrong poses.  Their end
+point is off by some tenths of a degree, which many iterations mend."""
 BLUR_PX = 1.0
 """Width of the blur, in coarse pixels."""
 MARGIN = 0.125
 """The box is wider than the images by this share on each side: what a shift brings
 into the field must have a place to come from."""
-STEPS = 30
-"""Most Gauss-Newton steps on a level."""
 LARGEST_TURN_DEG, LARGEST_SHIFT_PX = 3.0, 2.0
 """Most that one step may change (shifts in coarse pixels)."""
 SETTLED_DEG, SETTLED_PX = 0.01, 0.005
@@ -40,13 +41,17 @@ SETTLED_DEG, SETTLED_PX = 0.01, 0.005
 
 @dataclass(frozen=True)
 class _Level:
-    """A coarse copy of the stack; ``factor`` pixels of the input make one of it."""
+    """A coarse view of the stack; ``factor`` pixels of the input make one of it.
+
+    images: (tilt, y, x), blurred, sampled twice as finely as the coarse grid.
+    valid: same shape, 1.0 where pixels count.
+    projector: of the coarse box, in the frame where the tilt axis is x.
+    """
 
     images: Tensor
     valid: Tensor
     factor: float
-    depth: int
-    iterations: int
+    projector: Projector
 
 
 def find_poses(
@@ -62,23 +67,18 @@ def find_poses(
     """Return poses found from ``start``: common axis turn, and dx, dy of every tilt.
 
     images: (tilt, y, x), normalised.  valid: same shape, False where to be ignored.
-    report: called after each step with the poses, the coarse (z, y, x) volume, its
-    relative residual and the number of steps so far; True ends the search.
+    report: called after each step with the poses, the coarse (z, y, x) volume in the
+    frame of the tilt axis, its relative residual and the number of steps so far; True
+    ends the search.
     """
     device = device or torch.device("cpu")
     poses, done = start, 0
-    sizes = [s for s in COARSE_PX if s <= max(images.shape[1:])] or [COARSE_PX[0]]
-    for number, size in enumerate(sizes):
-        level = _coarse(images, valid, size, depth_px, 20 if number == 0 else 30)
-        level = _Level(
-            level.images.to(device),
-            level.valid.to(device),
-            level.factor,
-            level.depth,
-            level.iterations,
-        )
-        for _ in range(STEPS if number == 0 else STEPS // 4):
-            moved, volume, residual, change = _step(level, angles_deg, poses)
+    for size, iterations, steps in STAGES:
+        if size > max(32, *images.shape[1:]):
+            continue
+        level = _level(images, valid, size, depth_px, angles_deg, poses, device)
+        for _ in range(steps):
+            moved, volume, residual, change = _step(level, poses, iterations)
             poses, _ = geometry.fix_gauge(
                 angles_deg, moved, _turned(start, moved), reference
             )
@@ -95,85 +95,111 @@ def _turned(start: Poses, moved: Poses) -> Poses:
     return Poses(moved.z1_deg, moved.z3_deg, start.dx_px, start.dy_px)
 
 
-def _coarse(
+def _level(
     images: NDArray[np.float32],
     valid: NDArray[np.bool_] | None,
     size: int,
     depth_px: int,
-    iterations: int,
+    angles_deg: FloatArray,
+    poses: Poses,
+    device: torch.device,
 ) -> _Level:
-    """Blur and sample the stack on a grid whose longest edge has ``size`` pixels."""
+    """Blur the stack for a grid whose longest edge has ``size`` pixels."""
     factor = max(images.shape[1:]) / size
     values = images if valid is None else np.where(valid, images, 0)
-    blurred = np.asarray(values, np.float32)
+    usable = np.ones(images.shape, bool) if valid is None else valid
+    blurred, share = np.asarray(values, np.float32), usable.astype(np.float32)
     for axis in (1, 2):
-        if BLUR_PX * factor > 0.3:
-            blurred = gaussian_filter1d(
-                blurred, BLUR_PX * factor, axis=axis, mode="nearest"
-            )
-        blurred = _sampled(blurred, axis, factor)
-    usable = np.ones(blurred.shape, bool)
-    if valid is not None:
-        share = valid.astype(np.float32)
-        for axis in (1, 2):
-            share = _sampled(share, axis, factor)
-        usable = share > 0.99
-    margin = ((0, 0), *[(round(MARGIN * n),) * 2 for n in blurred.shape[1:]])
+        blurred = gaussian_filter1d(
+            blurred, BLUR_PX * factor, axis=axis, mode="nearest"
+        )
+        blurred = _sampled(blurred, axis, factor / 2)
+        share = _sampled(share, axis, factor / 2)
+    turn = np.deg2rad(poses.axis_deg)
+    c, s = abs(np.cos(turn)), abs(np.sin(turn))
+    height, width = images.shape[1:]
+    grow = 1 + 2 * MARGIN
+    frame = (
+        max(4, round(grow * (c * height + s * width) / factor)),
+        max(4, round(grow * (s * height + c * width) / factor)),
+    )
+    depth = max(4, round(depth_px / factor))
     return _Level(
-        torch.from_numpy(np.pad(blurred, margin)),
-        torch.from_numpy(np.pad(usable, margin)),
+        torch.from_numpy(np.ascontiguousarray(blurred)).to(device),
+        (torch.from_numpy(np.ascontiguousarray(share)) > 0.99).float().to(device),
         factor,
-        max(4, round(depth_px / factor)),
-        iterations,
+        Projector(angles_deg, Poses.zeros(len(angles_deg)), frame, depth, device),
     )
 
 
 def _sampled(
     values: NDArray[np.float32], axis: int, factor: float
 ) -> NDArray[np.float32]:
-    """Sample an axis linearly at coarse pixel centres, symmetric about its middle."""
+    """Sample an axis linearly every ``factor`` pixels, symmetric about its middle."""
     count = values.shape[axis]
     coarse = max(4, round(count / factor))
     place = geometry.centred(coarse) * factor + (count - 1) / 2
     place = np.clip(place, 0, count - 1)
     low = np.minimum(np.floor(place).astype(int), max(count - 2, 0))
-    share = (place - low).astype(np.float32)
     shape = [1, 1, 1]
     shape[axis] = coarse
-    share = share.reshape(shape)
+    share = (place - low).astype(np.float32).reshape(shape)
     high = np.minimum(low + 1, count - 1)
     lower, upper = np.take(values, low, axis), np.take(values, high, axis)
     return np.asarray((1 - share) * lower + share * upper, np.float32)
 
 
+def _in_axis_frame(level: _Level, poses: Poses) -> tuple[Tensor, Tensor]:
+    """Return images and validity at the present poses, the tilt axis along x.
+
+    Turned and moved back in one interpolation from the finer images.  Deviations of z1
+    from its mean count as turns of the image, which they are near 0 degrees.
+    """
+    shape = level.projector.shape_tyx
+    table = torch.as_tensor(poses.as_array()).to(level.images)
+    turn = torch.deg2rad(table[:, 1] + table[:, 0] - table[:, 0].mean())
+    c, s = torch.cos(turn)[:, None, None], torch.sin(turn)[:, None, None]
+    u = torch.as_tensor(geometry.centred(shape[2])).to(c) * level.factor
+    v = torch.as_tensor(geometry.centred(shape[1])).to(c) * level.factor
+    x = c * u[None, None, :] - s * v[None, :, None] + table[:, 2, None, None]
+    y = s * u[None, None, :] + c * v[None, :, None] + table[:, 3, None, None]
+    height, width = level.images.shape[1:]
+    fine = level.factor / 2
+    grid = torch.stack(
+        [x / fine / ((width - 1) / 2), y / fine / ((height - 1) / 2)], -1
+    )
+    sample = torch.nn.functional.grid_sample
+    images = sample(level.images[:, None], grid, mode="bicubic", align_corners=True)
+    valid = sample(level.valid[:, None], grid, align_corners=True)
+    return images[:, 0], valid[:, 0] > 0.99
+
+
 def _step(
-    level: _Level, angles_deg: FloatArray, poses: Poses
+    level: _Level, poses: Poses, iterations: int
 ) -> tuple[Poses, Tensor, float, tuple[float, float]]:
     """Reconstruct and take one Gauss-Newton step; return what changed (deg, px)."""
-    coarse = poses.scaled(1 / level.factor)
-    shape_yx = (level.images.shape[1], level.images.shape[2])
-    projector = Projector(
-        angles_deg, coarse, shape_yx, level.depth, level.images.device
-    )
+    images, valid = _in_axis_frame(level, poses)
     volume = sirt(
-        projector,
-        level.images,
-        iterations=level.iterations,
-        valid=level.valid,
+        level.projector,
+        images,
+        iterations=iterations,
+        valid=valid,
         momentum=True,
     )
-    predicted = projector.forward(volume)
-    weight = level.valid * _window(level.valid)
-    residual = weight * (level.images - predicted)
-    slopes = weight[..., None] * _derivatives(projector, volume, predicted, coarse)
+    predicted = level.projector.forward(volume)
+    weight = valid * _window(valid)
+    residual = weight * (images - predicted)
+    slopes = weight[..., None] * _derivatives(level.projector, volume, predicted)
     turn, shift = _solve(residual, slopes)
+    angle = np.deg2rad(poses.z3_deg)
+    c, s = np.cos(angle), np.sin(angle)
     new = Poses(
         poses.z1_deg - turn,
         poses.z3_deg + turn,
-        poses.dx_px + shift[:, 0] * level.factor,
-        poses.dy_px + shift[:, 1] * level.factor,
+        poses.dx_px + (c * shift[:, 0] - s * shift[:, 1]) * level.factor,
+        poses.dy_px + (s * shift[:, 0] + c * shift[:, 1]) * level.factor,
     )
-    misfit = float(residual.norm() / (weight * level.images).norm().clamp(min=1e-12))
+    misfit = float(residual.norm() / (weight * images).norm().clamp(min=1e-12))
     change = (abs(turn), float(np.sqrt(np.mean(shift**2))) * level.factor)
     return new, volume, misfit, change
 
@@ -185,18 +211,13 @@ def _window(valid: Tensor) -> Tensor:
     return (1 - 2 * near[:, 0]).clamp(min=0)
 
 
-def _derivatives(
-    projector: Projector, volume: Tensor, predicted: Tensor, poses: Poses
-) -> Tensor:
+def _derivatives(projector: Projector, volume: Tensor, predicted: Tensor) -> Tensor:
     """Return (tilt, y, x, 3): d predicted / d dx, d dy (px), d axis angle (deg)."""
     slope_y, slope_x = torch.gradient(predicted, dim=(1, 2))
     height, width = predicted.shape[1:]
     u = torch.as_tensor(geometry.centred(width)).to(predicted)
     v = torch.as_tensor(geometry.centred(height)).to(predicted)
-    shift = torch.as_tensor(poses.as_array()).to(predicted)
-    about_x = u[None, None, :] - shift[:, 2, None, None]
-    about_y = v[None, :, None] - shift[:, 3, None, None]
-    turn_image = about_y * slope_x - about_x * slope_y
+    turn_image = v[:, None] * slope_x - u[None, :] * slope_y
     volume_y, volume_x = torch.gradient(volume, dim=(1, 2))
     turn_volume = v[:, None] * volume_x - u[None, :] * volume_y
     turn = (turn_image - projector.forward(turn_volume)) * (np.pi / 180)
