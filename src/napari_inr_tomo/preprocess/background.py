@@ -122,10 +122,10 @@ def subtract_background(
     """Return the series with a polynomial background taken from every image.
 
     mask: (y, x) for all tilts or (tilt, y, x), nonzero where the specimen is, or what a
-    history holds of such a mask; see `fit_background` for it and the other settings.  Negative values are kept: clipping
-    them would leave half of the noise as a haze.  Tilts whose frame the specimen fills
-    lose one constant, the same for all of them, and a notice lists them.  The series'
-    own invalid pixels are ignored in the fit.
+    history holds of such a mask; see `fit_background` for it and the other settings.
+    Negative values are kept: clipping them would leave half of the noise as a haze.
+    Tilts whose frame the specimen fills lose one constant, the same for all of them,
+    and a notice lists them.  The series' own invalid pixels are ignored in the fit.
     Raises `UserError` as `fit_background` does.
     """
     if isinstance(mask, Mapping):
