@@ -244,11 +244,31 @@ def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
+_AFTER_WARM_START = ScheduleSettings(
+    epochs=4,
+    batch_rays=512,
+    learning_rate=2e-4,
+    hidden_learning_rate=4e-4,
+    warmup_epochs=0.2,
+    final_fraction=0.05,
+    first_samples=1.0,
+    ramp_epochs=0,
+)
+_FOUND_BEFORE = PoseSettings(
+    start_epoch=0.1, learning_rate_deg=0.02, learning_rate_px=0.01
+)
+
 _PRESETS: dict[str, InrSettings] = {
-    "fast": InrSettings(),
+    "fast": InrSettings(
+        loss=LossSettings(tv_weight=3e-4, tv_points=2000),
+        schedule=_AFTER_WARM_START,
+        poses=_FOUND_BEFORE,
+    ),
     "preview": InrSettings(
         field=FieldSettings(width=64, hidden_layers=2),
-        schedule=ScheduleSettings(epochs=5, warmup_epochs=0, ramp_epochs=0),
+        loss=LossSettings(tv_weight=3e-4, tv_points=1000),
+        schedule=_AFTER_WARM_START.model_copy(update={"epochs": 1}),
+        poses=_FOUND_BEFORE,
         warm_start_iterations=50,
         warm_start_steps=150,
     ),

@@ -65,17 +65,23 @@ def plugin(npe2pm: Any) -> Any:
 
 
 @pytest.fixture
-def open_dock(make_napari_viewer: Any, qtbot: Any) -> Iterator[Callable[..., Any]]:
-    """Return a function that opens a dock (a class) in one real viewer."""
+def open_dock(
+    make_napari_viewer: Any, qtbot: Any, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., Any]]:
+    """Return a function that opens a dock (a class) in one real viewer.
+
+    The window is shown for tests marked ``SHOWN``.
+    """
+    from napari.utils.notifications import notification_manager
+
     from napari_inr_tomo.ui.session import session_of
 
-    viewer = make_napari_viewer(show=True)
-    sessions = []
+    notification_manager.records.clear()
+    viewer = make_napari_viewer(show=getattr(request, "param", "hidden") == "shown")
 
     def opened(kind: type) -> Any:
         dock = kind(viewer)
         viewer.window.add_dock_widget(dock, name=kind.__name__)
-        sessions.append(session_of(viewer))
         return dock
 
     opened.viewer = viewer

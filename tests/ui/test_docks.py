@@ -25,6 +25,10 @@ DOCKS = (
 )
 
 
+SHOWN = pytest.mark.parametrize("open_dock", ["shown"], indirect=True)
+
+
+@SHOWN
 @pytest.mark.parametrize("kind", DOCKS)
 def test_opens_empty_and_every_greyed_out_button_says_why(
     open_dock: Any, kind: type

@@ -92,15 +92,6 @@ class AxisTool(QWidget):
         layout.addLayout(fields)
         self.angle.valueChanged.connect(self._typed)
         self.shift.valueChanged.connect(self._typed)
-        pictures = QHBoxLayout()
-        self.pictures = [SlicePicture(SLICE_TIP, 96) for _ in FRACTIONS]
-        for picture in self.pictures:
-            pictures.addWidget(picture, 1)
-        layout.addLayout(pictures)
-        self.state = words(dim=True)
-        layout.addWidget(self.state)
-        self.found = words(dim=True)
-        layout.addWidget(self.found)
         self.row = ActionRow()
         self.auto_button = self.row.add(
             "Auto", "Search angle and shift automatically, then judge by eye", self.auto
@@ -115,6 +106,15 @@ class AxisTool(QWidget):
             self.apply,
         )
         layout.addWidget(self.row)
+        pictures = QHBoxLayout()
+        self.pictures = [SlicePicture(SLICE_TIP, 96) for _ in FRACTIONS]
+        for picture in self.pictures:
+            pictures.addWidget(picture, 1)
+        layout.addLayout(pictures)
+        self.state = words(dim=True)
+        layout.addWidget(self.state)
+        self.found = words(dim=True)
+        layout.addWidget(self.found)
         self._later = qdebounced(self._preview, timeout=150, parent=self)
 
     # on and off ------------------------------------------------------------------
@@ -303,7 +303,7 @@ class AxisTool(QWidget):
             self.set_value(found.axis_deg, found.shift_px)
             self.found.setText(
                 f"Found automatically: {found.axis_deg:.2f} deg, "
-                f"{found.shift_px:.2f} px. {'; '.join(found.agreement)}"
+                f"{found.shift_px:.2f} px. {_sentences(found.agreement)}"
             )
 
         start_job(
@@ -334,3 +334,7 @@ class AxisTool(QWidget):
         self.row.bar(self.apply_button, why)
         if not self.enabled:
             self.state.setText("")
+
+
+def _sentences(parts: Any) -> str:
+    return " ".join(f"{part[0].upper()}{part[1:].rstrip('.')}." for part in parts)

@@ -105,28 +105,24 @@ def _add(
     width: float,
 ) -> list[str]:
     options = space(record.voxel_nm, ("y", "x"))
-    keys = _keys(points)
-    order = list(dict.fromkeys(keys))
-    paths = [yx[[k == key for k in keys]] for key in order]
-    drawn = [
-        (key, path) for key, path in zip(order, paths, strict=True) if len(path) > 1
-    ]
-    colours = [COLOURS[name] for name in points["curve"]]
+    starts, steps, owners = _segments(points, yx)
+    features = {k: v for k, v in points.items() if k != "log"}
+    colours = np.array([COLOURS[name] for name in points["curve"]])
     added = []
-    if drawn:
-        layer = session.viewer.add_shapes(
-            [path for _, path in drawn],
-            shape_type="path",
-            edge_color=[COLOURS[key[0]] for key, _ in drawn],
+    if len(starts):
+        layer = session.viewer.add_vectors(
+            np.stack([starts, steps], axis=1),
+            features={name: values[owners] for name, values in features.items()},
+            edge_color=colours[owners],
             edge_width=width / 200,
-            features={"curve": [" ".join(key).strip() for key, _ in drawn]},
+            vector_style="line",
             name=f"{title} curves of {record.name}",
             **options,
         )
         added.append(layer.name)
     layer = session.viewer.add_points(
         yx,
-        features={k: v for k, v in points.items() if k != "log"},
+        features=features,
         face_color=colours,
         border_width=0,
         size=width / 60,
@@ -136,7 +132,14 @@ def _add(
     return [*added, layer.name]
 
 
-def _keys(points: dict[str, np.ndarray]) -> list[tuple[str, str]]:
-    """Return which path every point belongs to."""
+def _segments(
+    points: dict[str, np.ndarray], yx: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return starts, steps (segment, 2) and owning points of the paths.
+
+    A path joins the points of one curve (and one phase) in their order.
+    """
     phases = points.get("phase", np.array([""] * len(points["curve"])))
-    return list(zip(points["curve"].tolist(), phases.tolist(), strict=True))
+    same = (points["curve"][1:] == points["curve"][:-1]) & (phases[1:] == phases[:-1])
+    owners = np.flatnonzero(same)
+    return yx[owners], yx[owners + 1] - yx[owners], owners

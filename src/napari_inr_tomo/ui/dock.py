@@ -66,7 +66,7 @@ class Panel(QWidget):
 
     def attach(self) -> None:
         """Connect to the session."""
-        if not self._listening and not self.session.closed:
+        if not self._listening and self.session.viewer is not None:
             self._listening = self.connections()
             for emitter, slot in self._listening:
                 emitter.connect(slot)
@@ -158,13 +158,20 @@ class Dock(QWidget):
         return super().event(event)
 
     def showEvent(self, event: Any) -> None:
-        """Watch the window, whose end ends the session."""
+        """Follow the run (again) while the window is open."""
         super().showEvent(event)
         self.attach()
+        self.session.run.follow_again()
+
+    def hideEvent(self, event: Any) -> None:
+        """Stop following when the whole window has gone; the run goes on."""
+        super().hideEvent(event)
+        if not self.window().isVisible():
+            self.session.run.detach()
 
     def attach(self) -> None:
         """Connect to the session."""
-        if self._attached or self.session.closed:
+        if self._attached or self.session.viewer is None:
             return
         self._attached = True
         self.session.layer_changed.connect(self.picker.refresh)
@@ -172,7 +179,6 @@ class Dock(QWidget):
         self.picker.refresh()
         for part in self.parts:
             part.attach()
-        watch_window(self)
 
     def release(self) -> None:
         """Disconnect from the session."""
@@ -196,12 +202,3 @@ def scrolled(widget: QWidget) -> QScrollArea:
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     area.setWidget(widget)
     return area
-
-
-def watch_window(dock: Dock) -> None:
-    """End the session with the window that holds the dock."""
-    window, session = dock.window(), dock.session
-    if window is dock or window.property("inr_tomo_watched"):
-        return
-    window.setProperty("inr_tomo_watched", True)
-    window.destroyed.connect(lambda: session.close())

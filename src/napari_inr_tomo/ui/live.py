@@ -147,6 +147,8 @@ def follow(
         if not live.is_set():
             new = [event for event in new if not isinstance(event, events.Preview)]
         update = merge(path, new)
+        if update.end is not None and run.status().active:
+            update.end = None  # the end before a resume
         if update.end is None and time.monotonic() - checked > STATUS_S:
             checked = time.monotonic()
             update.end = _silent_end(run, follower, update)

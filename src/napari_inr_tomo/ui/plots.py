@@ -87,7 +87,7 @@ class LossPlot(Plot):
     """Training loss and, where pixels are held out, their loss."""
 
     def __init__(self) -> None:
-        super().__init__("step", "loss", log_y=True)
+        super().__init__("epoch or iteration", "loss", log_y=True)
         self.setToolTip(
             "Loss of every epoch (INR) or relative residual of every iteration; "
             "'hold-out' is the loss on pixels kept out of training"

@@ -59,14 +59,16 @@ def read_stack(path: str, **_: Any) -> list[LayerData]:
         for notice in series.notices:
             show_warning(notice)
         return [series_layer_data(series)]
-    if not _is_volume(place):
+    volume = Volume(stack.images, stack.pixel_size_nm, place.stem)
+    if place.suffix.lower() == ".npy":  # its voxel size stands beside it
+        volume = io.read_volume(place)
+    if not _is_volume(place, volume):
         show_info(
             f"No tilt angles were found for {place.name}, so it opened as an image. If "
             "it is a tilt series, type the angles in Plugins > Tilt series and press "
             "'From layer', or put an angle file (.rawtlt .tlt .mdoc) beside it."
         )
-    data, size = stack.images, stack.pixel_size_nm
-    return [volume_layer_data(Volume(data, size, place.stem), place.stem)]
+    return [volume_layer_data(volume, place.stem)]
 
 
 def read_volume(path: str, **_: Any) -> list[LayerData]:
@@ -125,8 +127,10 @@ def _is_stack(path: Path, suffix: str) -> bool:
     return True
 
 
-def _is_volume(path: Path) -> bool:
-    """Tell whether an MRC file says that it is a volume (space group 1)."""
+def _is_volume(path: Path, volume: Volume) -> bool:
+    """Tell whether a file says that it is a volume: MRC by its space group 1."""
+    if path.suffix.lower() == ".npy":
+        return volume.voxel_nm is not None
     if path.suffix.lower() != ".mrc":
         return False
     with open(path, "rb") as handle:

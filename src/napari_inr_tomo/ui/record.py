@@ -30,7 +30,7 @@ class RunRecord:
     shape_zyx: tuple[int, int, int] | None = None
     voxel_nm: float | None = None
     total: int = 0
-    step: int = 0
+    position: float = 0.0
     phase: str = ""
     elapsed_s: float | None = None
     eta_s: float | None = None
@@ -50,7 +50,7 @@ class RunRecord:
         if update.started is not None:
             self._start(update.started)
         if update.phase is not None:
-            self.phase = update.phase
+            self.phase, self.position, self.eta_s = update.phase, 0.0, None
         for epoch in update.epochs:
             self._epoch(epoch)
         if update.poses is not None:
@@ -75,14 +75,20 @@ class RunRecord:
                     setattr(curve, name, kept)
 
     def _epoch(self, epoch: events.Epoch) -> None:
+        position = epoch.step if epoch.position is None else epoch.position
         curve = self.curves.setdefault(epoch.phase, Curve())
-        if curve.steps and epoch.step <= curve.steps[-1]:
+        if curve.steps and position < curve.steps[-1]:  # begun anew
             self.curves[epoch.phase] = curve = Curve()
-        curve.steps.append(epoch.step)
+        curve.steps.append(position)
         curve.losses.append(epoch.loss)
         curve.holdouts.append(np.nan if epoch.holdout is None else epoch.holdout)
-        self.step, self.total, self.phase = epoch.step, epoch.total, epoch.phase
+        self.position, self.total, self.phase = position, epoch.total, epoch.phase
         self.elapsed_s, self.eta_s = epoch.elapsed_s, epoch.eta_s
+
+    @property
+    def share(self) -> float:
+        """How much of the present phase is done, 0 to 1."""
+        return min(self.position / self.total, 1.0) if self.total else 0.0
 
 
 def duration(seconds: float | None) -> str:

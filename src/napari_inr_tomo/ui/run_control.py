@@ -148,6 +148,15 @@ class RunControl:
         elif what == "cancel":
             self._enter(RunState.STOPPING, "Cancelling")
 
+    def leave(self) -> None:
+        """Let the follower end by itself; the run itself is not touched."""
+        self._stop.set()
+
+    def follow_again(self) -> None:
+        """Follow a run that goes on but is not followed any more."""
+        if self.run is not None and self.state in ALIVE and self._worker is None:
+            self._attach(self.run, "Reading the run folder")
+
     def detach(self) -> None:
         """Stop following; the run itself is not touched."""
         self._stop.set()
@@ -241,17 +250,18 @@ class RunControl:
         self.changed.emit()
 
     def _show_progress(self, update: live.LiveUpdate) -> None:
+        """Show the present phase in napari's activity dock, in per cent."""
         from napari.utils import progress
 
         record = self.record
         if update.end is not None or not record.total:
             return
+        name = f"{record.method.upper()}: {record.phase}"
+        if self._progress is not None and self._progress.desc.strip(" :") != name:
+            self._close_progress()
         if self._progress is None:
-            name = f"{record.method.upper()} reconstruction"
-            self._progress = progress(total=record.total, desc=name)
-        elif self._progress.total != record.total:
-            self._progress.total = record.total
-        advance = record.step - self._progress.n
+            self._progress = progress(total=100, desc=name)
+        advance = int(100 * record.share) - self._progress.n
         if advance > 0:
             self._progress.update(advance)
 

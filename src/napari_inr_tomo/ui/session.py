@@ -37,8 +37,15 @@ def session_of(viewer: Any) -> Session:
     if key not in _sessions:
         session = Session(viewer)
         _sessions[key] = session
-        weakref.finalize(viewer, _sessions.pop, key, None)
+        weakref.finalize(viewer, _forget, key)
     return _sessions[key]
+
+
+def _forget(key: int) -> None:
+    """Let the session of a viewer that is gone go, too; no Qt here."""
+    session = _sessions.pop(key, None)
+    if session is not None:
+        session.run.leave()
 
 
 class Session:

@@ -181,7 +181,7 @@ def estimate(series: TiltSeries, config: Any, processes: int) -> str:
     import psutil
 
     from napari_inr_tomo import runs
-    from napari_inr_tomo.runs.estimate import in_words
+    from napari_inr_tomo.runs.estimates import in_words
 
     shape = (int(series.mask.sum()), *series.images.shape[1:])
     need = runs.estimate(

@@ -153,25 +153,24 @@ class MonitorPanel(Panel):
     def _numbers(self) -> None:
         run, record = self.session.run, self.session.run.record
         alive = run.state in ALIVE
-        total = record.total
-        if alive and not total:
+        if alive and not record.total:
             self.bar.setRange(0, 0)
         else:
-            self.bar.setRange(0, max(total, 1))
-            self.bar.setValue(record.step)
-        self.bar.setFormat(f"{record.step} of {total}" if total else "")
+            self.bar.setRange(0, 1000)
+            self.bar.setValue(int(1000 * record.share))
+        words = f"{record.phase}: {record.position:.4g} of {record.total}"
+        self.bar.setFormat(words if record.total else "")
         lines = []
         if record.device:
             ranks = f"{record.ranks} process" + ("es" if record.ranks != 1 else "")
             lines.append(f"{record.method.upper()} on {record.device}, {ranks}")
-        if record.phase and alive:
-            lines.append(f"Now: {record.phase}")
         curve = record.curves.get(record.phase)
         if curve is not None and curve.losses:
             lines.append(f"Loss {curve.losses[-1]:.4g}")
         if record.elapsed_s is not None:
             left = f", about {duration(record.eta_s)} left" if record.eta_s else ""
-            lines.append(f"Running for {duration(record.elapsed_s)}{left}")
+            ran = "Running for" if alive else "Ran for"
+            lines.append(f"{ran} {duration(record.elapsed_s)}{left}")
         self.numbers.setText("\n".join(lines))
 
     def _bar_buttons(self) -> None:
@@ -185,11 +184,11 @@ class MonitorPanel(Panel):
             None if layers.volume is not None else "No volume has come yet"
         )
         self.show_row.bar(self.volume_button, volume)
-        stack = None if session.layer is not None or layers.points else "No tilt series"
+        tilts = session.layer is not None or layers.points is not None
+        stack = None if tilts else "No tilt series is open"
         self.show_row.bar(self.stack_button, stack)
         self.layer_row.bar(self.rescale_button, volume)
-        gone = None if layers.dismissed else "No layer was removed"
-        self.layer_row.bar(self.back_button, none or gone)
+        self.back_button.setVisible(bool(layers.dismissed))
         curves = None if record.curves or record.poses else "No curves have come yet"
         self.curve_row.bar(self.curve_button, none or curves)
 

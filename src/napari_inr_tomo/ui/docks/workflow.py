@@ -93,7 +93,7 @@ class WorkflowDock(Dock):
         last = len(self.parts) - 1
         first = "This is the first step" if self.step == 0 else None
         end = "This is the last step" if self.step == last else None
-        self.steps_row.bar(self.back_button, first)
-        self.steps_row.bar(self.next_button, end)
         follows = self.parts[min(self.step + 1, last)].title
         self.next_button.setText("Next" if end else f"Next: {follows}")
+        self.steps_row.bar(self.back_button, first)
+        self.steps_row.bar(self.next_button, end)

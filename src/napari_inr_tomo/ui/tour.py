@@ -1,0 +1,176 @@
+"""Drives the real window from a program: the demo and the pictures of the docs.
+
+Everything goes through the workflow dock's own controls, as a user would.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import napari
+from qtpy.QtWidgets import QApplication, QWidget
+
+from napari_inr_tomo.config import Method, PresetName
+from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.types import TiltSeries
+from napari_inr_tomo.ui.docks.alignment import AlignmentPanel
+from napari_inr_tomo.ui.docks.background import BackgroundPanel
+from napari_inr_tomo.ui.docks.export import ExportPanel
+from napari_inr_tomo.ui.docks.monitor import MonitorPanel
+from napari_inr_tomo.ui.docks.reconstruction import ReconstructionPanel
+from napari_inr_tomo.ui.docks.tilt_series import TiltSeriesPanel
+from napari_inr_tomo.ui.docks.workflow import WorkflowDock
+from napari_inr_tomo.ui.run_control import ALIVE, RunState
+
+SIZE = (1366, 768)
+LONGEST_S = 600.0
+
+
+class Tour:
+    """A viewer with the workflow dock; pictures go to ``folder``."""
+
+    def __init__(self, folder: Path, theme: str = "dark") -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.viewer = napari.Viewer(show=True, show_welcome_screen=False)
+        self.viewer.theme = theme
+        self.viewer.window.resize(*SIZE)
+        self.dock = WorkflowDock(self.viewer)
+        self.viewer.window.add_dock_widget(self.dock, name="Tomography workflow")
+        self.session = self.dock.session
+
+    def wait(
+        self, until: Callable[[], bool] = lambda: False, most_s: float = 1.0
+    ) -> None:
+        """Let the window live until something is so, at most some seconds."""
+        end = time.monotonic() + most_s
+        while time.monotonic() < end and not until():
+            QApplication.processEvents()
+            time.sleep(0.02)
+
+    def settle(self) -> None:
+        """Wait for the step that runs, and for the window to draw."""
+        self.wait(lambda: self.session.busy is None, LONGEST_S)
+        self.wait(most_s=0.4)
+
+    def panel(self, kind: type) -> Any:
+        """Show a step and return its panel."""
+        part = self.dock.part(kind)
+        self.dock.go(self.dock.parts.index(part))
+        self.wait(most_s=0.3)
+        return part
+
+    def scroll_to(self, widget: QWidget) -> None:
+        """Bring a control of the shown step into view."""
+        self.dock.pages.currentWidget().ensureWidgetVisible(widget)
+
+    def take(self, name: str) -> None:
+        """Save a picture of the whole window."""
+        self.wait(most_s=0.5)
+        window = self.dock.window()
+        picture = window.screen().grabWindow(window.winId())
+        picture.save(str(self.folder / f"{name}.png"))
+
+    def open(self, series: TiltSeries) -> None:
+        """Add a tilt series and look at it."""
+        self.session.add_series(series)
+        self.viewer.fit_to_view()
+        self.panel(TiltSeriesPanel)
+        self.session.show_tilt(series.reference)
+        self.take("tilt_series")
+
+    def subtract_background(self) -> None:
+        """Preview the background on one tilt, then subtract it from all."""
+        panel = self.panel(BackgroundPanel)
+        panel.preview()
+        self.settle()
+        self.take("background")
+        panel.apply()
+        self.settle()
+
+    def align(self) -> None:
+        """Cross-correlate, then find the tilt axis with the axis tool."""
+        panel = self.panel(AlignmentPanel)
+        panel.xcorr_button.click()
+        self.settle()
+        tool = panel.tool
+        tool.enable()
+        self.wait(lambda: tool.pictures[0].shown, 60)
+        self.scroll_to(tool)
+        self.take("axis_before")
+        tool.auto()
+        self.settle()
+        for most_s in (30.0, 3.0):
+            self.wait(lambda: tool.idle, most_s)
+        self.take("alignment")
+        tool.apply()
+        self.settle()
+        tool.disable()
+
+    def reconstruct(
+        self, method: Method, preset: PresetName, folder: Path, picture: str
+    ) -> None:
+        """Start a run from the dock, watch it, show its result.
+
+        Raises `UserError` if the run did not finish.
+        """
+        panel = self.panel(ReconstructionPanel)
+        panel.choose(method, preset)
+        panel.folder.setText(str(folder))
+        self.wait(lambda: panel.devices is not None, 30)
+        self.wait(most_s=1)
+        self.take(f"{picture}_settings")
+        panel.start()
+        run = self.session.run
+        self.wait(lambda: run.state is RunState.RUNNING, LONGEST_S)
+        self.panel(MonitorPanel)
+        self.wait(lambda: run.state not in ALIVE or run.record.halfway, LONGEST_S)
+        self.take(f"{picture}_running")
+        self.wait(lambda: run.state not in ALIVE, LONGEST_S)
+        self.settle()
+        if run.state is not RunState.DONE:
+            raise UserError(
+                "The reconstruction did not finish",
+                run.record.message or f"it is {run.state.value}",
+                f"See the log in {folder}",
+            )
+        run.layers.rescale()
+        self.take(f"{picture}_result")
+
+    def look_around(self) -> None:
+        """Show poses on the stack, curves as layers, and the volume in 3-D."""
+        run, monitor = self.session.run, self.panel(MonitorPanel)
+        run.layers.show_only("stack")
+        self.take("poses")
+        monitor.to_layers()
+        self.viewer.fit_to_view()
+        self.take("curves")
+        for layer in self.viewer.layers:
+            layer.visible = layer is run.layers.volume
+        self.viewer.dims.ndisplay = 3
+        self.viewer.fit_to_view()
+        self.take("volume")
+        self.viewer.dims.ndisplay = 2
+        self.viewer.fit_to_view()
+
+    def export(self, folder: Path, name: str) -> None:
+        """Write volume, poses, aligned stack and record from the export dock."""
+        panel = self.panel(ExportPanel)
+        for save, file in (
+            (panel.save_volume, f"{name}.mrc"),
+            (panel.save_poses, "poses.csv"),
+            (panel.save_stack, "aligned.mrc"),
+            (panel.save_record, "record.json"),
+        ):
+            save(folder / file)
+            self.settle()
+        self.take("export")
+
+    def close(self) -> None:
+        """Let go of the run and close the window."""
+        self.session.run.detach()
+        self.wait(most_s=0.5)
+        self.viewer.close()
