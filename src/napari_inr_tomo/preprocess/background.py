@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from scipy import ndimage
 
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.preprocess.bernstein import SurfaceFit
+from napari_inr_tomo.preprocess.masks import decode_mask, encode_mask
 from napari_inr_tomo.preprocess.specimen import (
     FLOOR,
     PIXELS_PER_UNKNOWN,
@@ -112,20 +114,22 @@ def fit_background(
 def subtract_background(
     series: TiltSeries,
     degree_yx: tuple[int, int] = (3, 3),
-    mask: ArrayLike | None = None,
+    mask: ArrayLike | Mapping[str, Any] | None = None,
     threshold: float = 3.0,
     dilation_px: int = 3,
     automatic: bool = True,
 ) -> TiltSeries:
     """Return the series with a polynomial background taken from every image.
 
-    mask: (y, x) for all tilts or (tilt, y, x), nonzero where the specimen is; see
-    `fit_background` for it and the other settings.  Negative values are kept: clipping
-    them would leave half of the noise as a haze.  Tilts whose frame the specimen fills
-    lose one constant, the same for all of them, and a notice lists them.  The series'
-    own invalid pixels are ignored in the fit.
+    mask: (y, x) for all tilts or (tilt, y, x), nonzero where the specimen is, or what a
+    history holds of such a mask; see `fit_background` for it and the other settings.
+    Negative values are kept: clipping them would leave half of the noise as a haze.
+    Tilts whose frame the specimen fills lose one constant, the same for all of them,
+    and a notice lists them.  The series' own invalid pixels are ignored in the fit.
     Raises `UserError` as `fit_background` does.
     """
+    if isinstance(mask, Mapping):
+        mask = decode_mask(mask)
     masks = _mask_per_tilt(mask, series)
     settings: dict[str, Any] = {
         "threshold": float(threshold),
@@ -164,7 +168,7 @@ def subtract_background(
         "subtract_background",
         {
             "degree_yx": list(_checked_degree(degree_yx)),
-            "mask": None if mask is None else "given",
+            "mask": None if mask is None else encode_mask(mask),
             **settings,
             "constant_tilts": np.flatnonzero(constant).tolist(),
         },

@@ -1,0 +1,86 @@
+"""The frame of the axis, and setting the axis by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ball_series import ball_series, render
+
+from napari_inr_tomo.align import current_axis, set_tilt_axis
+from napari_inr_tomo.align.frame import axis_directions, resample, shifts_xy
+from napari_inr_tomo.geometry import project_points
+from napari_inr_tomo.types import Poses, TiltSeries
+
+ANGLES = np.array([20.0, -40, 0, 60, -10])
+
+
+def test_the_frame_undoes_the_geometry():
+    """A point keeps its place along the axis and runs as y cos - z sin across."""
+    psi = 23.0
+    poses = Poses(
+        np.full(5, -psi), np.full(5, psi), [1, -2, 3, 0, 5], [0.5, 2, -4, 1, 0]
+    )
+    turned = np.deg2rad(psi)
+    y, z = 6.0, -9.0
+    # the point (4, 6, -9) of the frame, in the frame of the object: turned by psi
+    point = [
+        4 * np.cos(turned) - y * np.sin(turned),
+        4 * np.sin(turned) + y * np.cos(turned),
+        z,
+    ]
+    landed = project_points([point], ANGLES, poses)[:, 0]
+    along, across = axis_directions(psi)
+    theta = np.deg2rad(ANGLES)
+    np.testing.assert_allclose((landed - shifts_xy(poses)) @ along, 4)
+    np.testing.assert_allclose(
+        (landed - shifts_xy(poses)) @ across, y * np.cos(theta) - z * np.sin(theta)
+    )
+    images = render([point], [2.0], [1.0], ANGLES, poses, (61, 74))
+    for image, shift, at in zip(images, shifts_xy(poses), theta, strict=True):
+        frame = resample(image, psi, shift)
+        row, column = (np.arange(n) - (n - 1) / 2 for n in frame.shape)
+        assert frame.sum(0) @ column / frame.sum() == pytest.approx(4, abs=0.02)
+        expected = y * np.cos(at) - z * np.sin(at)
+        assert frame.sum(1) @ row / frame.sum() == pytest.approx(expected, abs=0.02)
+
+
+def test_stretching_leaves_the_pivot():
+    image = render([[5.0, 8.0, 0]], [2.0], [1.0], [0.0], Poses.zeros(1), (61, 74))[0]
+    frame = resample(image, 0.0, np.zeros(2), across_scale=0.5, pivot_px=2.0)
+    row = np.arange(61) - 30
+    assert frame.sum(1) @ row / frame.sum() == pytest.approx(2 + 0.5 * 6, abs=0.02)
+
+
+def test_setting_the_axis_means_what_the_geometry_means():
+    """The axis is drawn where the images of points on it do not move."""
+    series = TiltSeries(np.zeros((5, 20, 30)), ANGLES)
+    placed = set_tilt_axis(series, 30.0, -4.0)
+    on_axis = np.array([[np.cos(np.pi / 6), np.sin(np.pi / 6), 0]]) * 10
+    landed = project_points(on_axis, ANGLES, placed.start_poses)[:, 0]
+    np.testing.assert_allclose(landed, np.broadcast_to(landed[0], landed.shape))
+    across = np.array([-np.sin(np.pi / 6), np.cos(np.pi / 6)])
+    np.testing.assert_allclose(landed @ across, -4.0)
+    assert current_axis(placed) == pytest.approx((30.0, -4.0))
+
+
+def test_setting_again_replaces_and_keeps_the_shifts_between_tilts():
+    rng = np.random.default_rng(0)
+    found = rng.normal(0, 3, (5, 2))
+    poses = Poses(np.zeros(5), np.zeros(5), found[:, 0], found[:, 1])
+    series = TiltSeries(np.zeros((5, 20, 30)), ANGLES, poses=poses)
+    once = set_tilt_axis(series, -12.0, 3.5)
+    twice = set_tilt_axis(set_tilt_axis(series, 77.0, -9.0), -12.0, 3.5)
+    np.testing.assert_allclose(
+        twice.start_poses.as_array(), once.start_poses.as_array(), atol=1e-12
+    )
+    moved = shifts_xy(once.start_poses)
+    np.testing.assert_allclose(moved - moved[2], found - found[2])
+    assert [step.name for step in twice.history] == ["set_tilt_axis"] * 2
+    assert once.history[-1].parameters == {"axis_deg": -12.0, "shift_px": 3.5}
+
+
+def test_the_helper_series_is_misaligned():
+    series, truth = ball_series(np.arange(-60, 61, 20), 10, 3, jitter_px=2)
+    assert not series.start_poses.as_array().any()
+    assert truth.axis_deg == pytest.approx(10)
+    assert np.ptp(truth.dx_px) > 1

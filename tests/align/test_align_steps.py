@@ -1,0 +1,161 @@
+"""Cross-correlation, centre of mass and the chain, on balls with known poses."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from ball_series import ball_series, shift_error_px
+from scipy import ndimage
+
+from napari_inr_tomo.align import (
+    align,
+    align_center_of_mass,
+    align_cross_correlation,
+    set_tilt_axis,
+)
+from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.preprocess import exclude_views
+from napari_inr_tomo.types import Poses, TiltSeries
+
+ANGLES = np.arange(-65, 66, 3.25)
+
+
+def with_best_axis(found, truth, axis_deg):
+    """Return the series with the axis shift that suits its shifts best.
+
+    Cross-correlation holds the content in its place and so leaves that shift open.
+    """
+    trials = [
+        set_tilt_axis(found, axis_deg, shift) for shift in np.arange(-20, 20.01, 0.25)
+    ]
+    return min(trials, key=lambda trial: shift_error_px(trial, truth))
+
+
+@pytest.mark.parametrize("axis_deg", [0.0, 40.0])
+@pytest.mark.parametrize("shift", [(0.3, -0.4), (7.25, -11.6)])
+def test_a_pure_shift_is_found_to_a_twentieth_of_a_pixel(axis_deg, shift):
+    image = ndimage.gaussian_filter(
+        np.random.default_rng(0).normal(size=(4, 73, 90)), (0, 2, 2)
+    )[0]
+    image *= np.outer(np.hanning(73), np.hanning(90)) ** 2
+    spectrum = np.fft.fft2(image)
+    ky, kx = np.fft.fftfreq(73)[:, None], np.fft.fftfreq(90)
+    moved = np.fft.ifft2(
+        spectrum * np.exp(-2j * np.pi * (kx * shift[0] + ky * shift[1]))
+    ).real
+    series = set_tilt_axis(TiltSeries(np.stack([image, moved]), [0, 2]), axis_deg)
+    poses = align_cross_correlation(series, low_px=1.0).start_poses
+    assert poses.dx_px[1] - poses.dx_px[0] == pytest.approx(shift[0], abs=0.05)
+    assert poses.dy_px[1] - poses.dy_px[0] == pytest.approx(shift[1], abs=0.05)
+    assert poses.axis_deg == axis_deg
+
+
+def test_cross_correlation_brings_tilts_together_in_any_order():
+    order = np.random.default_rng(1).permutation(len(ANGLES))
+    series, truth = ball_series(ANGLES, 7, 4, jitter_px=3)
+    mixed = TiltSeries(series.images[order], series.angles_deg[order])
+    raw = shift_error_px(set_tilt_axis(series, 7), truth)
+    found, other = align_cross_correlation(series), align_cross_correlation(mixed)
+    np.testing.assert_allclose(
+        other.start_poses.dx_px, found.start_poses.dx_px[order], atol=1e-9
+    )
+    assert found.start_poses.dx_px[found.reference] == 0
+    assert shift_error_px(with_best_axis(found, truth, 7), truth) < 0.6 < 2.5 < raw
+
+
+def test_alignment_never_touches_the_pixels_and_can_be_written_down():
+    series, _ = ball_series(ANGLES[::4], 5, 2, jitter_px=2)
+    images = series.images.copy()
+    done = align_center_of_mass(align_cross_correlation(series))
+    assert done.images is series.images
+    np.testing.assert_array_equal(done.images, images)
+    assert json.loads(json.dumps([step.to_json() for step in done.history]))
+    for step in done.history:
+        assert len(step.parameters["dx_px"]) == len(series)
+
+
+def test_a_second_correlation_changes_nothing_much():
+    series, _ = ball_series(ANGLES[::2], 5, 2, jitter_px=2)
+    once = align_cross_correlation(series)
+    twice = align_cross_correlation(once)
+    assert (
+        np.abs(twice.start_poses.as_array() - once.start_poses.as_array()).max() < 0.1
+    )
+
+
+def test_excluded_and_broken_views_do_not_mislead():
+    series, truth = ball_series(ANGLES, 0, 0, jitter_px=2, noise=0)
+    images = series.images.copy()
+    bad = 12
+    images[bad] = np.random.default_rng(0).normal(size=images.shape[1:]) * 50
+    broken = exclude_views(TiltSeries(images, series.angles_deg), [bad])
+    done = align_cross_correlation(broken)
+    assert done.start_poses.dx_px[bad] == 0
+    truth = truth.take(np.flatnonzero(done.mask))
+    assert shift_error_px(with_best_axis(done.only_used(), truth, 0), truth) < 0.6
+
+
+@pytest.mark.parametrize("axis_deg", [0.0, 25.0, -80.0])
+def test_the_centre_of_mass_gives_the_shifts_when_the_axis_is_known(axis_deg):
+    series, truth = ball_series(ANGLES, axis_deg, 4, jitter_px=3, spread_px=16)
+    done = align_center_of_mass(set_tilt_axis(series, axis_deg))
+    assert shift_error_px(done, truth) < 0.15
+
+
+def test_cut_off_tilts_follow_the_movement_of_the_whole():
+    series, truth = ball_series(ANGLES, 0, 3, jitter_px=1, noise=0, spread_px=16)
+    known = align_center_of_mass(series)
+    images = series.images.copy()
+    images[4, :, :3] += images.max()
+    start = Poses(truth.z1_deg, truth.z3_deg, truth.dx_px + 2, truth.dy_px - 1)
+    done = align_center_of_mass(TiltSeries(images, series.angles_deg, poses=start))
+    assert 4 in done.history[-1].parameters["cut_tilts"]
+    np.testing.assert_allclose(
+        done.start_poses.dy_px[4], known.start_poses.dy_px[4], atol=0.15
+    )
+
+
+def test_a_full_field_is_left_alone_with_a_notice():
+    texture = ndimage.gaussian_filter(
+        np.random.default_rng(0).normal(size=(9, 50, 61)), (0, 3, 3)
+    )
+    series = TiltSeries(texture, np.arange(-40, 41, 10))
+    done = align_center_of_mass(series)
+    assert not done.start_poses.as_array().any()
+    assert "nothing was changed" in done.notices[-1]
+    assert done.history[-1].parameters["changed"] is False
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_whole_chain_from_nothing(seed):
+    """Shifts of 3 px rms, an axis at 7 degrees and 4 px off: found again."""
+    series, truth = ball_series(
+        np.arange(-65, 66, 2.5), 7, 4, 3, (96, 110), 10, 27, noise=0.02, seed=seed
+    )
+    done = align(series)
+    assert shift_error_px(done, truth) < 0.2
+    assert done.start_poses.axis_deg == pytest.approx(7, abs=0.5)
+    assert [step.name for step in done.history] == [
+        "align_cross_correlation",
+        "align_center_of_mass",
+        "align_tilt_axis",
+    ]
+
+
+def test_the_chain_without_centre_of_mass():
+    series, truth = ball_series(
+        np.arange(-65, 66, 2.5), 7, 4, 3, (96, 110), 30, 38, noise=0.02
+    )
+    done = align(series, ("xcorr", "axis"))
+    assert shift_error_px(done, truth) < 0.5
+    assert done.start_poses.axis_deg == pytest.approx(7, abs=0.7)
+
+
+def test_bad_requests_are_refused():
+    series, _ = ball_series([-10, 0, 10])
+    with pytest.raises(UserError, match="magic"):
+        align(series, ["xcorr", "magic"])
+    with pytest.raises(UserError, match="too few views"):
+        align_center_of_mass(exclude_views(series, [0]))

@@ -1,0 +1,196 @@
+"""The Bernstein background: exact where it should be, careful where it must be."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.preprocess import (
+    bernstein_basis,
+    fit_background,
+    subtract_background,
+)
+from napari_inr_tomo.types import TiltSeries
+
+SHAPE = (97, 120)
+
+
+def surface(degree_yx, seed):
+    c = np.random.default_rng(seed).uniform(
+        40, 60, (degree_yx[0] + 1, degree_yx[1] + 1)
+    )
+    return (
+        bernstein_basis(SHAPE[0], degree_yx[0])
+        @ c
+        @ bernstein_basis(SHAPE[1], degree_yx[1]).T
+    )
+
+
+def specimen(kind):
+    """Projected thickness of a few specimens, up to about 100."""
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]].astype(float)
+    if kind == "needle":  # reaches both edges
+        across = (y - 48) * np.cos(0.2) - (x - 60) * np.sin(0.2)
+        return 100 * np.sqrt(np.clip(1 - (across / 15) ** 2, 0, None))
+    if kind == "large":
+        return 100 * np.sqrt(
+            np.clip(1 - ((y - 48) ** 2 + (x - 60) ** 2) / 46**2, 0, None)
+        )
+    image = np.zeros(SHAPE)
+    rng = np.random.default_rng(4)
+    for _ in range(8):
+        cy, cx, r = rng.uniform(0, 97), rng.uniform(0, 120), rng.uniform(5, 12)
+        image += 50 * np.sqrt(
+            np.clip(1 - ((y - cy) ** 2 + (x - cx) ** 2) / r**2, 0, None)
+        )
+    return image
+
+
+def test_the_basis_is_bernsteins():
+    basis = bernstein_basis(51, 4)
+    np.testing.assert_allclose(basis.sum(axis=1), 1)
+    assert (basis > 0).all()
+    np.testing.assert_allclose(basis, basis[::-1, ::-1], atol=1e-15)
+    t = (np.arange(51) + 0.5) / 51
+    np.testing.assert_allclose(basis @ np.arange(5) / 4, t, atol=1e-14)
+
+
+@pytest.mark.parametrize("degree", [(1, 2), (3, 3), (6, 6)])
+@pytest.mark.parametrize("kind", ["needle", "particles", "large"])
+def test_a_planted_background_is_removed(kind, degree):
+    """Within 1 % of its range, and 1 % of the specimen's mass."""
+    background, object_ = surface(degree, 1), specimen(kind)
+    fit = fit_background(background + object_, degree)
+    assert fit.degree_yx == degree
+    assert not fit.notice
+    error = fit.background - background
+    strictness = 0.01 if kind != "large" or max(degree) < 6 else 0.1
+    assert np.abs(error).max() < strictness * np.ptp(background) + 1e-3 * 100
+    assert abs(error.sum()) < 0.01 * object_.sum()
+    assert fit.mask[object_ > 5].all()
+    np.testing.assert_allclose(
+        fit.residual + fit.background, background + object_, rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("kind", ["needle", "particles", "large"])
+def test_noise_does_not_bias_the_mass(kind):
+    rng = np.random.default_rng(2)
+    background, object_ = surface((3, 3), 1), specimen(kind)
+    image = background + object_ + rng.normal(0, 2, SHAPE)
+    fit = fit_background(image)
+    assert abs((fit.background - background).sum()) < 0.015 * object_.sum()
+    assert np.median(fit.residual[~fit.mask]) == pytest.approx(0, abs=0.1)
+
+
+def test_negative_values_are_kept():
+    images = np.random.default_rng(0).normal(50, 3, (3, 41, 52))
+    residual = subtract_background(TiltSeries(images, [-1, 0, 1])).images
+    assert (residual < 0).mean() == pytest.approx(0.5, abs=0.03)
+    assert np.abs(residual.mean(axis=(1, 2))).max() < 0.2
+
+
+def test_a_users_mask_is_added_and_can_stand_alone():
+    background, object_ = surface((2, 2), 3), specimen("needle")
+    drawn = object_ > 0
+    alone = fit_background(background + object_, (2, 2), drawn, automatic=False)
+    np.testing.assert_array_equal(alone.mask, drawn)
+    np.testing.assert_allclose(alone.background, background, atol=0.01)
+    # faint haze that no threshold would find, in a corner the user painted
+    haze = np.zeros(SHAPE)
+    haze[:30, :30] = 0.4
+    noisy = background + haze + np.random.default_rng(0).normal(0, 1, SHAPE)
+    both = fit_background(noisy, (1, 1), haze > 0)
+    assert both.mask[:30, :30].all()
+
+
+def test_a_frame_full_of_specimen_is_not_eaten():
+    rng = np.random.default_rng(0)
+    texture = ndimage.gaussian_filter(rng.normal(size=SHAPE), 4)
+    image = 100 + 20 * texture / texture.std() + rng.normal(0, 2, SHAPE)
+    fit = fit_background(image)
+    assert "fill the frame" in fit.notice
+    assert fit.degree_yx == (0, 0)
+    assert np.ptp(fit.background) == 0
+    assert np.corrcoef(fit.residual.ravel(), image.ravel())[0, 1] > 0.999
+    series = subtract_background(TiltSeries(np.stack([image, image + 7]), [0, 10]))
+    assert "all tilts" in series.notices[0]
+    # one constant for all: the brightness of the tilts relative to each other stays
+    assert np.ptp(series.images.mean(axis=(1, 2))) == pytest.approx(7, abs=1e-3)
+
+
+def test_a_featureless_slab_is_recognised_over_the_tilts():
+    angles = np.arange(-60, 61, 10.0)
+    rng = np.random.default_rng(0)
+    images = 100 / np.cos(np.deg2rad(angles))[:, None, None] + rng.normal(
+        0, 1, (len(angles), 40, 50)
+    )
+    series = subtract_background(TiltSeries(images, angles))
+    assert "slab" in series.notices[0]
+    assert series.images[0].mean() - series.images[6].mean() == pytest.approx(
+        100, abs=1
+    )
+
+
+def test_an_empty_frame_is_all_background():
+    fit = fit_background(surface((3, 2), 5), (3, 2))
+    assert not fit.notice
+    assert np.abs(fit.residual).max() < 0.05
+
+
+def test_a_surface_that_sees_half_the_frame_stays_tame():
+    rng = np.random.default_rng(0)
+    image = 50 + rng.normal(0, 2, SHAPE)
+    image[40:] += 100
+    fit = fit_background(image, (6, 6))
+    assert np.abs(fit.background - 50).max() < 25
+    assert fit.mask[50:].all()
+
+
+def test_invalid_pixels_are_ignored():
+    images = np.full((1, 40, 50), 7.0, np.float32)
+    images[0, :20] = 1000.0
+    valid = images < 100
+    series = subtract_background(TiltSeries(images, [0], valid=valid), (1, 1))
+    np.testing.assert_allclose(series.images[0, 20:], 0, atol=1e-3)
+
+
+@pytest.mark.parametrize("height", [1e-6, 1.0, 1e6])
+def test_units_do_not_matter(height):
+    image = surface((3, 3), 1) + specimen("particles")
+    image += np.random.default_rng(0).normal(0, 1, SHAPE)
+    fit, scaled = fit_background(image), fit_background(image * height)
+    np.testing.assert_allclose(scaled.background / height, fit.background, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        ({"degree_yx": (9, 3)}, "degree"),
+        ({"degree_yx": (3,)}, "degree"),
+        ({"mask": np.ones((97, 120))}, "too little background"),
+        ({"mask": np.ones((97, 121))}, "does not belong"),
+    ],
+)
+def test_bad_settings_are_refused(arguments, what):
+    with pytest.raises(UserError, match=what):
+        fit_background(specimen("needle"), **arguments)
+
+
+def test_masks_per_tilt_and_the_history():
+    images = np.stack([surface((1, 1), k) + specimen("needle") for k in range(2)])
+    series = TiltSeries(images, [0, 10])
+    mask = np.stack([specimen("needle") > 0] * 2)
+    done = subtract_background(series, (1, 1), mask.astype(int), automatic=False)
+    np.testing.assert_allclose(done.images[1], specimen("needle"), atol=0.05)
+    assert done.history[-1].parameters["degree_yx"] == [1, 1]
+    recorded = json.loads(json.dumps(done.history[-1].to_json()))["parameters"]
+    del recorded["constant_tilts"]
+    again = subtract_background(series, **recorded)
+    np.testing.assert_array_equal(again.images, done.images)
+    with pytest.raises(UserError, match="does not belong"):
+        subtract_background(series, (1, 1), np.zeros((3, *SHAPE)))
