@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -17,3 +20,32 @@ def shared_data() -> Path:
     if not (folder / "needle").is_dir():
         pytest.skip(f"the real tilt series are not at {folder}")
     return folder
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+    """The name of the fake worker's module; ends what it left in ``tmp_path``."""
+    paths = [
+        str(ROOT / "src"),
+        str(ROOT / "tests" / "fake_worker"),
+        os.environ.get("PYTHONPATH", ""),
+    ]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
+    yield "fake_worker"
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if "fake_worker" in words and words[-1].startswith(f"{tmp_path}{os.sep}"):
+            process.kill()
+
+
+@pytest.fixture
+def eventually() -> Callable[..., None]:
+    """Wait until something is true, or fail."""
+
+    def wait(true: Callable[[], object], seconds: float = 20.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not true():
+            assert time.monotonic() < deadline, "it did not happen in time"
+            time.sleep(0.02)
+
+    return wait

@@ -25,6 +25,9 @@ from napari_inr_tomo.types import BoolArray, FloatArray, Poses, Step
 SCHEMA = 1
 """Version of the run folder's layout; a newer one is refused, never guessed at."""
 
+DEVICE_VARIABLE = "INR_TOMO_DEVICE"
+"""Environment variable by which a launch overrides the device in the settings."""
+
 Control = Literal["stop", "cancel", "save-now"]
 CONTROLS: tuple[str, ...] = get_args(Control)
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +17,17 @@ import pytest
 
 from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.events import Cancelled
+from napari_inr_tomo.journal import EventWriter
 from napari_inr_tomo.layout import RunPaths
-from napari_inr_tomo.runs import RunFolder, default_processes, launch, visible_gpus
+from napari_inr_tomo.lock import FolderLock
+from napari_inr_tomo.runs import (
+    RunFolder,
+    default_processes,
+    launch,
+    launching,
+    visible_gpus,
+)
 from napari_inr_tomo.runs.launching import command, environment
 
 Wait = Callable[..., None]
@@ -100,8 +110,9 @@ def test_no_worker_outlives_torchs_launcher(
     assert started.pid not in {facts(run, rank)["session"] for rank in (0, 1)}
     os.kill(started.pid, signal.SIGKILL)
     eventually(lambda: all(gone(pid) for pid in pids), 3)
-    started.wait(5)
-    assert run.status().state == "interrupted"
+    assert started.wait(5) == -signal.SIGKILL
+    # the last thread of a killed process takes a moment to let go of the lock
+    eventually(lambda: run.status().state == "interrupted", 3)
 
 
 def test_a_busy_folder_is_refused_with_pid_and_host(
@@ -151,6 +162,22 @@ def test_a_killed_run_is_interrupted_and_goes_on(
     assert run.status().state == "finished"
     numbers = [event.seq for event in run.events()]
     assert numbers == list(range(len(numbers)))
+
+
+def test_a_resume_waits_for_workers_that_are_leaving(
+    run: RunFolder, worker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer, leaving = EventWriter(run.paths.events), FolderLock(run.paths.lock)
+    leaving.acquire()
+    writer.write(Cancelled(step=1))
+    writer.close()
+    threading.Timer(0.5, leaving.release).start()
+    assert launch(run, 1, module=worker).wait(20) == 0
+    assert run.status().state == "finished"
+    with FolderLock(run.paths.lock):
+        monkeypatch.setattr(launching, "LEAVE_S", 0.1)
+        with pytest.raises(UserError, match="works in it"):
+            launch(run, 1, module=worker)  # it hangs at its end
 
 
 def test_workers_that_do_not_start_leave_a_reason(

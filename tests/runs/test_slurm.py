@@ -14,7 +14,13 @@ from napari_inr_tomo.runs import slurm_script, submit_slurm
 
 def test_the_script_says_what_was_asked(tmp_path: Path) -> None:
     text = slurm_script(
-        tmp_path, 2, 4, "01:30:00", ["--partition=gpu", "-A m123"], "/opt/py"
+        tmp_path,
+        2,
+        4,
+        "01:30:00",
+        ["--partition=gpu", "-A m123"],
+        output=tmp_path / "v.mrc",
+        python="/opt/py",
     )
     head = [line for line in text.splitlines() if line.startswith("#SBATCH")]
     assert "#SBATCH --nodes=2" in head
@@ -24,6 +30,9 @@ def test_the_script_says_what_was_asked(tmp_path: Path) -> None:
     assert "--nnodes=2 --nproc-per-node=4 --max-restarts=0" in text
     assert f"-m napari_inr_tomo.engine {tmp_path}\n" in text
     assert "srun /opt/py -m torch.distributed.run" in text
+    assert f"rm -f {tmp_path}/control/stop {tmp_path}/control/cancel" in text
+    last = f"/opt/py -m napari_inr_tomo.cli export {tmp_path} -o {tmp_path}/v.mrc"
+    assert text.splitlines()[-1] == last
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")

@@ -76,7 +76,7 @@ class SliceBackProjector:
         return (residual**2).sum(axis=0), (data**2).sum(axis=0)
 
     def _filtered(self, sinograms: NDArray[np.floating]) -> Float32Array:
-        """Filter along the last axis, padded by a line from the last value to the first.
+        """Filter along the last axis, padded by a line from last value to first.
 
         Without the line, a specimen that leaves the field would end in a cliff.
         """
@@ -112,7 +112,7 @@ def angular_weights(angles_deg: FloatArray) -> Float32Array:
 
 
 def negativity(
-    values: NDArray[np.floating], axis: int | None = None
+    values: NDArray[np.floating], axis: int | tuple[int, ...] | None = None
 ) -> NDArray[np.floating]:
     """Return the energy of the negative values over that of the positive ones."""
     negative = (np.minimum(values, 0) ** 2).sum(axis=axis)
@@ -121,7 +121,7 @@ def negativity(
 
 
 class SinogramSampler:
-    """Reads sinograms across the tilt axis out of the images, never resampling those."""
+    """Reads sinograms across the tilt axis out of the images, and copies none."""
 
     def __init__(self, images: NDArray[np.floating], levels: ArrayLike) -> None:
         """Keep (tilt, y, x) images and the level (tilt,) that counts as nothing."""

@@ -23,7 +23,9 @@ def align(
 ) -> TiltSeries:
     """Return the series after the named steps, each with its default settings.
 
-    steps: any of xcorr, com, axis, in the order they are to be done.
+    steps: any of xcorr, com, axis, in the order they are to be done.  Which shifts are
+    along the axis and which across is known only once the axis is: where ``axis``
+    follows on ``com``, the centres of mass are fitted anew for every angle it tries.
     Raises `UserError` for an unknown step, and as the steps do.
     """
     unknown = [name for name in steps if name not in _STEPS]
@@ -33,6 +35,11 @@ def align(
             f"{', '.join(unknown)} is none of {', '.join(STEPS)}",
             f"Choose from {', '.join(STEPS)}",
         )
+    centred = False
     for name in steps:
-        series = _STEPS[name](series)
+        if name == "axis":
+            series = align_tilt_axis(series, recentre=centred)
+        else:
+            series = _STEPS[name](series)
+            centred = name == "com"
     return series

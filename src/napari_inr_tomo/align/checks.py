@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from napari_inr_tomo.align.frame import (
     axis_directions,
@@ -16,28 +17,34 @@ from napari_inr_tomo.align.frame import (
 from napari_inr_tomo.types import FloatArray, TiltSeries
 
 _PROFILE_PX = 64
+_SMOOTHING_PX = 1.5
 
 
 def specimen_masses(series: TiltSeries) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Return centres of mass (tilt, 2) x, y in px, and (tilt,) whether they are cut off.
+    """Return centres of mass and which tilts do not show the whole specimen.
 
-    Mass is what stands out above the level at the border, in pixels above a tenth of
-    the highest; a tilt is cut off where such pixels reach the border.
+    Returns (tilt, 2) float64 x, y in px about the image centre, and (tilt,) bool, True
+    where the specimen reaches the border.  The specimen is what stands out above the
+    level at the border: where the lightly smoothed image is above a twentieth of its
+    highest value and above its noise, grown by the width of the smoothing.
     """
     images = filled_images(series)
     y, x = (np.arange(n) - (n - 1) / 2 for n in images.shape[1:])
-    centres, cut = np.zeros((len(images), 2)), np.zeros(len(images), bool)
+    centres, cut = np.zeros((len(images), 2)), np.ones(len(images), bool)
     for tilt, image in enumerate(images):
         bright = np.asarray(image, np.float64) - border_level(image)
-        high = 0.1 * float(np.quantile(bright, 0.995))
-        bright[bright < high] = 0
-        total = float(bright.sum())
-        if high <= 0 or total <= 0:
-            cut[tilt] = True
+        smooth = ndimage.gaussian_filter(bright, _SMOOTHING_PX, mode="nearest")
+        noise = 1.4826 * float(np.median(np.abs(np.diff(bright, axis=1)))) / np.sqrt(2)
+        noise /= 2 * np.sqrt(np.pi) * _SMOOTHING_PX
+        inside = smooth > max(0.05 * float(smooth.max()), 5 * noise)
+        ring = np.concatenate([inside[0], inside[-1], inside[:, 0], inside[:, -1]])
+        inside = ndimage.binary_dilation(inside, iterations=int(2 * _SMOOTHING_PX))
+        mass = np.where(inside, bright, 0.0)
+        total = float(mass.sum())
+        if total <= 0:
             continue
-        ring = np.concatenate([bright[0], bright[-1], bright[:, 0], bright[:, -1]])
         cut[tilt] = np.count_nonzero(ring) > 0.02 * ring.size
-        centres[tilt] = bright.sum(axis=0) @ x / total, bright.sum(axis=1) @ y / total
+        centres[tilt] = mass.sum(axis=0) @ x / total, mass.sum(axis=1) @ y / total
     return centres, cut
 
 
@@ -97,7 +104,7 @@ def axis_from_profiles(
         profiles = middle.sum(axis=1)
         spread[i] = profiles.var(axis=0).sum() / (profiles.mean(axis=0) ** 2).sum()
     best = int(np.argmin(spread))
-    if not np.isfinite(spread[best]) or best in (0, len(angles) - 1):
+    if not np.isfinite(spread[best]) or not 2 < best < len(angles) - 3:
         return None
     around = spread[best - 1 : best + 2]
     if not np.isfinite(around).all():

@@ -153,10 +153,11 @@ class _Correlator:
         correlation = np.fft.irfft2(product, self._shape)
         correlation[self._far] = -np.inf
         peak = np.unravel_index(np.argmax(correlation), correlation.shape)
-        y, x = (
-            (p + n // 2) % n - n // 2 for p, n in zip(peak, self._shape, strict=True)
-        )
-        y, x = self._refine(product, float(y), float(x))
+        near = [
+            float((p + n // 2) % n - n // 2)
+            for p, n in zip(peak, self._shape, strict=True)
+        ]
+        y, x = self._refine(product, near[0], near[1])
         power = np.sqrt(self._energy(moving) * self._energy(fixed))
         height = float(correlation[peak]) / power if power > 0 else 0.0
         return np.array([x, y]), height

@@ -80,7 +80,7 @@ def resample(
     across_scale: float = 1.0,
     pivot_px: float = 0.0,
 ) -> FloatArray:
-    """Return the image (y, x) seen in the frame of the axis: rows across, columns along.
+    """Return the image (y, x) in the frame of the axis: rows across, columns along.
 
     The content is scaled by ``across_scale`` across the axis about the line
     ``across = pivot_px``.  Outside the image is 0.

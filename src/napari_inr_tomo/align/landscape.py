@@ -19,9 +19,11 @@ from napari_inr_tomo.align.frame import (
     shifts_xy,
     with_axis,
 )
+from napari_inr_tomo.align.mass import MassModel
 from napari_inr_tomo.types import FloatArray, TiltSeries
 
 QUANTILES = (0.5, 0.2, 0.8, 0.35, 0.65, 0.1, 0.9)
+_BAND = np.array([-1.0, 0.0, 1.0])  # rows averaged for one slice
 
 
 class Landscape:
@@ -38,7 +40,10 @@ class Landscape:
         most_tilts: int,
         slices: int,
         iterations: int = 15,
+        masses: MassModel | None = None,
     ) -> None:
+        """Prepare small images; with ``masses``, shifts follow them at every angle."""
+        self._masses = masses
         self._series = series
         keep = np.flatnonzero(series.mask)
         order = keep[np.argsort(series.angles_deg[keep])]
@@ -80,11 +85,17 @@ class Landscape:
 
     def _sinograms(self, axis_deg: float, shifts_px: FloatArray) -> NDArray[np.float32]:
         """Return (shift * slice, tilt, size)."""
-        poses = with_axis(self._series, axis_deg, 0.0).take(self._keep)
+        series = self._series
+        if self._masses is not None:
+            dx, dy = self._masses.shifts(axis_deg).T
+            poses = replace(series.start_poses, dx_px=dx, dy_px=dy)
+            series = replace(series, poses=poses)
+        poses = with_axis(series, axis_deg, 0.0).take(self._keep)
         across = axis_directions(axis_deg)[1]
-        places = self.positions(axis_deg) / self.factor
+        middles = self.positions(axis_deg) / self.factor
+        places = (middles[:, None] + _BAND).ravel()
         shifts = shifts_xy(poses) - self._offset
-        return np.concatenate(
+        rows = np.concatenate(
             [
                 self._sample(
                     axis_deg,
@@ -95,6 +106,8 @@ class Landscape:
                 for shift in shifts_px
             ]
         )
+        bands = rows.reshape(-1, len(_BAND), *rows.shape[1:])
+        return np.asarray(bands.mean(axis=1), np.float32)
 
     def misfit(self, axis_deg: float, shifts_px: ArrayLike) -> FloatArray:
         """Return for one angle and several shifts how badly any object explains them.

@@ -12,13 +12,15 @@ from napari_inr_tomo.align.frame import (
     set_tilt_axis,
 )
 from napari_inr_tomo.align.landscape import QUANTILES, Landscape
+from napari_inr_tomo.align.mass import MassModel
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.types import FloatArray, Step, TiltSeries
 
 _COARSE_PX = 48
 _COARSE_TILTS = 40
-_FINE_PX = 72
+_FINE_PX = 64
 _FINE_TILTS = 100
+_FINE_SLICES = 7
 _LEAST_VIEWS = 5
 
 
@@ -27,8 +29,8 @@ class AxisEstimate:
     """Where the tilt axis seems to be, and how sure that is.
 
     axis_deg, shift_px: as in `set_tilt_axis`.
-    score: 0 to 1, how far the misfit at the minimum lies below its median over all
-    angles that were tried; below about 0.3 the minimum is shallow.
+    score: 0 to 1, how far the misfit at the minimum lies below that of quite other
+    angles; below about 0.3 the minimum is shallow.
     negativity_before, negativity_after: ratio of negative to positive energy of the
     slices with the poses as they were and with the axis found.
     profile_axis_deg: angle from another measure, the agreement of the sums across the
@@ -55,6 +57,7 @@ def find_tilt_axis(
     range_deg: tuple[float, float] = (-90.0, 90.0),
     max_shift_px: float | None = None,
     slices: int = 5,
+    recentre: bool = False,
 ) -> AxisEstimate:
     """Find the angle and the shift of the tilt axis.
 
@@ -71,7 +74,10 @@ def find_tilt_axis(
     only in handedness, so +-90 degrees is everything.
     max_shift_px: largest distance of the axis from the image centre; none: a quarter
     of the shorter side.
-    slices: number of slices, 1 to 7, laid where the specimen is.
+    slices: number of slices for the search, 1 to 7, laid where the specimen is; the
+    last refinement takes seven.
+    recentre: find the shifts by the centre of mass anew for every angle that is tried,
+    as they depend on it; has no effect where the specimen reaches the borders.
     Raises `UserError` for fewer than five used views or a range of tilts below 20
     degrees, which do not tell an axis.
     """
@@ -80,13 +86,15 @@ def find_tilt_axis(
     shape = used.images.shape[1:]
     if max_shift_px is None:
         max_shift_px = min(shape) / 4
-    coarse = Landscape(series, _COARSE_PX, _COARSE_TILTS, slices)
+    masses = _usable_masses(series) if recentre else None
+    rough = Landscape(series, _COARSE_PX, _COARSE_TILTS, min(slices, 3), 10, masses)
+    coarse = Landscape(series, _COARSE_PX, _COARSE_TILTS, slices, 15, masses)
     angles = np.arange(range_deg[0], range_deg[1] + 1e-9, 4.0)
-    if range_deg[1] - range_deg[0] > 179.9:
-        angles = angles[:-1]
+    everything = range_deg[1] - range_deg[0] > 179.9
+    angles = angles[:-1] if everything else angles
     step = max(1.0, max_shift_px / 8)
     reach = np.arange(-np.floor(max_shift_px / step), max_shift_px / step + 1e-9) * step
-    table = np.stack([coarse.misfit(angle, reach) for angle in angles])
+    table = np.stack([rough.misfit(angle, reach) for angle in angles])
     best = min(
         (
             _descend(coarse, angle, shift, 2.0, step / 2)
@@ -94,13 +102,16 @@ def find_tilt_axis(
         ),
         key=lambda found: found[2],
     )
-    fine = Landscape(series, _FINE_PX, _FINE_TILTS, slices)
+    fine = Landscape(series, _FINE_PX, _FINE_TILTS, _FINE_SLICES, 25, masses)
     axis_deg, shift_px = _parabolic(fine, best[0], best[1])
-    typical = float(np.median(table.min(axis=1)))
-    score = float(np.clip(1 - best[2] / max(typical, 1e-30), 0, 1))
-    before = fine.negativity(*current_axis(series))
+    score = _score(coarse, rough, best, reach)
+    before = Landscape(series, _FINE_PX, _FINE_TILTS, _FINE_SLICES).negativity(
+        *current_axis(series)
+    )
     after = fine.negativity(axis_deg, shift_px)
-    axis_deg = (axis_deg + 90) % 180 - 90
+    if everything and not range_deg[0] <= axis_deg < range_deg[1]:
+        axis_deg = (axis_deg - range_deg[0]) % 180 + range_deg[0]
+        shift_px = -shift_px
     return _with_checks(
         series,
         AxisEstimate(
@@ -122,17 +133,24 @@ def align_tilt_axis(
     range_deg: tuple[float, float] = (-90.0, 90.0),
     max_shift_px: float | None = None,
     slices: int = 5,
+    recentre: bool = False,
 ) -> TiltSeries:
     """Return the series with the tilt axis that `find_tilt_axis` finds.
 
     The same arguments and errors; a doubtful result leaves a notice.
     """
-    found = find_tilt_axis(series, range_deg, max_shift_px, slices)
+    found = find_tilt_axis(series, range_deg, max_shift_px, slices, recentre)
+    masses = _usable_masses(series) if recentre else None
+    if masses is not None:
+        dx, dy = masses.shifts(found.axis_deg).T
+        poses = replace(series.start_poses, dx_px=dx, dy_px=dy)
+        series = series.evolve(poses=poses)
     placed = set_tilt_axis(series, found.axis_deg, found.shift_px)
     parameters = {
         "range_deg": [float(angle) for angle in range_deg],
         "max_shift_px": max_shift_px,
         "slices": slices,
+        "recentre": masses is not None,
         "axis_deg": found.axis_deg,
         "shift_px": found.shift_px,
         "score": found.score,
@@ -148,6 +166,25 @@ def align_tilt_axis(
         poses=placed.start_poses,
         notices=(*series.notices, *doubts),
     )
+
+
+def _usable_masses(series: TiltSeries) -> MassModel | None:
+    masses = MassModel(series)
+    return masses if masses.usable else None
+
+
+def _score(
+    coarse: Landscape,
+    rough: Landscape,
+    best: tuple[float, float, float],
+    shifts_px: FloatArray,
+) -> float:
+    """Return 0 to 1: how far the least misfit lies below that of other angles."""
+    others = []
+    for turn in (30.0, 60.0, 90.0, 120.0, 150.0):
+        nearest = shifts_px[np.argmin(rough.misfit(best[0] + turn, shifts_px))]
+        others.append(float(coarse.misfit(best[0] + turn, [nearest])[0]))
+    return float(np.clip(1 - best[2] / max(float(np.median(others)), 1e-30), 0, 1))
 
 
 def _descend(
@@ -166,11 +203,11 @@ def _descend(
         shifts = shift_px + step_px * np.array([-1.0, 0.0, 1.0])
         around = axis_deg + step_deg * np.array([-1.0, 0.0, 1.0])
         table = np.stack([landscape.misfit(angle, shifts) for angle in around])
-        i, j = np.unravel_index(int(np.argmin(table)), table.shape)
+        i, j = divmod(int(np.argmin(table)), 3)
         axis_deg, shift_px = float(around[i]), float(shifts[j])
         least = float(table[i, j])
         if (i, j) == (1, 1):
-            if step_deg < 0.6:
+            if step_deg < 1.2:
                 break
             step_deg, step_px = step_deg / 2, step_px / 2
     return axis_deg, shift_px, least
@@ -179,7 +216,7 @@ def _descend(
 def _parabolic(
     landscape: Landscape, axis_deg: float, shift_px: float
 ) -> tuple[float, float]:
-    """Return the minimum of a quadratic surface through a 3 x 3 pattern, three times."""
+    """Return the minimum of a quadratic surface through 3 x 3 values, three times."""
     steps = np.array([-1.0, 0.0, 1.0])
     a, s = np.meshgrid(steps, steps, indexing="ij")
     columns = np.stack([a * a, a * s, s * s, a, s, np.ones_like(a)], -1).reshape(9, 6)
@@ -203,7 +240,7 @@ def _parabolic(
 
 
 def _separate_minima(
-    table: FloatArray, angles: FloatArray, shifts: FloatArray, count: int = 4
+    table: FloatArray, angles: FloatArray, shifts: FloatArray, count: int = 3
 ) -> list[tuple[float, float]]:
     """Return the (angle, shift) of the least values at least 9 degrees apart."""
     starts: list[tuple[float, float]] = []
@@ -221,8 +258,8 @@ def _with_checks(series: TiltSeries, found: AxisEstimate) -> AxisEstimate:
     lines: list[str] = []
     if found.score < 0.3:
         lines.append(
-            f"the minimum is shallow (score {found.score:.2f}), so the axis is in doubt; "
-            "look at the slices and set it by hand if they show crescents"
+            f"the minimum is shallow (score {found.score:.2f}), so the axis is in "
+            "doubt; look at the slices and set it by hand if they show crescents"
         )
     other = axis_from_profiles(series, found.axis_deg)
     if other is not None:
@@ -234,6 +271,11 @@ def _with_checks(series: TiltSeries, found: AxisEstimate) -> AxisEstimate:
         gap = abs(mass - found.shift_px)
         verdict = "agrees" if gap < 2 else "differs"
         lines.append(f"the centre of mass gives a shift of {mass:.1f} px: {verdict}")
+    if other is None and mass is None:
+        lines.append(
+            "the specimen reaches the borders, no other measure can confirm the "
+            "axis and it is in doubt; look at the slices"
+        )
     return replace(
         found, profile_axis_deg=other, mass_shift_px=mass, agreement=tuple(lines)
     )
@@ -245,12 +287,9 @@ def _check(series: TiltSeries, range_deg: tuple[float, float], slices: int) -> N
         raise UserError(
             "These views do not tell a tilt axis",
             f"{len(angles)} views over {np.ptp(angles):.0f} degrees are used",
-            f"Use at least {_LEAST_VIEWS} views over 20 degrees, or set the axis by hand",
+            f"Use {_LEAST_VIEWS} views over 20 degrees or set the axis by hand",
         )
-    if (
-        not -180 <= range_deg[0] < range_deg[1] <= 180
-        or range_deg[1] - range_deg[0] > 180
-    ):
+    if not range_deg[0] < range_deg[1] or range_deg[1] - range_deg[0] > 180:
         raise UserError(
             "The range of axis angles is not valid",
             f"it is {range_deg[0]} to {range_deg[1]} degrees",

@@ -9,7 +9,6 @@ from napari_inr_tomo.cli import reconstruct, runs, series, trials
 app = typer.Typer(
     name="inr-tomo",
     help="Electron tomography: from the raw tilt series to the volume.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -17,7 +16,8 @@ app = typer.Typer(
 
 
 @app.callback(invoke_without_command=True)
-def version(
+def main(
+    context: typer.Context,
     version: bool = typer.Option(False, "--version", help="Show the version."),
 ) -> None:
     """Electron tomography: from the raw tilt series to the volume."""
@@ -25,7 +25,8 @@ def version(
         from napari_inr_tomo import __version__
 
         typer.echo(f"inr-tomo {__version__}")
-        raise typer.Exit
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 app.command()(series.info)

@@ -31,8 +31,9 @@ _WHERE = {
     "set_tilt_axis": "napari_inr_tomo.align",
     "apply_poses": "napari_inr_tomo.io.series",
 }
-_POSES_ONLY = ("read_poses", "reset_poses")
-"""Steps that only wrote poses; the poses of the record are put in at the end."""
+_NOTHING_TO_DO = ("read_poses", "reset_poses", "simulate")
+"""Steps that only wrote poses (those of the record are put in at the end), or that made
+the stack in the first place."""
 
 
 def series_of_record(stack: Path, spec: RunSpec) -> TiltSeries:
@@ -77,7 +78,7 @@ def _remaining(
 
 
 def _again(series: TiltSeries, step: Step) -> TiltSeries:
-    if step.name in _POSES_ONLY:
+    if step.name in _NOTHING_TO_DO:
         return series
     if step.name not in _WHERE or step.parameters.get("mask") is not None:
         detail = " with a mask drawn by hand" if step.name in _WHERE else ""

@@ -176,12 +176,6 @@ class Reporter:
             None if residual is None else whole,
         )
 
-    def clear_requests(self) -> None:
-        """Forget requests left over from before the start."""
-        if self.paths is not None:
-            for name in _REQUESTS:
-                self.paths.control(name).unlink(missing_ok=True)
-
     def enough_disk(self, needed: int) -> bool:
         """Return whether ``needed`` bytes fit on the disk of the run folder."""
         return self.paths is None or shutil.disk_usage(self.paths.folder).free > needed

@@ -18,9 +18,9 @@ from napari_inr_tomo.engine.job import Cancelled, Job, Outcome, device_name
 from napari_inr_tomo.engine.reporter import Reporter
 from napari_inr_tomo.engine.training import Diverged
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.guard import guard
 from napari_inr_tomo.io import write_volume
 from napari_inr_tomo.layout import (
+    DEVICE_VARIABLE,
     RunPaths,
     RunSpec,
     read_run,
@@ -38,7 +38,6 @@ def main(folder: str) -> int:
 
     0: finished, stopped or cancelled; 1: failed (the last event says why).
     """
-    guard()
     paths = RunPaths(Path(folder))
     first = os.environ.get("RANK", "0") == "0"
     logging.basicConfig(stream=sys.stderr, level=logging.INFO)
@@ -53,7 +52,6 @@ def main(folder: str) -> int:
         if first:
             paths.make_folders()
         reporter = Reporter(paths if first else None, spec)
-        reporter.clear_requests()
         try:
             return _run(paths, spec, reporter)
         except Cancelled as cancelled:
@@ -70,7 +68,7 @@ def main(folder: str) -> int:
 
 def _run(paths: RunPaths, spec: RunSpec, reporter: Reporter) -> int:
     reporter.listen()
-    ranks = connect(spec.config.compute.device)
+    ranks = connect(os.environ.get(DEVICE_VARIABLE, spec.config.compute.device))
     try:
         job = Job(paths, spec, ranks, reporter)
         _check_input(job)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from napari_inr_tomo import atomic, lock
 from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.events import Event
+from napari_inr_tomo.events import Event, Started
 from napari_inr_tomo.layout import (
     Control,
     RunPaths,
@@ -43,6 +43,7 @@ class RunFolder:
         self._follower = Follower(self.paths)
         self._told = _status.Told()
         self._restarts = 0
+        self._asked = False
         self._reading = threading.Lock()
 
     @property
@@ -98,7 +99,11 @@ class RunFolder:
                 self._told = _status.Told()
             for event in events:
                 self._told = self._told.after(event)
-            return _status.judge(self._told, alive_since, self.paths)
+                self._asked &= not isinstance(event, Started)
+            status = _status.judge(self._told, alive_since, self.paths)
+            # the workers remove a request when they see it, and then take a moment
+            self._asked = status.active and (self._asked or status.state == "stopping")
+            return replace(status, state="stopping") if self._asked else status
 
     def request(self, what: Control) -> None:
         """Ask the workers to stop (and keep the result), cancel, or save now."""

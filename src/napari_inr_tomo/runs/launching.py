@@ -18,15 +18,14 @@ from typing import Any
 
 from napari_inr_tomo import atomic, lock
 from napari_inr_tomo.config import ReconstructionConfig
-from napari_inr_tomo.layout import CONTROLS, RunPaths, versions
+from napari_inr_tomo.layout import CONTROLS, DEVICE_VARIABLE, RunPaths, versions
 from napari_inr_tomo.runs import status
 from napari_inr_tomo.runs.folder import RunFolder
 
 ENGINE = "napari_inr_tomo.engine"
 NICENESS = 10
-DEVICE_VARIABLE = "INR_TOMO_DEVICE"
-"""Environment variable by which a launch overrides the device in the settings."""
-
+LEAVE_S = 15.0
+"""How long a new launch waits for workers that are done to be gone."""
 _started: list[subprocess.Popen[bytes]] = []
 """Everything started and not ended yet, kept so that it can be waited for."""
 
@@ -72,7 +71,8 @@ def launch(
     is resumed has changed.
     """
     paths = run.paths
-    _refuse_if_busy(paths)
+    _let_leave(run)
+    _refuse_if_busy(run)
     if paths.events.exists():
         run.verify_input()
     paths.make_folders()
@@ -97,9 +97,19 @@ def launch(
     return Launch(process, count)
 
 
-def _refuse_if_busy(paths: RunPaths) -> None:
+def _let_leave(run: RunFolder) -> None:
+    """Wait for workers that have said their last word and are about to end."""
+    deadline = time.monotonic() + LEAVE_S
+    while lock.holder(run.paths.lock) and not run.status().active:
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.05)
+
+
+def _refuse_if_busy(run: RunFolder) -> None:
+    paths = run.paths
     who = lock.holder(paths.lock)
-    if who is None and status.alive_since(paths) is not None:
+    if who is None and run.status().active:  # before the lock, or on another computer
         started = status.launcher_of(paths)
         if started is not None:
             who = lock.Holder(started["pid"], started["host"], started["started"])

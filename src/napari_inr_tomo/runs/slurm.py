@@ -11,7 +11,7 @@ from pathlib import Path
 
 from napari_inr_tomo import atomic
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.layout import RunPaths
+from napari_inr_tomo.layout import CONTROLS, RunPaths
 from napari_inr_tomo.runs.launching import ENGINE
 
 _SCRIPT = """\
@@ -31,6 +31,7 @@ _SCRIPT = """\
 # (NCCL_SOCKET_IFNAME ...) and module loads belong here:
 
 export PYTHONSAFEPATH=1
+rm -f {requests}  # asked of an earlier attempt
 head_node=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 
 srun {python} -m torch.distributed.run \\
@@ -84,6 +85,7 @@ def slurm_script(
         python=shlex.quote(python),
         module=ENGINE,
         folder=shlex.quote(str(paths.folder)),
+        requests=shlex.join(str(paths.control(name)) for name in CONTROLS),
         after=after,
     )
 

@@ -80,13 +80,15 @@ class Told:
 
     status: RunStatus = RunStatus()
     end: Finished | Cancelled | Failed | None = None
-    begun: bool = False
+    begun: float | None = None
+    """When the workers last said that they run, seconds since 1970."""
 
     def after(self, event: Event) -> Told:
         """Return what is known after one more event."""
-        status, end = self.status, self.end
+        status, end, begun = self.status, self.end, self.begun
         match event:
             case Started():
+                begun = event.time
                 status = RunStatus(
                     step=event.resumed_at,
                     total=event.total,
@@ -116,7 +118,7 @@ class Told:
                 end = event
             case Cancelled() | Failed():
                 end = event
-        return Told(status, end, True)
+        return Told(status, end, begun)
 
 
 def judge(told: Told, alive_since: float | None, paths: RunPaths) -> RunStatus:
@@ -128,14 +130,16 @@ def judge(told: Told, alive_since: float | None, paths: RunPaths) -> RunStatus:
     status, end = told.status, told.end
     if alive_since is not None and (end is None or end.time < alive_since):
         asked = any(paths.control(name).exists() for name in ("stop", "cancel"))
-        phase = status.phase if told.begun and end is None else "starting"
-        return replace(status, state="stopping" if asked else "running", phase=phase)
+        state: State = "stopping" if asked else "running"
+        if told.begun is None or told.begun < alive_since:  # launched, not heard of yet
+            return RunStatus(state, total=status.total, phase="starting")
+        return replace(status, state=state)
     status = replace(status, eta_s=None)
     launched = _launcher(paths)
     died = launched is not None and end is not None and launched["started"] > end.time
     if end is not None and not died:
         return replace(status, state=_ended(end), message=_last_words(end))
-    if not told.begun and launched is None:
+    if told.begun is None and launched is None:
         return replace(status, state="created", message="Not started yet")
     return replace(status, state="interrupted", message=_interrupted(paths))
 

@@ -1,0 +1,235 @@
+"""``reconstruct``, ``rerun``, ``submit``: settings, run folders, Ctrl-C, records."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_inr_tomo.cli.jobs import Wishes, run_folder_beside
+from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.io import read_poses, read_volume, write_poses
+from napari_inr_tomo.runs import RunFolder
+from napari_inr_tomo.types import Poses
+
+Cli = Callable[..., Any]
+posix = pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
+
+
+def test_settings_come_from_preset_file_and_options(tmp_path: Path) -> None:
+    file = tmp_path / "my.toml"
+    file.write_text('seed = 5\n[inr.schedule]\nepochs = 7\n[compute]\ndevice = "cpu"\n')
+    config = Wishes(
+        preset="paper", config=file, epochs=9, depth=40, refine_poses=False
+    ).settings()
+    assert config.preset == "paper"
+    assert config.inr.field.width == 512
+    assert (config.seed, config.depth_px) == (5, 40)
+    assert (config.inr.schedule.epochs, config.inr.poses.refine) == (9, False)
+    assert config.compute.device == "cpu"
+    sirt = Wishes(method="sirt", iterations=3, processes=2, seed=1).settings()
+    assert (sirt.method, sirt.classic.iterations, sirt.compute.processes) == (
+        "sirt",
+        3,
+        2,
+    )
+
+
+@pytest.mark.parametrize(
+    "wishes",
+    [
+        Wishes(method="sirt", epochs=3),
+        Wishes(method="inr", iterations=3),
+        Wishes(method="fbp", iterations=3),
+        Wishes(method="tv", refine_poses=True),
+    ],
+)
+def test_options_without_meaning_are_refused(wishes: Wishes) -> None:
+    with pytest.raises(UserError, match="has no meaning here"):
+        wishes.settings()
+
+
+def test_run_folders_are_numbered(tmp_path: Path) -> None:
+    assert run_folder_beside(tmp_path / "v.ome.zarr").name == "v.inr-run"
+    (tmp_path / "v.inr-run").mkdir()
+    assert run_folder_beside(tmp_path / "v.mrc").name == "v-2.inr-run"
+    assert run_folder_beside(tmp_path / "v.1.mrc").name == "v.1.inr-run"
+
+
+@pytest.mark.usefixtures("fake_engine")
+def test_a_volume_and_its_poses_are_written(
+    cli: Cli, stack: Path, tmp_path: Path
+) -> None:
+    volume, poses = tmp_path / "v.npy", tmp_path / "p.csv"
+    words = ("reconstruct", stack, "-o", volume, "--poses", poses, "--method", "sirt")
+    answer = cli(*words, "--json")
+    assert answer.status == 0, answer.err
+    assert answer.json["state"] == "finished"
+    assert answer.json["run"] == str(tmp_path / "v.inr-run")
+    assert "Run folder (kept)" in answer.err
+    assert read_volume(volume).data.max() == 5  # the fake worker's five steps
+    assert len(read_poses(poses)[0]) == 13
+    run = RunFolder(tmp_path / "v.inr-run")
+    assert run.spec.source_name == "stack.mrc"
+    assert cli(*words, "--json").json["run"] == str(tmp_path / "v-2.inr-run")
+
+
+@pytest.mark.usefixtures("fake_engine")
+def test_start_poses_are_taken_from_a_table(
+    cli: Cli, stack: Path, tmp_path: Path
+) -> None:
+    start = Poses.from_axis(13, 7.0, dy_px=1.5)
+    used = np.arange(13) != 4
+    write_poses(tmp_path / "start.csv", np.arange(-60, 61, 10), start, used)
+    words = ("--run", tmp_path / "r", "--poses-start", tmp_path / "start.csv")
+    assert cli("reconstruct", stack, "-o", tmp_path / "v.mrc", *words).status == 0
+    spec = RunFolder(tmp_path / "r").spec
+    assert spec.original_used.tolist() == used.tolist()
+    assert spec.poses.axis_deg == pytest.approx(7)
+    again = cli("reconstruct", stack, "-o", tmp_path / "v.mrc", *words)
+    assert "already holds a run" in again.problem
+
+
+def press_ctrl_c(run: Path, times: int) -> threading.Thread:
+    """Send SIGINT to this process once the run in ``run`` has made a step."""
+
+    def press() -> None:
+        while not (run / "run.json").exists() or RunFolder(run).status().step < 1:
+            time.sleep(0.05)
+        for _ in range(times):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=press)
+    thread.start()
+    return thread
+
+
+@posix
+@pytest.mark.usefixtures("fake_engine")
+def test_ctrl_c_stops_and_keeps_the_result(
+    cli: Cli, stack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_STEPS", "100000")
+    thread = press_ctrl_c(tmp_path / "v.inr-run", times=1)
+    answer = cli("reconstruct", stack, "-o", tmp_path / "v.mrc", "--json")
+    thread.join()
+    assert answer.status == 0, answer.err
+    assert answer.json["state"] == "stopped"
+    assert "Stopping; the result so far is kept" in answer.err
+    assert read_volume(tmp_path / "v.mrc").data.max() == answer.json["steps"]
+
+
+@posix
+@pytest.mark.usefixtures("fake_engine")
+def test_ctrl_c_twice_cancels_and_resume_goes_on(
+    cli: Cli, stack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_STEPS", "100000")
+    monkeypatch.setenv("FAKE_PAUSE_S", "0.3")  # both are there when it looks
+    run, volume = tmp_path / "v.inr-run", tmp_path / "v.mrc"
+    thread = press_ctrl_c(run, times=2)
+    answer = cli("reconstruct", stack, "-o", volume)
+    thread.join()
+    assert "(cancelled)" in answer.problem
+    assert f"inr-tomo resume {run}" in answer.problem
+    assert not volume.exists()
+    monkeypatch.setenv("FAKE_STEPS", "2")
+    assert cli("resume", run, "-o", volume).status == 0
+    assert read_volume(volume).data.max() == 2
+
+
+@pytest.mark.usefixtures("worker")
+def test_workers_that_die_are_one_line(
+    cli: Cli, stack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from functools import partial
+
+    from napari_inr_tomo import runs
+
+    monkeypatch.setattr(runs, "launch", partial(runs.launch, module="no_such_worker"))
+    problem = cli("reconstruct", stack, "-o", tmp_path / "v.mrc").problem
+    assert "(interrupted)" in problem
+    assert "No module named no_such_worker" in problem
+
+
+@pytest.mark.usefixtures("fake_engine")
+def test_a_record_is_followed_from_the_raw_stack(
+    cli: Cli, stack: Path, tmp_path: Path
+) -> None:
+    ready, volume = tmp_path / "ready.mrc", tmp_path / "v.mrc"
+    steps = ("--exclude", "2", "--bin", 2, "--background", "bernstein", "--degree", 1)
+    cli("preprocess", stack, "-o", ready, *steps, "--align", "xcorr")
+    settings = ("--method", "sirt", "--iterations", 4, "--seed", 8)
+    assert cli("reconstruct", ready, "-o", volume, *settings).status == 0
+    record = tmp_path / "v.inr-run" / "result" / "record.json"
+    first = RunFolder(tmp_path / "v.inr-run").spec
+    for source in (ready, stack):  # the preprocessed stack, and the raw one
+        again = cli("reconstruct", source, "-o", volume, "--record", record, "--json")
+        assert again.status == 0, again.err
+        spec = RunFolder(Path(again.json["run"])).spec
+        assert spec.input_sha256 == first.input_sha256
+        assert spec.config == first.config
+        assert np.array_equal(spec.poses.as_array(), first.poses.as_array())
+    refused = cli("reconstruct", ready, "-o", volume, "--record", record, "--seed", 2)
+    assert "--seed cannot be used with --record" in refused.problem
+
+
+@pytest.mark.usefixtures("fake_engine")
+def test_another_stack_does_not_fit_a_record(
+    cli: Cli, stack: Path, tmp_path: Path
+) -> None:
+    volume, other = tmp_path / "v.mrc", tmp_path / "other.mrc"
+    cli("reconstruct", stack, "-o", volume, "--method", "sirt")
+    record = tmp_path / "v.inr-run" / "result" / "record.json"
+    cli("simulate", "-o", other, "--size", 24, "--tilts=-60:60:10", "--seed", 4)
+    words = ("-o", volume, "--record", record)
+    assert "not the stack of this record" in cli("reconstruct", other, *words).problem
+    other.with_suffix(".json").unlink()  # no history any more: the pixels decide
+    other.write_bytes(other.read_bytes()[:-4] + b"\0\0\0\x41")
+    assert "not the stack of this record" in cli("reconstruct", other, *words).problem
+    assert not (tmp_path / "v-2.inr-run").exists()
+    value = json.loads(record.read_text())
+    value["history"].append({"name": "drawn by hand", "parameters": {}})
+    record.write_text(json.dumps(value))
+    assert "drawn by hand cannot be done" in cli("reconstruct", stack, *words).problem
+
+
+@pytest.mark.usefixtures("fake_engine")
+def test_submit_writes_a_script(cli: Cli, stack: Path, tmp_path: Path) -> None:
+    volume = tmp_path / "v.mrc"
+    words = ("submit", stack, "-o", volume, "--sbatch=--partition=gpu", "--nodes", 2)
+    shown = cli(*words, "--slurm", "--dry-run")
+    assert shown.status == 0
+    assert "#SBATCH --partition=gpu" in shown.out
+    assert f"-m napari_inr_tomo.engine {tmp_path / 'v.inr-run'}" in shown.out
+    assert not (tmp_path / "v.inr-run").exists()
+    assert "Add --slurm" in cli(*words).problem
+
+
+def test_the_real_engine_gives_the_same_twice(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = str(Path(__file__).parents[2] / "src")
+    monkeypatch.setenv("PYTHONPATH", source)
+    stack, first = tmp_path / "s.mrc", tmp_path / "a.npy"
+    made = ("--size", 12, "--tilts=-60:60:20", "--truth", tmp_path / "t.mrc")
+    cli("simulate", "-o", stack, *made)
+    words = ("reconstruct", stack, "-o", first, "--method", "sirt", "--iterations", 9)
+    answer = cli(*words, "--device", "cpu")
+    assert answer.status == 0, answer.err
+    assert cli("rerun", tmp_path / "a.inr-run", "-o", tmp_path / "b.npy").status == 0
+    one, two = (read_volume(tmp_path / f"{name}.npy").data for name in "ab")
+    assert np.array_equal(one, two)
+    judged = cli("compare", first, tmp_path / "t.mrc", "--json").json
+    assert judged["ssim"] > 0.5
+    assert cli("validate", tmp_path / "b.inr-run").status == 0

@@ -1,0 +1,82 @@
+"""``resume``, ``follow``, ``stop``, ``export`` on the folder of a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from napari_inr_tomo.config import ReconstructionConfig
+from napari_inr_tomo.io import read_poses, read_series, read_volume
+from napari_inr_tomo.runs import RunFolder, create_run, launch
+
+Cli = Callable[..., Any]
+Wait = Callable[..., None]
+
+
+@pytest.fixture
+def run(stack: Path, tmp_path: Path) -> RunFolder:
+    config = ReconstructionConfig.from_preset("preview", method="sirt")
+    return create_run(tmp_path / "r", read_series(stack), config)
+
+
+@pytest.mark.usefixtures("fake_engine")
+def test_resume_starts_what_was_never_started(cli: Cli, run: RunFolder) -> None:
+    answer = cli("resume", run.path, "--json")
+    assert answer.json["state"] == "finished"
+    assert "went to its planned end" in cli("resume", run.path).problem
+
+
+def test_a_run_is_followed_and_stopped(
+    cli: Cli,
+    run: RunFolder,
+    worker: str,
+    eventually: Wait,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert "is not running: it is created" in cli("stop", run.path).problem
+    assert "has no result" in cli("export", run.path, "-o", run.path / "x.mrc").problem
+    monkeypatch.setenv("FAKE_STEPS", "100000")
+    launch(run, 1, module=worker)
+    eventually(lambda: run.status().step >= 1)
+    assert cli("stop", run.path).status == 0
+    told = cli("follow", run.path, "--json")
+    assert told.json["state"] == "stopped"
+    assert told.json["step"] >= 1
+    assert "stopped: Stopped on request at step" in cli("follow", run.path).out
+
+
+def test_a_run_is_cancelled(
+    cli: Cli,
+    run: RunFolder,
+    worker: str,
+    eventually: Wait,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FAKE_STEPS", "100000")
+    launch(run, 1, module=worker)
+    eventually(lambda: run.status().step >= 1)
+    assert cli("stop", run.path, "--cancel").status == 0
+    eventually(lambda: run.status().state == "cancelled")
+
+
+def test_a_result_is_exported_if_it_is_whole(
+    cli: Cli, run: RunFolder, worker: str, tmp_path: Path
+) -> None:
+    assert launch(run, 1, module=worker).wait(20) == 0
+    volume, poses = tmp_path / "v.tif", tmp_path / "p.csv"
+    assert cli("export", run.path, "-o", volume, "--poses", poses).status == 0
+    assert read_volume(volume).data.max() == 5
+    assert len(read_poses(poses)[0]) == 13
+    content = bytearray(run.paths.result_volume.read_bytes())
+    content[-1] ^= 1  # one flipped bit
+    run.paths.result_volume.write_bytes(content)
+    problem = cli("export", run.path, "-o", tmp_path / "w.tif").problem
+    assert "SHA-256 differs" in problem
+    assert not (tmp_path / "w.tif").exists()
+    checked = cli("validate", run.path, "--json")
+    assert checked.status == 2
+    assert "volume.mrc" in json.loads(checked.out)["problems"][0]

@@ -1,0 +1,140 @@
+"""``info`` and ``preprocess``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_inr_tomo.io import read_series
+
+Cli = Callable[..., Any]
+
+
+def test_info_tells_everything(cli: Cli, stack: Path) -> None:
+    facts = cli("info", stack, "--json").json
+    assert facts["shape_tyx"] == [13, 24, 24]
+    assert facts["angles_deg"] == list(range(-60, 61, 10))
+    assert "stack.tlt" in facts["angle_source"]
+    assert facts["pixel_size_nm"] == pytest.approx(1.0)
+    assert facts["minimum"] <= facts["mean"] <= facts["maximum"]
+    words = cli("info", stack).out
+    assert "13 images of 24 x 24 pixels" in words
+    assert "-60 to 60 degrees, from" in words
+
+
+@pytest.mark.parametrize("form", ["--angles=-48:48:8", "--angles -48:48:8"])
+def test_angles_may_begin_with_a_minus(cli: Cli, stack: Path, form: str) -> None:
+    facts = cli("info", stack, *form.split(" "), "--json").json
+    assert facts["angles_deg"] == list(range(-48, 49, 8))
+    assert "-48:48:8" in facts["angle_source"]
+
+
+def test_unknown_angles_are_said_so(cli: Cli, stack: Path) -> None:
+    stack.with_suffix(".tlt").unlink()
+    stack.with_suffix(".json").unlink()
+    answer = cli("info", stack, "--json")
+    assert answer.status == 0
+    assert answer.json["angles_deg"] is None
+    assert answer.json["angle_source"] == "unknown"
+    assert "unknown; give them with --angles" in cli("info", stack).out
+
+
+def test_a_wrong_count_of_angles_names_both(cli: Cli, stack: Path) -> None:
+    problem = cli("info", stack, "--angles", "-60:60:2").problem
+    assert "61" in problem
+    assert "13" in problem
+
+
+def test_preprocess_goes_the_whole_way(cli: Cli, tmp_path: Path) -> None:
+    raw, out = tmp_path / "raw.mrc", tmp_path / "out.mrc"
+    settings = ("--phantom", "chiral", "--size", 48, "--tilts=-60:60:5")
+    wrong = ("--axis-angle", 4, "--seed", 2)
+    assert cli("simulate", "-o", raw, *settings, *wrong).status == 0
+    steps = ("--exclude", "3,17", "--bin", 2, "--background", "bernstein")
+    answer = cli(
+        "preprocess", raw, "-o", out, *steps, "--align", "xcorr,axis", "--json"
+    )
+    found = answer.json
+    assert found["axis_deg"] == pytest.approx(4, abs=1)
+    assert abs(found["shift_px"]) < 2
+    assert 0 < found["negativity_after"] < 0.3
+    assert 0 < found["negativity_before"] < 0.3
+    assert found["shape_tyx"] == [23, 24, 24]
+    assert [Path(path).suffix for path in found["written"]] == [
+        ".mrc",
+        ".tlt",
+        ".xf",
+        ".json",
+    ]
+    series = read_series(out)
+    assert series.images.shape == (23, 24, 24)
+    assert np.array_equal(
+        series.angles_deg, np.delete(np.arange(-60.0, 61, 5), [3, 17])
+    )
+    assert [step.name for step in series.history][-6:] == [
+        "exclude_views",
+        "bin_images",
+        "subtract_background",
+        "align_cross_correlation",
+        "align_tilt_axis",
+        "apply_poses",
+    ]
+
+
+def test_without_an_axis_search_there_is_none_found(
+    cli: Cli, stack: Path, tmp_path: Path
+) -> None:
+    found = cli(
+        "preprocess", stack, "-o", tmp_path / "o.tif", "--size", 12, "--json"
+    ).json
+    assert found["axis_deg"] is None
+    assert found["negativity_after"] is None
+    assert found["shape_tyx"] == [13, 12, 12]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--size", "12", "--bin", "2"], "cannot be used together"),
+        (["--background", "gauss"], "'gauss' is not known"),
+        (["--align", "xcorr,foo"], "foo"),
+        (["--exclude", "3,x"], "3,x"),
+        (["--exclude", "99"], "99"),
+        (["--bin", "0"], "binned by 0"),
+    ],
+)
+def test_slips_of_preprocess(
+    cli: Cli, stack: Path, tmp_path: Path, words: list[str], expected: str
+) -> None:
+    out = tmp_path / "o.mrc"
+    assert expected in cli("preprocess", stack, "-o", out, *words).problem
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("name", ["o.foo", "no/such/folder/o.mrc"])
+def test_an_impossible_output_is_refused_first(
+    cli: Cli, stack: Path, tmp_path: Path, name: str
+) -> None:
+    assert (
+        "cannot be written" in cli("preprocess", stack, "-o", tmp_path / name).problem
+    )
+
+
+def test_ranges_of_views(cli: Cli, stack: Path, tmp_path: Path) -> None:
+    out = tmp_path / "o.mrc"
+    assert cli("preprocess", stack, "-o", out, "--exclude", "0, 2-4,12").status == 0
+    record = json.loads(out.with_suffix(".json").read_text())
+    assert record["history"][-2]["parameters"]["tilts"] == [0, 2, 3, 4, 12]
+
+
+def test_the_axis_of_the_needle(cli: Cli, shared_data: Path, tmp_path: Path) -> None:
+    needle = shared_data / "needle" / "needle_unaligned.mrc"
+    out = tmp_path / "n.mrc"
+    found = cli("preprocess", needle, "-o", out, "--align", "xcorr,axis", "--json").json
+    assert "needle_unaligned.rawtlt" in found["angle_source"]
+    assert found["axis_deg"] == pytest.approx(10.6, abs=0.5)

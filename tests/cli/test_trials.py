@@ -1,0 +1,111 @@
+"""``simulate``, ``compare``, ``validate``, ``demo``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_inr_tomo.io import read_poses, read_series, read_volume, write_volume
+from napari_inr_tomo.types import Volume
+
+Cli = Callable[..., Any]
+
+
+def test_a_simulation_can_be_checked(cli: Cli, tmp_path: Path) -> None:
+    stack, truth, poses = (tmp_path / n for n in ("s.mrc", "t.mrc", "p.csv"))
+    settings = ("--size", 20, "--tilts=-40:40:20", "--axis-angle", 6, "--seed", 9)
+    also = ("--shift-sigma", 1.5, "--dose", 50, "--truth", truth, "--poses", poses)
+    answer = cli("simulate", "-o", stack, *settings, *also, "--json").json
+    assert answer["shape_tyx"] == [5, 20, 20]
+    assert {str(stack), str(truth), str(poses)} <= set(answer["written"])
+    angles, true_poses, used = read_poses(poses)
+    assert angles.tolist() == [-40, -20, 0, 20, 40]
+    assert true_poses.axis_deg == pytest.approx(6)
+    assert true_poses.dx_px.std() > 0.1
+    assert used.all()
+    series = read_series(stack)
+    assert not series.start_poses.as_array().any()  # the truth is not given away
+    assert read_volume(truth).data.shape == (20, 20, 20)
+    twin = tmp_path / "twin.mrc"
+    cli("simulate", "-o", twin, *settings, "--shift-sigma", 1.5, "--dose", 50)
+    assert np.array_equal(read_series(twin).images, series.images)
+
+
+def test_unknown_phantoms_are_one_line(cli: Cli, tmp_path: Path) -> None:
+    answer = cli("simulate", "-o", tmp_path / "s.mrc", "--phantom", "unicorn")
+    assert "unicorn" in answer.problem
+
+
+@pytest.fixture
+def volumes(tmp_path: Path) -> tuple[Path, Path]:
+    rng = np.random.default_rng(2)
+    data = np.zeros((15, 18, 21), np.float32)
+    data[4:11, 5:12, 6:14] = rng.random((7, 7, 8))
+    moved = np.roll(data, (1, -2, 1), (0, 1, 2))
+    paths = tmp_path / "truth.mrc", tmp_path / "moved.mrc"
+    for path, content in zip(paths, (data, moved), strict=True):
+        write_volume(path, Volume(content, 0.5))
+    return paths
+
+
+def test_a_volume_compared_with_itself(cli: Cli, volumes: tuple[Path, Path]) -> None:
+    truth, _ = volumes
+    same = cli("compare", truth, truth, "--json").json
+    assert same["ssim"] == pytest.approx(1)
+    assert same["psnr_db"] is None  # infinite: JSON has no such number
+    assert same["fsc_resolution_px"] == pytest.approx(2)
+    assert same["fsc_resolution_nm"] == pytest.approx(1)
+    assert same["scale"] == pytest.approx(1)
+    assert "SSIM: 1.0000" in cli("compare", truth, truth).out
+
+
+def test_registering_takes_out_the_shift(cli: Cli, volumes: tuple[Path, Path]) -> None:
+    truth, moved = volumes
+    plain = cli("compare", moved, truth, "--json").json
+    registered = cli("compare", moved, truth, "--register", "--json").json
+    assert plain["registered_shift_zyx_px"] is None
+    assert registered["registered_shift_zyx_px"] == pytest.approx([-1, 2, -1], abs=0.1)
+    assert registered["ssim"] > 0.98 > plain["ssim"]
+
+
+def test_shapes_must_agree(
+    cli: Cli, volumes: tuple[Path, Path], tmp_path: Path
+) -> None:
+    write_volume(tmp_path / "o.mrc", Volume(np.ones((3, 4, 5), np.float32)))
+    assert "(3, 4, 5)" in cli("compare", tmp_path / "o.mrc", volumes[0]).problem
+
+
+def test_validate_sees_what_is_wrong(
+    cli: Cli, stack: Path, volumes: tuple[Path, Path]
+) -> None:
+    assert cli("validate", stack).status == 0
+    assert cli("validate", volumes[0], "--volume").status == 0
+    content = stack.read_bytes()
+    stack.write_bytes(content[: len(content) // 2])
+    answer = cli("validate", stack)
+    assert "is not sound" in answer.problem
+    assert answer.out.strip()
+    content = volumes[0].read_bytes()
+    volumes[0].write_bytes(content[:-40])
+    assert cli("validate", volumes[0], "--volume").status == 2
+
+
+def test_a_damaged_run_folder_is_not_sound(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{")
+    assert "is not sound" in cli("validate", tmp_path).problem
+
+
+def test_the_demo_is_handed_its_folder(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Path] = []
+    demo = SimpleNamespace(main=seen.append)
+    monkeypatch.setitem(sys.modules, "napari_inr_tomo.demo", demo)
+    assert cli("demo", "--output", tmp_path).status == 0
+    assert seen == [tmp_path]
