@@ -28,7 +28,7 @@ from napari_inr_tomo.ui.docks.workflow import WorkflowDock
 from napari_inr_tomo.ui.run_control import ALIVE, RunState
 
 SIZE = (1366, 768)
-LONGEST_S = 300
+LONGEST_S = 900
 
 
 class Photographer:
@@ -69,6 +69,10 @@ class Photographer:
         window = self.dock.window()
         picture = window.screen().grabWindow(window.winId())
         picture.save(str(self.folder / f"{name}.png"))
+
+    def take_widget(self, name: str, widget: Any) -> None:
+        """Save a picture of one widget, whole, however much of it is in view."""
+        widget.grab().save(str(self.folder / f"{name}.png"))
 
 
 def main() -> None:
@@ -135,26 +139,29 @@ def reconstruct(photos: Photographer, folder: Path, preset: str) -> None:
     panel.start()
     run = session.run
     photos.wait(lambda: run.state is RunState.RUNNING, LONGEST_S)
-    half = lambda: run.record.total and run.record.step >= run.record.total / 2  # noqa: E731
-    photos.wait(lambda: run.state not in ALIVE or half(), LONGEST_S)
+    photos.wait(lambda: run.state not in ALIVE or late(run.record), LONGEST_S)
     monitor = photos.panel(MonitorPanel)
     photos.take("running")
     photos.wait(lambda: run.state not in ALIVE, LONGEST_S)
     photos.wait(most_s=1)
     run.layers.rescale()
     photos.take("result")
-    run.layers.show_only("stack")
-    photos.take("poses")
-    monitor.to_layers()
-    photos.viewer.fit_to_view()
-    photos.take("curves")
-    for layer in photos.viewer.layers:
-        layer.visible = layer is run.layers.volume
+    photos.take_widget("monitor", monitor)
     photos.viewer.dims.ndisplay = 3
     photos.viewer.fit_to_view()
     photos.take("volume")
     photos.viewer.dims.ndisplay = 2
     photos.viewer.fit_to_view()
+    run.layers.show_only("stack")
+    photos.take("poses")
+    monitor.to_layers()
+    photos.viewer.fit_to_view()
+    photos.take("curves")
+
+
+def late(record: Any) -> bool:
+    """Tell whether the last phase of an INR run is half done."""
+    return record.phase == "rays" and record.share > 0.5
 
 
 def export(photos: Photographer, folder: Path) -> None:

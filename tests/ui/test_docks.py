@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import pytest
@@ -45,3 +46,63 @@ def test_opens_empty_and_every_greyed_out_button_says_why(
         assert bool(barred) == bool(row.reason_text)
         for button in barred:
             assert button.toolTip().split(".")[0] in row.reason_text
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Tomography workflow",
+        "Tilt series",
+        "Background",
+        "Alignment",
+        "Reconstruction",
+        "Monitor",
+        "Export",
+    ],
+)
+def test_opens_from_the_plugins_menu(
+    make_napari_viewer: Any, plugin: Any, name: str
+) -> None:
+    from napari_inr_tomo.ui.session import session_of
+
+    viewer = make_napari_viewer()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)  # private access of a proxy
+        dock, widget = viewer.window.add_plugin_dock_widget("napari-inr-tomo", name)
+    session = session_of(viewer)
+    assert widget.session is session
+    assert widget.parts[0]._listening
+    viewer.window.remove_dock_widget(dock)
+    assert not any(part._listening for part in widget.parts)
+    session.close()
+
+
+@SHOWN
+def test_docks_fit_a_small_screen(open_dock: Any, qtbot: Any) -> None:
+    for kind in DOCKS:
+        dock = open_dock(kind)
+        assert dock.minimumSizeHint().height() < 500, kind
+        assert dock.minimumSizeHint().width() < 450, kind
+
+
+def test_theme_change_reaches_the_plots(open_dock: Any) -> None:
+    panel = open_dock(MonitorDock).panel
+    dark = panel.loss.backgroundBrush().color().name()
+    open_dock.viewer.theme = "light"
+    assert panel.loss.backgroundBrush().color().name() != dark
+
+
+def test_all_docks_of_a_viewer_share_their_series(
+    open_dock: Any, small_series: Any
+) -> None:
+    first, second = open_dock(TiltSeriesDock), open_dock(ExportDock)
+    layer = open_dock.session.add_series(small_series)
+    other = open_dock.session.add_series(small_series)
+    assert first.picker.box.count() == second.picker.box.count() == 2
+    first.picker.box.setCurrentIndex(0)
+    assert open_dock.session.layer is layer
+    assert second.picker.box.currentText() == layer.name
+    layer.name = "renamed"
+    assert second.picker.box.currentText() == "renamed"
+    open_dock.viewer.layers.remove(layer)
+    assert open_dock.session.layer is other

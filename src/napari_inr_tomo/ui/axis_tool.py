@@ -25,6 +25,14 @@ NAME = "Tilt axis (drag me)"
 AXIS_COLOUR = "#ffd24d"
 SLICE_COLOUR = "#ff5a4d"
 FRACTIONS = (-0.25, 0.0, 0.25)
+ANGLE_TIP = (
+    "Angle of the tilt axis in the image, from +x (to the right) clockwise on screen, "
+    "degrees"
+)
+SHIFT_TIP = (
+    "Distance of the axis from the centre of the image, across the axis (downwards for "
+    "a horizontal axis), pixels"
+)
 HOW = (
     "Drag the middle of the yellow line to shift the axis, the rest of it to turn it; "
     "drag a red line to see another slice"
@@ -72,8 +80,7 @@ class AxisTool(QWidget):
             0.0,
             -90,
             90,
-            "Angle of the tilt axis in the image, from +x (to the right) clockwise on "
-            "screen, degrees",
+            ANGLE_TIP,
             " deg",
             0.1,
         )
@@ -81,8 +88,7 @@ class AxisTool(QWidget):
             0.0,
             -4096,
             4096,
-            "Distance of the axis from the centre of the image, across the axis "
-            "(downwards for a horizontal axis), pixels",
+            SHIFT_TIP,
             " px",
             0.25,
         )
@@ -326,8 +332,9 @@ class AxisTool(QWidget):
             "Done adjusting" if self.enabled else "Adjust the axis by hand"
         )
         self.switch_row.bar(self.switch, None if self.enabled else none)
-        for box in (self.angle, self.shift):
+        for box, tip in ((self.angle, ANGLE_TIP), (self.shift, SHIFT_TIP)):
             box.setEnabled(self.enabled)
+            box.setToolTip(tip if self.enabled else f"{none or OFF}.\n\n{tip}")
         self.row.bar(self.auto_button, why)
         undo = why or (None if self._past else "Nothing to take back")
         self.row.bar(self.undo_button, undo)

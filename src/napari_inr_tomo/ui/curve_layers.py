@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from napari_inr_tomo.ui.record import Curve, RunRecord
     from napari_inr_tomo.ui.session import Session
 
+# readable on dark and on light, and to the colour-blind (after Okabe and Ito)
 COLOURS = {
-    "loss": "#ffd24d",
-    "hold-out": "#ff6e6e",
-    "z1_deg": "#ffd24d",
-    "z3_deg": "#ff9a4d",
-    "dx_px": "#4dc3ff",
-    "dy_px": "#7ee08a",
+    "loss": "#e69f00",
+    "hold-out": "#d55e00",
+    "z1_deg": "#e69f00",
+    "z3_deg": "#cc79a7",
+    "dx_px": "#3b9ddd",
+    "dy_px": "#009e73",
 }
 
 

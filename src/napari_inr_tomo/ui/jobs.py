@@ -5,7 +5,7 @@ Nothing is computed in the GUI thread; a `UserError` is shown in words.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from napari_inr_tomo.errors import UserError
@@ -37,9 +37,9 @@ def start_job(
         return
 
     def returned(result: Any) -> None:
-        if session.closed:
-            return
         session.set_busy(None)
+        if session.viewer is None:
+            return
         if isinstance(result, _Problem):
             show_error(str(result.error))
             if failed is not None:
@@ -94,9 +94,16 @@ def start_step(
         if not session.apply(layer, result, label):
             show_info(f"The tilt series was removed meanwhile; '{label}' was dropped.")
             return
-        for notice in new:
-            show_warning(notice)
+        tell(new)
         if after is not None:
             after(result)
 
     start_job(session, label, function, series, *args, done=done, **kwargs)
+
+
+def tell(notices: Sequence[str]) -> None:
+    """Show notices in one notification."""
+    from napari.utils.notifications import show_warning
+
+    if notices:
+        show_warning("\n".join(notices))

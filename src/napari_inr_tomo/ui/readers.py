@@ -13,6 +13,7 @@ from typing import Any
 
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.types import Volume
+from napari_inr_tomo.ui.jobs import tell
 from napari_inr_tomo.ui.series_layer import (
     LayerData,
     series_layer_data,
@@ -48,7 +49,7 @@ def get_reader(path: str | list[str]) -> Reader | None:
 
 def read_stack(path: str, **_: Any) -> list[LayerData]:
     """Return a tilt series, or a plain image where no angles are known."""
-    from napari.utils.notifications import show_info, show_warning
+    from napari.utils.notifications import show_info
 
     from napari_inr_tomo import io
 
@@ -56,8 +57,7 @@ def read_stack(path: str, **_: Any) -> list[LayerData]:
     stack = io.read_images(place)
     if stack.angles_deg is not None:
         series = stack.with_angles()
-        for notice in series.notices:
-            show_warning(notice)
+        tell(series.notices)
         return [series_layer_data(series)]
     volume = Volume(stack.images, stack.pixel_size_nm, place.stem)
     if place.suffix.lower() == ".npy":  # its voxel size stands beside it

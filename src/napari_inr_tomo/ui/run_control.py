@@ -187,8 +187,9 @@ class RunControl:
         self._enter(RunState.FAILED, str(error))
 
     def _attach(self, run: RunFolder, message: str) -> None:
-        from napari.qt.threading import GeneratorWorker
         from superqt.utils import create_worker
+
+        from napari_inr_tomo.ui.worker import QuietWorker
 
         self.detach()
         again = self.run is not None and Path(self.run.path) == Path(run.path)
@@ -200,7 +201,7 @@ class RunControl:
         # not napari's create_worker: closing napari leaves the run alone, so there is
         # nothing to confirm
         worker = create_worker(
-            live.follow, run, self.live, self._stop, _worker_class=GeneratorWorker
+            live.follow, run, self.live, self._stop, _worker_class=QuietWorker
         )
         worker.yielded.connect(self._take)
         worker.errored.connect(self._lost)

@@ -26,7 +26,7 @@ from napari_inr_tomo.ui.controls import (
     words,
 )
 from napari_inr_tomo.ui.dock import Dock, Panel
-from napari_inr_tomo.ui.jobs import start_job, start_step
+from napari_inr_tomo.ui.jobs import start_job, start_step, tell
 from napari_inr_tomo.ui.series_layer import is_series_layer
 
 ANGLE_TIP = (
@@ -184,11 +184,8 @@ class TiltSeriesPanel(Panel):
         """Read the chosen file in a worker thread and show it."""
 
         def done(series: TiltSeries) -> None:
-            from napari.utils.notifications import show_warning
-
             self.session.add_series(series)
-            for notice in series.notices:
-                show_warning(notice)
+            tell(series.notices)
 
         start_job(
             self.session,

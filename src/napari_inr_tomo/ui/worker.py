@@ -1,0 +1,37 @@
+"""A generator worker that may live for hours beside everything else.
+
+superqt's workers (0.9) replace ``warnings.showwarning`` and the warning filters of the
+whole process for as long as they run, and napari then shows every warning of every
+thread as a notification, again and again.  That is right for a step of seconds and
+wrong for a follower; this worker leaves the warnings alone.
+"""
+
+from __future__ import annotations
+
+from napari.qt.threading import GeneratorWorker
+
+
+class QuietWorker(GeneratorWorker):
+    """Napari's generator worker, but for the warnings."""
+
+    def run(self) -> None:
+        """Work, and say how it went (called by Qt's thread pool)."""
+        try:
+            self._work_and_tell()
+        except RuntimeError:  # the signals are deleted: the application is ending
+            return
+
+    def _work_and_tell(self) -> None:
+        self.started.emit()
+        self._running = True
+        try:
+            result = self.work()
+            if isinstance(result, Exception):
+                raise result
+            if not self.abort_requested:
+                self.returned.emit(result)
+        except Exception as error:  # noqa: BLE001 - handed to the GUI thread
+            self.errored.emit(error)
+        self._running = False
+        self.finished.emit()
+        self._finished.emit(self)

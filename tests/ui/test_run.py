@@ -1,0 +1,333 @@
+"""A reconstruction seen from the window: live, stopped, removed layers, re-attached."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_inr_tomo import events, io, runs
+from napari_inr_tomo.config import ReconstructionConfig
+from napari_inr_tomo.journal import EventWriter
+from napari_inr_tomo.types import Poses, TiltSeries, Volume
+from napari_inr_tomo.ui.docks.monitor import MonitorDock
+from napari_inr_tomo.ui.docks.reconstruction import ReconstructionDock
+from napari_inr_tomo.ui.run_control import RunState
+
+LONG_MS = 60_000
+
+
+class Worker:
+    """A worker that does as it is told: the test writes its events and files."""
+
+    def __init__(self, folder: Path, series: TiltSeries) -> None:
+        from napari_inr_tomo.lock import FolderLock
+
+        config = ReconstructionConfig.from_preset("preview")
+        self.run = runs.create_run(folder, series, config)
+        self.series = series
+        self.count = len(series)
+        self.writer = EventWriter(self.run.paths.events)
+        self.lock = FolderLock(self.run.paths.lock)
+        self.lock.__enter__()
+        _, rows, columns = series.images.shape
+        self.shape = (rows, rows, columns)
+        self.say(
+            events.Started(
+                method="inr",
+                ranks=1,
+                device="cpu",
+                pid=1,
+                tilts=self.count,
+                shape_zyx=self.shape,
+                voxel_nm=1.0,
+                total=10,
+            )
+        )
+        self.say(events.Phase(name="rays"))
+
+    def say(self, event: events.Event) -> None:
+        self.writer.write(event)
+
+    def epoch(self, step: int) -> None:
+        self.say(
+            events.Epoch(
+                step=step,
+                total=10,
+                phase="rays",
+                loss=1 / step,
+                holdout=1.5 / step,
+                elapsed_s=step,
+                eta_s=75.0,
+            )
+        )
+
+    def poses(self, axis_deg: float) -> None:
+        io.write_poses(
+            self.run.paths.preview_poses,
+            self.series.angles_deg,
+            Poses.from_axis(self.count, axis_deg, 1.0, -2.0),
+            self.series.mask,
+            residual=np.full(self.count, 0.5),
+        )
+        self.say(events.PosesUpdated(step=1, file="previews/poses.csv"))
+
+    def preview(self, value: float, shape: tuple[int, int, int]) -> None:
+        data = np.linspace(0, value, int(np.prod(shape)), dtype=np.float32)
+        np.save(self.run.paths.preview_volume, data.reshape(shape))
+        zoom = self.shape[0] / shape[0]
+        self.say(
+            events.Preview(
+                step=1, file="previews/volume.npy", shape_zyx=shape, voxel_px=zoom
+            )
+        )
+
+    def finish(self) -> None:
+        volume = Volume(np.ones(self.shape, np.float32), 1.0)
+        io.write_volume(self.run.paths.result_volume, volume)
+        paths = self.run.paths
+        io.write_poses(
+            paths.result_poses,
+            self.series.angles_deg,
+            Poses.from_axis(self.count, 5.0),
+            self.series.mask,
+        )
+        paths.record.write_text("{}")
+        paths.complete.write_text('{"sha256": {}}')
+        self.say(events.Finished(step=10, elapsed_s=12.0))
+        self.end()
+
+    def end(self) -> None:
+        self.writer.close()
+        self.lock.__exit__(None, None, None)
+
+
+@pytest.fixture
+def worker(tmp_path: Path, small_series: TiltSeries) -> Any:
+    made = Worker(tmp_path / "run", small_series)
+    yield made
+    made.end()
+
+
+def follow(open_dock: Any, qtbot: Any, worker: Worker, kind: type) -> Any:
+    panel, session = open_dock(kind).panel, open_dock.session
+    session.run.open(worker.run.path)
+    qtbot.waitUntil(lambda: session.run.state is RunState.RUNNING, timeout=LONG_MS)
+    return panel
+
+
+def test_everything_streams_into_layers_and_plots(
+    open_dock: Any, qtbot: Any, worker: Worker, small_series: TiltSeries
+) -> None:
+    session, viewer = open_dock.session, open_dock.viewer
+    session.add_series(small_series)
+    panel = follow(open_dock, qtbot, worker, MonitorDock)
+    run = session.run
+    for step in (1, 2, 3):
+        worker.epoch(step)
+    worker.poses(7.0)
+    worker.preview(4.0, (12, 12, 14))
+    qtbot.waitUntil(lambda: run.layers.volume is not None, timeout=LONG_MS)
+    volume = run.layers.volume
+    assert panel.loss.line("loss")[0].tolist() == [1, 2, 3]
+    assert panel.loss.line("hold-out")[1] == pytest.approx([1.5, 0.75, 0.5])
+    assert panel.poses.turns.line("z3")[1] == pytest.approx(np.full(25, 7.0))
+    assert panel.poses.shifts.line("dy")[1] == pytest.approx(np.full(25, -2.0))
+    assert "1 min 15 s left" in panel.numbers.text()
+    assert panel.bar.format() == "rays: 3 of 10"
+    # coarser, yet over the same place
+    assert volume.scale == pytest.approx([2, 2, 2])
+    middle = volume.translate + (np.array([12, 12, 14]) - 1) / 2 * volume.scale
+    assert middle == pytest.approx((np.array(worker.shape) - 1) / 2)
+    # poses with their numbers, all units agree
+    features = run.layers.points.features
+    wanted = "tilt angle_deg z1_deg z3_deg dx_px dy_px residual".split()
+    assert list(features) == wanted
+    assert features["residual"].tolist() == [0.5] * 25
+    assert viewer.layers.extent.units is not None
+    # contrast stays as it was until asked for
+    frozen = list(volume.contrast_limits)
+    worker.preview(400.0, (12, 12, 14))
+    worker.poses(8.0)
+    qtbot.waitUntil(lambda: volume.data.max() == 400, timeout=LONG_MS)
+    assert list(volume.contrast_limits) == frozen
+    panel.rescale_button.click()
+    assert volume.contrast_limits[1] > 300
+    worker.finish()
+    qtbot.waitUntil(lambda: run.state is RunState.DONE, timeout=LONG_MS)
+    assert volume.data.shape == worker.shape
+    assert volume.scale == pytest.approx([1, 1, 1])
+    assert run.layers.points.features["z3_deg"].tolist() == [5.0] * 25
+    assert "has ended" in panel.row.reason_text
+
+
+def test_axis_and_points_lie_where_the_poses_say(
+    open_dock: Any, qtbot: Any, worker: Worker
+) -> None:
+    follow(open_dock, qtbot, worker, MonitorDock)
+    run = open_dock.session.run
+    worker.poses(30.0)
+    qtbot.waitUntil(lambda: run.layers.axis is not None, timeout=LONG_MS)
+    _, rows, columns = worker.shape
+    point = run.layers.points.data[4]
+    assert point == pytest.approx([4, (rows - 1) / 2 - 2, (columns - 1) / 2 + 1])
+    start, step = run.layers.axis.data[4]
+    assert start + step / 2 == pytest.approx(point)
+    assert np.rad2deg(np.arctan2(step[1], step[2])) == pytest.approx(30)
+
+
+def test_a_removed_layer_stays_away_until_asked_for(
+    open_dock: Any, qtbot: Any, worker: Worker
+) -> None:
+    from napari.utils.notifications import notification_manager
+
+    panel = follow(open_dock, qtbot, worker, MonitorDock)
+    run, viewer = open_dock.session.run, open_dock.viewer
+    worker.preview(1.0, worker.shape)
+    qtbot.waitUntil(lambda: run.layers.volume is not None, timeout=LONG_MS)
+    viewer.layers.remove(run.layers.volume)
+    for step in (1, 2):
+        worker.preview(float(step), worker.shape)
+        worker.epoch(step)
+        qtbot.waitUntil(lambda s=step: run.record.position == s, timeout=LONG_MS)
+    assert len(viewer.layers) == 0
+    told = [r.message for r in notification_manager.records if "removed" in r.message]
+    assert len(told) == 1
+    assert run.state is RunState.RUNNING
+    panel.back_button.click()
+    worker.preview(9.0, worker.shape)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 1, timeout=LONG_MS)
+
+
+def test_no_volume_comes_while_live_updates_are_off(
+    open_dock: Any, qtbot: Any, worker: Worker
+) -> None:
+    panel = follow(open_dock, qtbot, worker, MonitorDock)
+    run = open_dock.session.run
+    panel.live.setChecked(False)
+    worker.preview(1.0, worker.shape)
+    worker.epoch(1)
+    qtbot.waitUntil(lambda: run.record.position == 1, timeout=LONG_MS)
+    assert len(open_dock.viewer.layers) == 0
+
+
+def test_curves_go_into_layers_with_their_numbers(
+    open_dock: Any, qtbot: Any, worker: Worker
+) -> None:
+    panel = follow(open_dock, qtbot, worker, MonitorDock)
+    run, viewer = open_dock.session.run, open_dock.viewer
+    assert not panel.curve_button.isEnabled()
+    for step in (1, 2, 3):
+        worker.epoch(step)
+    worker.poses(2.0)
+    qtbot.waitUntil(lambda: run.record.poses is not None, timeout=LONG_MS)
+    qtbot.waitUntil(panel.curve_button.isEnabled, timeout=LONG_MS)
+    panel.curve_button.click()
+    losses = viewer.layers["Loss numbers of run"].features
+    assert losses["value"][losses["curve"] == "loss"].tolist() == [1, 1 / 2, 1 / 3]
+    poses = viewer.layers["Poses numbers of run"].features
+    assert set(poses["curve"]) == {"z1_deg", "z3_deg", "dx_px", "dy_px"}
+    assert len(viewer.layers["Loss curves of run"].data) == 4  # 2 curves, 3 points each
+    assert viewer.layers.extent.units is not None
+
+
+def test_warning_failure_and_its_words(
+    open_dock: Any, qtbot: Any, worker: Worker
+) -> None:
+    from napari.utils.notifications import notification_manager
+
+    follow(open_dock, qtbot, worker, MonitorDock)
+    run = open_dock.session.run
+    worker.say(events.Warned(what="Disk", why="nearly full", do="Free some"))
+    worker.say(events.Failed(what="No memory", why="too large", do="Bin it"))
+    worker.end()
+    qtbot.waitUntil(lambda: run.state is RunState.FAILED, timeout=LONG_MS)
+    messages = [record.message for record in notification_manager.records]
+    assert "Disk: nearly full. Free some." in messages
+    assert "No memory: too large. Bin it." in messages
+    assert run.message == "No memory: too large. Bin it."
+
+
+def test_stop_is_shown_at_once_and_asked_for(
+    open_dock: Any, qtbot: Any, worker: Worker
+) -> None:
+    panel = follow(open_dock, qtbot, worker, MonitorDock)
+    panel.stop_button.click()
+    assert open_dock.session.run.state is RunState.STOPPING
+    assert not panel.stop_button.isEnabled()
+    assert "Stopping already" in panel.row.reason_text
+    assert worker.run.paths.control("stop").exists()
+    worker.finish()
+    qtbot.waitUntil(
+        lambda: open_dock.session.run.state is RunState.DONE, timeout=LONG_MS
+    )
+
+
+def test_cancelled_run_can_be_resumed(
+    open_dock: Any, qtbot: Any, worker: Worker
+) -> None:
+    panel = follow(open_dock, qtbot, worker, ReconstructionDock)
+    panel.cancel_button.click()
+    assert worker.run.paths.control("cancel").exists()
+    worker.say(events.Cancelled(step=2))
+    worker.end()
+    run = open_dock.session.run
+    qtbot.waitUntil(lambda: run.state is RunState.IDLE, timeout=LONG_MS)
+    assert "Cancelled at step 2" in panel.state.text()
+    assert panel.resume_button.isEnabled()
+
+
+def test_closing_every_dock_and_the_window_leaves_the_run_alone(
+    open_dock: Any, qtbot: Any, worker: Worker
+) -> None:
+    dock = open_dock(MonitorDock)
+    session = open_dock.session
+    session.run.open(worker.run.path)
+    qtbot.waitUntil(lambda: session.run.state is RunState.RUNNING, timeout=LONG_MS)
+    open_dock.viewer.window.remove_dock_widget(dock)
+    worker.epoch(4)
+    qtbot.waitUntil(lambda: session.run.record.position == 4, timeout=LONG_MS)
+    session.close()
+    assert not worker.run.paths.control("stop").exists()
+    assert not worker.run.paths.control("cancel").exists()
+    assert worker.run.status().active
+
+
+def test_following_leaves_the_warnings_of_the_process_alone(
+    open_dock: Any, qtbot: Any, worker: Worker
+) -> None:
+    before = warnings.showwarning, list(warnings.filters)
+    follow(open_dock, qtbot, worker, MonitorDock)
+    qtbot.waitUntil(lambda: open_dock.session.busy is None, timeout=LONG_MS)
+    assert warnings.showwarning is before[0]
+    assert list(warnings.filters) == before[1]
+
+
+def test_a_folder_that_is_no_run_is_said_in_words(
+    open_dock: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    from napari.utils.notifications import notification_manager
+
+    panel, session = open_dock(ReconstructionDock).panel, open_dock.session
+    session.run.open(tmp_path)
+    qtbot.waitUntil(lambda: session.busy is None, timeout=LONG_MS)
+    assert len(notification_manager.records) == 1
+    assert session.run.state is RunState.IDLE
+    assert panel.start_button.toolTip().startswith("No tilt series is open")
+
+
+def test_a_taken_folder_does_not_lose_the_run_in_it(
+    open_dock: Any, qtbot: Any, worker: Worker, small_series: TiltSeries
+) -> None:
+    panel, session = open_dock(ReconstructionDock).panel, open_dock.session
+    session.add_series(small_series)
+    panel.folder.setText(str(worker.run.path))
+    panel.start_button.click()
+    assert session.run.state is RunState.STARTING
+    qtbot.waitUntil(lambda: session.run.state is RunState.FAILED, timeout=LONG_MS)
+    assert "already holds a run" in panel.state.text()
+    assert worker.run.paths.run_json.exists()
+    assert panel.start_button.isEnabled()
