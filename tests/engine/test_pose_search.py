@@ -39,9 +39,7 @@ def test_finds_shifts_and_axis(name, axis) -> None:
 def test_aligned_series_stays_aligned_and_reference_frozen() -> None:
     sim = simulate_series("chiral", (40, 36), ANGLES, seed=1)
     series = sim.series
-    found = find_poses(
-        series.images, ANGLES, series.start_poses, series.reference, 40
-    )
+    found = find_poses(series.images, ANGLES, series.start_poses, series.reference, 40)
     assert found.dx_px[series.reference] == found.dy_px[series.reference] == 0
     errors = metrics.pose_errors(ANGLES, found, sim.truth_poses)
     assert errors["shift_px"] < 0.1

@@ -54,7 +54,9 @@ def test_density_is_never_negative_and_learns_everywhere(kind, output) -> None:
     assert density.shape == (200,)
     assert (density >= 0).all()
     density.sum().backward()
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in field.parameters())
+    assert all(
+        p.grad is not None and p.grad.abs().sum() > 0 for p in field.parameters()
+    )
 
 
 def test_same_seed_same_network() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 from napari_inr_tomo.demo.report import Report
@@ -19,7 +20,6 @@ def main(output: Path) -> None:
     pictures of the window stay in ``output``.  The window stays open at the end unless
     `UNATTENDED` is set.
     """
-    import napari
     import numpy as np
 
     from napari_inr_tomo import io, runs
@@ -51,7 +51,8 @@ def main(output: Path) -> None:
     series = tour.session.series
     report.poses("after cross-correlation and axis search", series, simulation)
     for method in ("sirt", "inr"):
-        folder = runs.new_folder(output / f"{method}.inr-run")
+        folder = output / f"{method}.inr-run"
+        shutil.rmtree(folder, ignore_errors=True)
         tour.reconstruct(method, "fast", folder, method)  # type: ignore[arg-type]
         volume = io.read_volume(runs.RunFolder(folder).result())
         io.write_volume(output / f"{method}.mrc", volume)
@@ -65,4 +66,4 @@ def main(output: Path) -> None:
         tour.close()
     else:
         print("The window stays open; close it to end the demo.")
-        napari.run()
+        tour.stay()

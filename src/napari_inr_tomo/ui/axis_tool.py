@@ -65,6 +65,11 @@ class AxisTool(QWidget):
         self._build()
         self.refresh()
 
+    @property
+    def idle(self) -> bool:
+        """Whether the slices shown are those of the present axis."""
+        return self._worker is None
+
     def _build(self) -> None:
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

@@ -127,14 +127,19 @@ class Tour:
         run = self.session.run
         self.wait(lambda: run.state is RunState.RUNNING, LONGEST_S)
         self.panel(MonitorPanel)
-        self.wait(lambda: run.state not in ALIVE or run.record.halfway, LONGEST_S)
+
+        def halfway() -> bool:
+            last = run.record.phase in ("rays", "SIRT", "TV")
+            return last and run.record.position >= run.record.total / 2
+
+        self.wait(lambda: run.state not in ALIVE or halfway(), LONGEST_S)
         self.take(f"{picture}_running")
         self.wait(lambda: run.state not in ALIVE, LONGEST_S)
         self.settle()
         if run.state is not RunState.DONE:
             raise UserError(
                 "The reconstruction did not finish",
-                run.record.message or f"it is {run.state.value}",
+                run.message or f"it is {run.state.value}",
                 f"See the log in {folder}",
             )
         run.layers.rescale()
@@ -168,6 +173,10 @@ class Tour:
             save(folder / file)
             self.settle()
         self.take("export")
+
+    def stay(self) -> None:
+        """Leave the window to the user until it is closed."""
+        napari.run()
 
     def close(self) -> None:
         """Let go of the run and close the window."""

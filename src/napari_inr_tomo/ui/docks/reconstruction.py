@@ -224,6 +224,11 @@ class ReconstructionPanel(Panel):
         folder = f"{name or 'run'}-{self.method_name}-{stamp}"
         return runs_home() / folder
 
+    def choose(self, method: str, preset: str) -> None:
+        """Set method ("inr", "sirt", "tv", "fbp") and preset."""
+        self.method.setCurrentText(next(w for w, m in METHODS.items() if m == method))
+        self.preset.setCurrentText(preset)
+
     def start(self) -> None:
         """Start a run with these settings."""
         from napari.utils.notifications import show_error
