@@ -84,12 +84,20 @@ def _boxed(points: dict[str, np.ndarray], size_yx: tuple[float, float]) -> np.nd
     if points["log"]:
         value = np.log10(np.maximum(value, 1e-30))
     return np.stack(
-        [
-            _unit(np.asarray(points["x"], float)) * size_yx[1],
-            (1 - _unit(value)) * size_yx[0],
-        ],
-        axis=1,
+        [_along(points) * size_yx[1], (1 - _unit(value)) * size_yx[0]], axis=1
     )
+
+
+def _along(points: dict[str, np.ndarray]) -> np.ndarray:
+    """Return x from 0 to 1, one phase after the other in equal shares."""
+    x = np.asarray(points["x"], float)
+    phases = points.get("phase", np.array([""] * len(x)))
+    order = list(dict.fromkeys(phases.tolist()))
+    along = np.empty(len(x))
+    for index, phase in enumerate(order):
+        here = phases == phase
+        along[here] = (index + 0.95 * _unit(x[here])) / len(order)
+    return along
 
 
 def _unit(values: np.ndarray) -> np.ndarray:

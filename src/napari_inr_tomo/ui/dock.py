@@ -6,11 +6,13 @@ parent.  A dock connects when it gets a parent and disconnects when it loses it.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import (
     QComboBox,
+    QFileDialog,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -192,6 +194,13 @@ class Dock(QWidget):
                 continue
         for part in self.parts:
             part.release()
+
+
+def ask_run_folder(panel: Panel) -> None:
+    """Ask for a run folder and follow it."""
+    path = QFileDialog.getExistingDirectory(panel, "Open a run folder")
+    if path:
+        panel.session.run.open(Path(path))
 
 
 def scrolled(widget: QWidget) -> QScrollArea:

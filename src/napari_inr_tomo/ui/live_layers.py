@@ -19,6 +19,7 @@ from napari_inr_tomo.ui.series_layer import (
     contrast,
     is_series_layer,
     space,
+    value_range,
 )
 
 if TYPE_CHECKING:
@@ -116,16 +117,13 @@ class LiveLayers:
 
     def show_result(self, volume: Volume, record: RunRecord) -> None:
         """Show the finished volume in the place of the live one."""
-        frozen = self._first_limits
         pixel = volume.voxel_nm or 1.0
         step = Step("reconstruct", {"method": record.method, "run": record.name})
         volume = Volume(
             volume.data, volume.voxel_nm, volume.name, (*volume.history, step)
         )
         self._show_volume(volume, np.full(3, pixel), np.zeros(3), record)
-        if self.volume is not None and frozen is not None:
-            if np.allclose(self.volume.contrast_limits, frozen):
-                self.rescale()
+        self._fit_contrast_once()
 
     def _show_volume(
         self, volume: Volume, scale: np.ndarray, move: np.ndarray, record: RunRecord
@@ -148,17 +146,29 @@ class LiveLayers:
             middle = move[0] + (volume.data.shape[0] - 1) / 2 * scale[0]
             viewer.dims.set_point(viewer.dims.ndim - 3, middle)
             return
+        finer = self.volume.data.shape != volume.data.shape
         self.volume.metadata[KEY] = volume
         self.volume.data = volume.data
+        if finer:
+            self._fit_contrast_once()
         if not np.allclose(self.volume.scale, scale):
             self.volume.scale = scale
             self.volume.translate = move
+
+    def _fit_contrast_once(self) -> None:
+        """Fit the contrast to another resolution, unless the user has set it."""
+        first = self._first_limits
+        if self.volume is None or first is None:
+            return
+        if np.allclose(self.volume.contrast_limits, first):
+            self.rescale()
+            self._first_limits = tuple(self.volume.contrast_limits)
 
     def rescale(self) -> None:
         """Fit the contrast limits of the volume to what it shows now."""
         if self.volume is not None:
             data = np.asarray(self.volume.data)
-            self.volume.contrast_limits_range = (float(data.min()), float(data.max()))
+            self.volume.contrast_limits_range = value_range(data)
             self.volume.contrast_limits = contrast(data)
 
     def show_poses(self, poses: PoseTable, record: RunRecord) -> None:

@@ -57,10 +57,11 @@ class Plot(pyqtgraph.PlotWidget):
         """Draw (or move) the line of this name."""
         if name not in self._lines:
             pen = pyqtgraph.mkPen(colour, width=2)
-            extra = {"symbol": "o", "symbolSize": 4, "symbolPen": None} if dots else {}
-            if dots:
-                extra["symbolBrush"] = colour
-            self._lines[name] = self.plot([], [], name=name, pen=pen, **extra)
+            self._lines[name] = self.plot([], [], name=name, pen=pen)
+            self._lines[name].setSymbolSize(4)
+            self._lines[name].setSymbolPen(None)
+            self._lines[name].setSymbolBrush(colour)
+        self._lines[name].setSymbol("o" if dots else None)
         x, y = np.asarray(x, float), np.asarray(y, float)
         keep = np.isfinite(x) & np.isfinite(y)
         self._lines[name].setData(x[keep], y[keep])

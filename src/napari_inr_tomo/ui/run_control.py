@@ -90,6 +90,12 @@ class RunControl:
             return "The reconstruction is complete"
         return None
 
+    def why_not_open(self) -> str | None:
+        """Return why no other run folder can be opened now, or None."""
+        if self.session.busy:
+            return f"Busy: {self.session.busy}"
+        return "A reconstruction is being followed" if self.state in ALIVE else None
+
     # actions ------------------------------------------------------------------
 
     def begin(self, folder: Path, config: ReconstructionConfig) -> None:

@@ -43,15 +43,27 @@ def space(size_nm: float | None, labels: tuple[str, ...]) -> dict[str, Any]:
 
 def contrast(data: np.ndarray) -> tuple[float, float]:
     """Return display limits that leave out the brightest 0.1 per cent of the pixels."""
-    sample = np.asarray(data).ravel()
-    sample = sample[:: max(1, sample.size // 500_000)]
-    sample = sample[np.isfinite(sample)]
+    sample = _sample(data)
     if not sample.size:
         return 0.0, 1.0
-    low, high = np.quantile(sample, [0.001, 0.999])
-    if high <= low:
-        low, high = float(sample.min()), float(sample.max())
-    return (float(low), float(high)) if high > low else (float(low), float(low) + 1)
+    low, high = (float(value) for value in np.quantile(sample, [0.001, 0.999]))
+    return (low, high) if high > low else value_range(data)
+
+
+def value_range(data: np.ndarray) -> tuple[float, float]:
+    """Return about the lowest and the highest finite value, never equal."""
+    sample = _sample(data)
+    if not sample.size:
+        return 0.0, 1.0
+    low, high = float(sample.min()), float(sample.max())
+    return (low, high) if high > low else (low, low + 1)
+
+
+def _sample(data: np.ndarray) -> np.ndarray:
+    """Return up to half a million finite values: the window must not wait for all."""
+    values = np.asarray(data).reshape(-1)
+    values = values[:: max(1, values.size // 500_000)]
+    return values[np.isfinite(values)]
 
 
 def series_layer_data(series: TiltSeries) -> LayerData:
@@ -105,16 +117,11 @@ def set_series(layer: Layer, series: TiltSeries) -> None:
     layer.metadata[KEY] = series
     if changed:
         layer.data = series.images
-        layer.contrast_limits_range = _range(series.images)
+        layer.contrast_limits_range = value_range(series.images)
         layer.contrast_limits = contrast(series.images)
     if before.pixel_size_nm != series.pixel_size_nm:
         for name, value in space(series.pixel_size_nm, STACK_LABELS).items():
             setattr(layer, name, value)
-
-
-def _range(data: np.ndarray) -> tuple[float, float]:
-    low, high = float(np.nanmin(data)), float(np.nanmax(data))
-    return (low, high) if high > low else (low, low + 1)
 
 
 def volume_of(layer: Layer) -> Volume | None:

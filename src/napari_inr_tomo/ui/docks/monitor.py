@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QProgressBar
 
 from napari_inr_tomo.ui.controls import ActionRow, group, tick, words
 from napari_inr_tomo.ui.curve_layers import curves_to_layers
-from napari_inr_tomo.ui.dock import Dock, Panel
+from napari_inr_tomo.ui.dock import Dock, Panel, ask_run_folder
 from napari_inr_tomo.ui.plots import LossPlot, PosePlot
 from napari_inr_tomo.ui.record import duration
 from napari_inr_tomo.ui.run_control import ALIVE, NO_RUN, RunState
@@ -48,6 +48,13 @@ class MonitorPanel(Panel):
             lambda: run.request("save-now"),
         )
         layout.addWidget(self.row)
+        self.open_row = ActionRow()
+        self.open_button = self.open_row.add(
+            "Open run folder...",
+            "Follow a run that is going on, or look at one that has ended",
+            lambda: ask_run_folder(self),
+        )
+        layout.addWidget(self.open_row)
         self.body.addWidget(box)
         self._build_layers()
         self._build_curves()
@@ -158,7 +165,7 @@ class MonitorPanel(Panel):
         else:
             self.bar.setRange(0, 1000)
             self.bar.setValue(int(1000 * record.share))
-        words = f"{record.phase}: {record.position:.4g} of {record.total}"
+        words = f"{record.phase}: {record.position:.3g} of {record.total}"
         self.bar.setFormat(words if record.total else "")
         lines = []
         if record.device:
@@ -180,6 +187,7 @@ class MonitorPanel(Panel):
         self.row.bar(self.stop_button, run.why_not_stop())
         self.row.bar(self.cancel_button, run.why_not_cancel())
         self.row.bar(self.save_button, run.why_not_cancel())
+        self.open_row.bar(self.open_button, run.why_not_open())
         volume = none or (
             None if layers.volume is not None else "No volume has come yet"
         )

@@ -23,8 +23,7 @@ from napari_inr_tomo.ui.controls import (
     words,
 )
 from napari_inr_tomo.ui.device import Devices, find_devices
-from napari_inr_tomo.ui.dock import Dock, Panel
-from napari_inr_tomo.ui.run_control import ALIVE
+from napari_inr_tomo.ui.dock import Dock, Panel, ask_run_folder
 
 METHODS = {
     "INR (learns the poses)": "inr",
@@ -163,7 +162,7 @@ class ReconstructionPanel(Panel):
         self.open_button = self.again_row.add(
             "Open run folder...",
             "Follow a run that is going on, or look at one that has ended",
-            self.choose_folder,
+            lambda: ask_run_folder(self),
         )
         layout.addWidget(self.again_row)
         self.body.addWidget(box)
@@ -238,14 +237,6 @@ class ReconstructionPanel(Panel):
             self.session.run.begin(folder, self.config())
         except UserError as error:
             show_error(str(error))
-
-    def choose_folder(self) -> None:
-        """Ask for a run folder and open it."""
-        from qtpy.QtWidgets import QFileDialog
-
-        path = QFileDialog.getExistingDirectory(self, "Open a run folder")
-        if path:
-            self.session.run.open(Path(path))
 
     # showing ------------------------------------------------------------------
 
@@ -329,9 +320,8 @@ class ReconstructionPanel(Panel):
         self.row.bar(self.stop_button, run.why_not_stop())
         self.row.bar(self.cancel_button, run.why_not_cancel())
         busy = f"Busy: {self.session.busy}" if self.session.busy else None
-        alive = "A reconstruction is going on" if run.state in ALIVE else None
         self.again_row.bar(self.resume_button, busy or run.why_not_resume())
-        self.again_row.bar(self.open_button, busy or alive)
+        self.again_row.bar(self.open_button, run.why_not_open())
         text = run.state.value.capitalize()
         self.state.setText(f"{text}. {run.message}".strip())
 
