@@ -154,7 +154,7 @@ class InrRun:
         )
         self._show()
         due = time.monotonic() >= self._next_save
-        if job.ranks.first and (due or report.request in (SAVE, CANCEL)):
+        if job.ranks.first and (due or report.request in (SAVE, CANCEL, STOP)):
             self._save()
         if report.request == CANCEL:
             raise Cancelled(self.trainer.progress.epoch)
