@@ -16,7 +16,6 @@ SHELL := /bin/bash
 
 BIN := .venv/bin
 PYTEST_ARGS ?=
-export OMP_NUM_THREADS ?= 1
 
 help:
 	@sed -n 's/^# //p;/^$$/q' Makefile
@@ -62,7 +61,7 @@ docs: setup
 unit: setup
 	@echo "unit: pytest"
 	@settings=$$(mktemp -d); trap 'rm -rf "$$settings"' EXIT; \
-	NAPARI_CONFIG=$$settings/settings.yaml \
+	OMP_NUM_THREADS=1 NAPARI_CONFIG=$$settings/settings.yaml \
 	    scripts/with-display.sh $(BIN)/python -m pytest -q $(PYTEST_ARGS)
 
 clean:

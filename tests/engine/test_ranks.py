@@ -73,7 +73,7 @@ def run(tmp_path, ranks: int, method: str = "inr"):
     if ranks > 1:
         start += ["-m", "torch.distributed.run", "--standalone"]
         start += ["--nproc-per-node", str(ranks)]
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [*start, str(program), str(folder), str(kept)],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,

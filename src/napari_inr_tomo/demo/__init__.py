@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+from napari_inr_tomo.config import Method
 from napari_inr_tomo.demo.report import Report
 
 SIZE_PX = 56
@@ -49,11 +50,13 @@ def main(output: Path) -> None:
     report.say("background subtracted (Bernstein polynomials)")
     tour.align()
     series = tour.session.series
+    assert series is not None  # noqa: S101 - it was opened above
     report.poses("after cross-correlation and axis search", series, simulation)
-    for method in ("sirt", "inr"):
+    methods: tuple[Method, ...] = ("sirt", "inr")
+    for method in methods:
         folder = output / f"{method}.inr-run"
         shutil.rmtree(folder, ignore_errors=True)
-        tour.reconstruct(method, "fast", folder, method)  # type: ignore[arg-type]
+        tour.reconstruct(method, "fast", folder, method)
         volume = io.read_volume(runs.RunFolder(folder).result())
         io.write_volume(output / f"{method}.mrc", volume)
         report.volume(method.upper(), volume, simulation)

@@ -86,6 +86,7 @@ class InrRun:
         self.stopped = False
         self._next_save = time.monotonic() + job.config.compute.checkpoint_seconds
         self._last = StepReport(0.0, float("nan"), 0)
+        self._losses: list[float] = []
         self.holdout: float | None = None
 
     def outcome(self) -> Outcome:
@@ -144,17 +145,11 @@ class InrRun:
 
     def _after_step(self, report: StepReport) -> bool:
         job, self._last = self.job, report
-        total = job.config.inr.schedule.epochs
-        job.reporter.progress(
-            report.position,
-            total,
-            report.loss,
-            holdout=self.holdout,
-            learning_rate=self.trainer.optimisers.learning_rate,
-        )
+        self._losses.append(report.loss)
+        self._progress(report.position)
         self._show()
         due = time.monotonic() >= self._next_save
-        if job.ranks.first and (due or report.request in (SAVE, CANCEL)):
+        if job.ranks.first and (due or report.request in (SAVE, CANCEL, STOP)):
             self._save()
         if report.request == CANCEL:
             raise Cancelled(self.trainer.progress.epoch)
@@ -164,15 +159,22 @@ class InrRun:
     def _after_epoch(self, holdout: float | None) -> None:
         self.holdout = holdout
         epoch = self.trainer.progress.epoch
-        self.job.reporter.progress(
-            epoch,
+        self._progress(epoch, force=True)
+        self.job.reporter.poses(self.poses.poses(), epoch, self._residual())
+
+    def _progress(self, position: float, force: bool = False) -> None:
+        """Report the mean loss since the last report."""
+        mean = float(np.mean(self._losses)) if self._losses else self._last.loss
+        said = self.job.reporter.progress(
+            position,
             self.job.config.inr.schedule.epochs,
-            self._last.loss,
-            force=True,
-            holdout=holdout,
+            mean,
+            force=force,
+            holdout=self.holdout,
             learning_rate=self.trainer.optimisers.learning_rate,
         )
-        self.job.reporter.poses(self.poses.poses(), epoch, self._residual())
+        if said:
+            self._losses.clear()
 
     def _residual(self) -> Any:
         rms = self.trainer.residual_rms

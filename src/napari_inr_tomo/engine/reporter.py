@@ -93,14 +93,14 @@ class Reporter:
         loss: float,
         force: bool = False,
         **more: Any,
-    ) -> None:
-        """Report a loss, at most every `REPORT_S` unless forced.
+    ) -> bool:
+        """Report a loss, at most every `REPORT_S` unless forced; say whether it did.
 
         position of total: epochs or iterations of the present stage.
         """
         now = time.monotonic()
         if not force and now < self._next_report:
-            return
+            return False
         self._next_report = now + REPORT_S
         spent = now - self._phase_began
         eta = spent * (total - position) / position if position > 0 else None
@@ -116,6 +116,7 @@ class Reporter:
                 **more,
             )
         )
+        return True
 
     def preview_due(self) -> bool:
         """Return whether a new live volume may be shown now."""

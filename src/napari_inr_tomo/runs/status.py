@@ -99,7 +99,7 @@ class Told:
                 )
                 end = None
             case Phase():
-                status = replace(status, phase=event.name)
+                status = replace(status, phase=event.name, step=0, loss=None)
             case Epoch():
                 status = replace(
                     status,
