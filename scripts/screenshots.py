@@ -131,6 +131,7 @@ def reconstruct(photos: Photographer, folder: Path, preset: str) -> None:
     session = photos.session
     panel = photos.panel(ReconstructionPanel)
     panel.preset.setCurrentText(preset)
+    panel.count.setValue(3)
     panel.more.expand(animate=False)
     panel.folder.setText(str(folder))
     photos.wait(lambda: panel.devices is not None, 20)

@@ -16,17 +16,20 @@ from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLabel,
+    QPushButton,
     QScrollArea,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
 
-from napari_inr_tomo.ui.controls import words
+from napari_inr_tomo.ui.controls import ActionRow, words
 from napari_inr_tomo.ui.session import NO_SERIES, Session, session_of
 
 if TYPE_CHECKING:
     import napari
+
+    from napari_inr_tomo.ui.run_control import RunControl
 
 
 class Panel(QWidget):
@@ -194,6 +197,21 @@ class Dock(QWidget):
                 continue
         for part in self.parts:
             part.release()
+
+
+def stop_buttons(row: ActionRow, run: RunControl) -> tuple[QPushButton, QPushButton]:
+    """Add "Stop and keep" and "Cancel" for a run to a row."""
+    stop = row.add(
+        "Stop and keep",
+        "End early and keep the result reached so far",
+        lambda: run.request("stop"),
+    )
+    cancel = row.add(
+        "Cancel",
+        "End without a result; the last checkpoint stays and can be resumed",
+        lambda: run.request("cancel"),
+    )
+    return stop, cancel
 
 
 def ask_run_folder(panel: Panel) -> None:

@@ -34,8 +34,10 @@ class Plot(pyqtgraph.PlotWidget):
         item.getAxis("left").enableAutoSIPrefix(False)
         item.getAxis("bottom").enableAutoSIPrefix(False)
         item.getAxis("left").setWidth(52)
-        self._legend = item.addLegend(offset=(-4, 2), labelTextSize="8pt")
+        item.getAxis("bottom").setHeight(42)
+        item.layout.setContentsMargins(1, 1, 4, 6)
         self._lines: dict[str, Any] = {}
+        self._colours: dict[str, str] = {}
         self.set_theme("dark")
 
     def set_theme(self, name: str) -> None:
@@ -49,7 +51,6 @@ class Plot(pyqtgraph.PlotWidget):
             axis = self.getPlotItem().getAxis(side)
             axis.setPen(theme.secondary.as_hex())
             axis.setTextPen(text)
-        self._legend.setLabelTextColor(text)
 
     def set_line(
         self, name: str, x: Any, y: Any, colour: str, dots: bool = False
@@ -61,6 +62,8 @@ class Plot(pyqtgraph.PlotWidget):
             self._lines[name].setSymbolSize(4)
             self._lines[name].setSymbolPen(None)
             self._lines[name].setSymbolBrush(colour)
+            self._colours[name] = colour
+            self._name_lines()
         self._lines[name].setSymbol("o" if dots else None)
         x, y = np.asarray(x, float), np.asarray(y, float)
         keep = np.isfinite(x) & np.isfinite(y)
@@ -71,6 +74,16 @@ class Plot(pyqtgraph.PlotWidget):
         for line in self._lines.values():
             self.removeItem(line)
         self._lines.clear()
+        self._colours.clear()
+        self._name_lines()
+
+    def _name_lines(self) -> None:
+        """Name the lines over the plot, each in its colour; nothing hides the data."""
+        names = [
+            f'<span style="color:{colour}">{name}</span>'
+            for name, colour in self._colours.items()
+        ]
+        self.getPlotItem().setTitle("&nbsp;&nbsp; ".join(names) or None, size="9pt")
 
     def line(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Return what the line of this name shows."""

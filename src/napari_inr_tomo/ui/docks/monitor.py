@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QProgressBar
 
 from napari_inr_tomo.ui.controls import ActionRow, group, tick, words
 from napari_inr_tomo.ui.curve_layers import curves_to_layers
-from napari_inr_tomo.ui.dock import Dock, Panel, ask_run_folder
+from napari_inr_tomo.ui.dock import Dock, Panel, ask_run_folder, stop_buttons
 from napari_inr_tomo.ui.plots import LossPlot, PosePlot
 from napari_inr_tomo.ui.record import duration
 from napari_inr_tomo.ui.run_control import ALIVE, NO_RUN, RunState
@@ -32,16 +32,7 @@ class MonitorPanel(Panel):
         layout.addWidget(self.bar)
         layout.addWidget(self.numbers)
         self.row = ActionRow()
-        self.stop_button = self.row.add(
-            "Stop and keep",
-            "End early and keep the result reached so far",
-            lambda: run.request("stop"),
-        )
-        self.cancel_button = self.row.add(
-            "Cancel",
-            "End without a result; the last checkpoint stays and can be resumed",
-            lambda: run.request("cancel"),
-        )
+        self.stop_button, self.cancel_button = stop_buttons(self.row, run)
         self.save_button = self.row.add(
             "Save now",
             "Write a checkpoint now and go on",

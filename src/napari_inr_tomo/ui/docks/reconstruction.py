@@ -23,7 +23,7 @@ from napari_inr_tomo.ui.controls import (
     words,
 )
 from napari_inr_tomo.ui.device import Devices, find_devices
-from napari_inr_tomo.ui.dock import Dock, Panel, ask_run_folder
+from napari_inr_tomo.ui.dock import Dock, Panel, ask_run_folder, stop_buttons
 
 METHODS = {
     "INR (learns the poses)": "inr",
@@ -140,16 +140,7 @@ class ReconstructionPanel(Panel):
             "Start", "Write the run folder and start the processes", self.start
         )
         run = self.session.run
-        self.stop_button = self.row.add(
-            "Stop and keep",
-            "End early and keep the result reached so far",
-            lambda: run.request("stop"),
-        )
-        self.cancel_button = self.row.add(
-            "Cancel",
-            "End without a result; the last checkpoint stays and can be resumed",
-            lambda: run.request("cancel"),
-        )
+        self.stop_button, self.cancel_button = stop_buttons(self.row, run)
         layout.addWidget(self.row)
         self.state = words()
         layout.addWidget(self.state)
