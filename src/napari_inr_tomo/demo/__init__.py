@@ -9,7 +9,7 @@ from pathlib import Path
 from napari_inr_tomo.config import Method
 from napari_inr_tomo.demo.report import Report
 
-SIZE_PX = 56
+SIZE_PX = 60
 UNATTENDED = "INR_TOMO_UNATTENDED"
 """Set where nobody watches: the window closes when the demo is through."""
 
@@ -40,6 +40,7 @@ def main(output: Path) -> None:
         shift_sigma_px=1.5,
         background=0.2,
         seed=7,
+        margin=0.2,
     )
     io.write_volume(output / "truth.mrc", simulation.truth)
     io.write_series(output / "tilt_series.mrc", simulation.series)

@@ -45,6 +45,7 @@ def simulate_series(
     jitter_deg: float = 0.0,
     background: float = 0.0,
     seed: int = 0,
+    margin: float = 0.0,
 ) -> Simulation:
     """Simulate a tilt series of a phantom.
 
@@ -60,7 +61,8 @@ def simulate_series(
         The tilt nearest 0 degrees gets neither.
     background: maximum of a smooth non-negative polynomial of degree 3 in x and y that
         changes slowly with the tilt, as a fraction of the brightest pixel.
-    seed: of everything random.  Raises `UserError` for settings that make no sense.
+    seed: of everything random.  margin: share of the field left empty around the
+        phantom's box.  Raises `UserError` for settings that make no sense.
     """
     shape_yx = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
     angles = _checked_angles(angles_deg)
@@ -71,13 +73,22 @@ def simulate_series(
         jitter_deg=jitter_deg,
         background=background,
         dose=dose,
+        margin=margin,
     )
-    thing = phantom(name, (shape_yx[0], *shape_yx))
+    if margin >= 1:
+        raise UserError(
+            "The margin leaves no room for the phantom",
+            f"it is {margin}, a share of the field",
+            "Give a margin from 0 to below 1",
+        )
+    box = (shape_yx[0], *shape_yx)
+    inner = (max(1, round(n * (1 - margin))) for n in box)
+    thing = phantom(name, (next(inner), next(inner), next(inner)))
     moves, counts, glow = (
         np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(3)
     )
     poses = _poses(angles, axis_deg, axis_shift_px, shift_sigma_px, jitter_deg, moves)
-    images = thing.project(angles, poses).astype(np.float64)
+    images = thing.project(angles, poses, shape_yx).astype(np.float64)
     peak = float(images.max())
     if background:
         images += background * peak * _background(angles, shape_yx, glow)
@@ -94,12 +105,18 @@ def simulate_series(
         "jitter_deg": jitter_deg,
         "background": background,
         "seed": seed,
+        "margin": margin,
     }
-    return _simulation(thing, images, angles, poses, Step("simulate", parameters))
+    return _simulation(thing, box, images, angles, poses, Step("simulate", parameters))
 
 
 def _simulation(
-    thing: Phantom, images: FloatArray, angles: FloatArray, poses: Poses, step: Step
+    thing: Phantom,
+    box: tuple[int, int, int],
+    images: FloatArray,
+    angles: FloatArray,
+    poses: Poses,
+    step: Step,
 ) -> Simulation:
     series = TiltSeries(
         images=images.astype(np.float32),
@@ -109,7 +126,7 @@ def _simulation(
         angle_source="simulated",
         history=(step,),
     )
-    truth = Volume(thing.voxelise(), PIXEL_NM, f"{thing.name} truth", (step,))
+    truth = Volume(thing.voxelise(box), PIXEL_NM, f"{thing.name} truth", (step,))
     return Simulation(series, poses, truth)
 
 

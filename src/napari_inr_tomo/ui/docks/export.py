@@ -31,6 +31,8 @@ class ExportPanel(Panel):
     title = "Export"
     intro = "Files are written whole or not at all; existing ones are asked about."
 
+    _offered: frozenset[str] | set[str] = frozenset()
+
     def build(self) -> None:
         """Make the controls."""
         box, layout = group("Volume")
@@ -175,11 +177,11 @@ class ExportPanel(Panel):
         ]:
             self.volume_box.clear()
             self.volume_box.addItems(names)
-            live = None if run.layers.volume is None else run.layers.volume.name
-            wanted = chosen if chosen in names else live
-            self.volume_box.setCurrentIndex(
-                max(0, self.volume_box.findText(wanted or ""))
-            )
+            live = "" if run.layers.volume is None else run.layers.volume.name
+            new = live not in self._offered
+            wanted = live if new or chosen not in names else chosen
+            self._offered = set(names)
+            self.volume_box.setCurrentIndex(max(0, self.volume_box.findText(wanted)))
         busy = f"Busy: {session.busy}" if session.busy else None
         self.volume_row.bar(
             self.volume_button,

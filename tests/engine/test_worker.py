@@ -1,0 +1,234 @@
+"""The worker program on small runs: results, requests, resume, failures in words."""
+
+from __future__ import annotations
+
+import json
+import signal
+
+import numpy as np
+import pytest
+
+from napari_inr_tomo import io, metrics, runs
+from napari_inr_tomo.config import ReconstructionConfig
+from napari_inr_tomo.engine import checkpoint, inr_run, worker
+from napari_inr_tomo.engine.reporter import CANCEL, STOP, Reporter
+from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.layout import RunPaths
+from napari_inr_tomo.simulate import simulate_series
+
+ANGLES = np.arange(-60, 61, 10.0)
+QUICK = {
+    "compute": {"device": "cpu", "precision": "float32"},
+    "classic": {"iterations": 30},
+    "inr": {
+        "field": {"width": 24, "hidden_layers": 1},
+        "schedule": {"epochs": 2, "batch_rays": 256},
+        "loss": {"tv_points": 100},
+        "warm_start_iterations": 20,
+        "warm_start_steps": 20,
+    },
+}
+
+
+@pytest.fixture(autouse=True)
+def _own_signals():
+    before = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGUSR1)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def make(folder, method: str, changes=None, size=(18, 16), **simulation) -> RunPaths:
+    series = simulate_series("chiral", size, ANGLES, seed=1, **simulation).series
+    config = ReconstructionConfig.from_preset("fast", method=method).merged(QUICK)
+    runs.create_run(folder, series, config.merged(changes or {}))
+    return RunPaths(folder)
+
+
+def events(paths: RunPaths) -> list[dict]:
+    return [json.loads(line) for line in paths.events.open()]
+
+
+def asking(monkeypatch, request: int, after: int) -> None:
+    """Have a request arrive after so many looks once the rays run."""
+    count = 0
+
+    def poll(self) -> int:
+        nonlocal count
+        count += self.phase_name == "rays"
+        return request if count == after else 0
+
+    monkeypatch.setattr(Reporter, "poll", poll)
+
+
+@pytest.mark.parametrize("method", ["fbp", "sirt", "tv", "inr"])
+def test_every_method_gives_a_complete_result_with_the_right_hand(
+    tmp_path, method
+) -> None:
+    size = (24, 24)
+    changes = {"inr": {"poses": {"refine": False}, "warm_start_steps": 150}}
+    paths = make(tmp_path / "run", method, changes, size)
+    assert worker.main(str(paths.folder)) == 0
+    volume = io.read_volume(runs.RunFolder(paths.folder).result())
+    truth = simulate_series("chiral", size, ANGLES, seed=1).truth.data
+    right = metrics.psnr(volume.data, truth)
+    for mirrored in (truth[::-1], truth[:, ::-1], truth[:, :, ::-1]):
+        assert right > metrics.psnr(volume.data, mirrored) + 1
+    if method != "fbp":  # the missing wedge takes mass from FBP
+        assert volume.data.sum() == pytest.approx(truth.sum(), rel=0.1)
+    assert volume.voxel_nm == pytest.approx(1.0)
+    said = events(paths)
+    assert [e["seq"] for e in said] == list(range(len(said)))
+    assert said[0]["type"] == "started"
+    assert said[-1]["type"] == "finished"
+    angles, _, used = io.read_poses(paths.result_poses)
+    np.testing.assert_allclose(angles, ANGLES)
+    assert used.all()
+
+
+def test_poses_are_found_and_reported(tmp_path) -> None:
+    simulated = simulate_series("chiral", 32, ANGLES, shift_sigma_px=1.0, seed=1)
+    paths = make(tmp_path / "run", "inr", None, 32, shift_sigma_px=1.0)
+    assert worker.main(str(paths.folder)) == 0
+    _, found, _ = io.read_poses(paths.result_poses)
+    errors = metrics.pose_errors(ANGLES, found, simulated.truth_poses)
+    assert errors["shift_px"] < 0.2
+    assert any(e["type"] == "poses" for e in events(paths))
+
+
+def test_same_seed_same_result(tmp_path) -> None:
+    volumes = []
+    for name in "ab":
+        paths = make(tmp_path / name, "inr")
+        worker.main(str(paths.folder))
+        volumes.append(io.read_volume(paths.result_volume).data)
+    assert np.array_equal(*volumes)
+
+
+def test_a_cancelled_run_goes_on_where_it_was(tmp_path, monkeypatch) -> None:
+    straight = make(tmp_path / "a", "inr")
+    assert worker.main(str(straight.folder)) == 0
+    broken = make(tmp_path / "b", "inr")
+    with monkeypatch.context() as patch:
+        asking(patch, CANCEL, after=17)
+        assert worker.main(str(broken.folder)) == 0
+    assert events(broken)[-1]["type"] == "cancelled"
+    assert not broken.complete.exists()
+    assert worker.main(str(broken.folder)) == 0
+    again = [e for e in events(broken) if e["type"] == "phase"]
+    assert again[-1]["name"] == "rays"
+    assert [e["name"] for e in again].count("learning the start") == 1
+    a, b = (io.read_volume(p.result_volume).data for p in (straight, broken))
+    assert np.array_equal(a, b)
+
+
+def test_a_damaged_checkpoint_is_said_and_the_run_still_ends(
+    tmp_path, monkeypatch
+) -> None:
+    paths = make(tmp_path / "run", "inr")
+    with monkeypatch.context() as patch:
+        asking(patch, CANCEL, after=5)
+        worker.main(str(paths.folder))
+    arrays, info, _ = checkpoint.load(paths.checkpoints)
+    newer = checkpoint.save(paths.checkpoints, 999, arrays, info)
+    newer.write_bytes(newer.read_bytes()[:-9])
+    assert worker.main(str(paths.folder)) == 0
+    warned = [e for e in events(paths) if e["type"] == "warning"]
+    assert "damaged" in warned[-1]["what"]
+
+
+def test_stop_keeps_a_result(tmp_path, monkeypatch) -> None:
+    paths = make(tmp_path / "run", "inr")
+    asking(monkeypatch, STOP, after=6)
+    assert worker.main(str(paths.folder)) == 0
+    last = events(paths)[-1]
+    assert (last["type"], last["stopped"]) == ("finished", True)
+    assert io.read_volume(runs.RunFolder(paths.folder).result()).data.max() > 0
+    assert checkpoint.load(paths.checkpoints) is not None
+
+
+def test_holdout_ends_the_run_and_brings_back_the_best(tmp_path, monkeypatch) -> None:
+    losses = [0.4, 0.2, 0.3, 0.1, 0.1]
+    seen: list[dict] = []
+
+    def holdout(self) -> float:
+        seen.append({k: v.detach().clone() for k, v in self._tensors().items()})
+        return losses[len(seen) - 1]
+
+    def finish(self, volume):
+        seen.append({k: v.detach().clone() for k, v in self.trainer._tensors().items()})
+        return whole(self, volume)
+
+    whole = inr_run.InrRun._finish
+    monkeypatch.setattr(inr_run.Trainer, "holdout_loss", holdout)
+    monkeypatch.setattr(inr_run.InrRun, "_finish", finish)
+    changes = {"holdout": {"fraction": 0.2, "patience": 1}, "schedule": {"epochs": 5}}
+    paths = make(tmp_path / "run", "inr", {"inr": changes})
+    assert worker.main(str(paths.folder)) == 0
+    assert events(paths)[-1]["step"] == 3
+    held = [e["holdout"] for e in events(paths) if e.get("holdout") is not None]
+    assert set(held) <= set(losses[:3])
+    best, last = seen[1], seen[-1]
+    assert all((best[k] == last[k]).all() for k in best if "poses" not in k)
+    assert not all((seen[2][k] == last[k]).all() for k in best)
+
+
+def test_holdout_loss_is_the_mean_over_held_out_pixels_only(tmp_path) -> None:
+    changes = {"holdout": {"fraction": 0.2}, "poses": {"refine": False}}
+    paths = make(tmp_path / "run", "inr", {"inr": changes})
+    assert worker.main(str(paths.folder)) == 0
+    held = [e["holdout"] for e in events(paths) if e.get("holdout") is not None]
+    trained = [e["loss"] for e in events(paths) if e.get("phase") == "rays"]
+    assert 0 < held[-1] < 3 * np.mean(trained[-3:])
+
+
+def test_changed_input_is_refused(tmp_path) -> None:
+    paths = make(tmp_path / "run", "sirt")
+    images = np.load(paths.input)
+    images[0, 0, 0] += 1
+    np.save(paths.input, images)
+    assert worker.main(str(paths.folder)) == 1
+    last = events(paths)[-1]
+    assert last["type"] == "failed"
+    assert "changed" in last["what"]
+
+
+def test_divergence_and_full_memory_are_told_in_words(tmp_path, monkeypatch) -> None:
+    changes = {"inr": {"schedule": {"learning_rate": 1e30}}}
+    paths = make(tmp_path / "wild", "inr", changes)
+    assert worker.main(str(paths.folder)) == 1
+    assert "diverged" in events(paths)[-1]["what"]
+
+    def full(job):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")
+
+    monkeypatch.setattr(worker, "run_inr", full)
+    paths = make(tmp_path / "full", "inr")
+    assert worker.main(str(paths.folder)) == 1
+    assert "not enough memory" in events(paths)[-1]["what"]
+
+
+def test_a_full_disk_costs_the_checkpoint_not_the_run(tmp_path, monkeypatch) -> None:
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(inr_run.checkpoint, "save", full)
+    paths = make(tmp_path / "run", "inr", {"compute": {"checkpoint_seconds": 0.01}})
+    assert worker.main(str(paths.folder)) == 0
+    kinds = [e["type"] for e in events(paths)]
+    assert "warning" in kinds
+    assert kinds[-1] == "finished"
+
+
+def test_a_locked_folder_is_left_alone(tmp_path) -> None:
+    from napari_inr_tomo.lock import FolderLock
+
+    paths = make(tmp_path / "run", "sirt")
+    with FolderLock(paths.lock):
+        assert worker.main(str(paths.folder)) == 1
+    assert not paths.events.exists()
+
+
+def test_user_errors_pass_through_unchanged() -> None:
+    problem = UserError("a", "b", "c")
+    assert worker.explained(problem) is problem
