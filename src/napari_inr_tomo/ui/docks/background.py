@@ -159,13 +159,12 @@ class BackgroundPanel(Panel):
         self.fit_picture.show_image(fit.background, "fit")
         outside = fit.residual[~fit.mask]
         spread = float(np.std(outside)) if outside.size else 0.0
-        mean = float(np.mean(outside)) if outside.size else 0.0
         self.rest_picture.show_image(fit.residual, "left over")
         notice = f"\n{fit.notice}" if getattr(fit, "notice", "") else ""
         self.numbers.setText(
             f"Tilt {tilt} ({angle:.1f} deg): background {fit.background.min():.3g} to "
-            f"{fit.background.max():.3g}; left outside the specimen: mean {mean:.3g}, "
-            f"spread {spread:.3g}; specimen {100 * fit.mask.mean():.0f} % of the image"
+            f"{fit.background.max():.3g}; left outside the specimen: spread "
+            f"{spread:.3g}; specimen {100 * fit.mask.mean():.0f} % of the image"
             f"{notice}"
         )
 
