@@ -23,7 +23,7 @@ from napari_inr_tomo.classic.projector import Projector
 from napari_inr_tomo.classic.sirt import sirt
 from napari_inr_tomo.types import FloatArray, Poses
 
-STAGES = ((32, 20, 25), (32, 100, 15), (64, 100, 6))
+STAGES = ((32, 20, 25), (48, 60, 12), (64, 100, 8))
 """Longest edge of the coarse images, SIRT iterations for each step, most steps.
 
 Few iterations come near fast: the volume cannot yet explain wrong poses.  Their end
@@ -74,9 +74,8 @@ def find_poses(
     device = device or torch.device("cpu")
     poses, done = start, 0
     for size, iterations, steps in STAGES:
-        if size > max(32, *images.shape[1:]):
-            continue
-        level = _level(images, valid, size, depth_px, angles_deg, poses, device)
+        edge = min(size, max(images.shape[1:]))
+        level = _level(images, valid, edge, depth_px, angles_deg, poses, device)
         for _ in range(steps):
             moved, volume, residual, change = _step(level, poses, iterations)
             poses, _ = geometry.fix_gauge(

@@ -141,6 +141,8 @@ def environment(processes: int, device: str | None = None) -> dict[str, str]:
     # a folder with a file "torch.py" in it must not be imported from
     kept |= {"PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
     kept.setdefault("OMP_NUM_THREADS", threads)
+    # threads that wait by spinning for long take the cores from whoever has work
+    kept.setdefault("GOMP_SPINCOUNT", "10000")
     if device is not None:
         kept[DEVICE_VARIABLE] = device
     if processes == 1:
