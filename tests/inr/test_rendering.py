@@ -170,3 +170,23 @@ def test_reference_and_depth_stay_pinned() -> None:
     assert now.z1_deg[1] == now.z3_deg[1] == now.dx_px[1] == now.dy_px[1] == 0
     np.testing.assert_allclose(now.dy_px, 0, atol=1e-12)
     np.testing.assert_allclose(now.dx_px, [0.5, 0, -0.2, 0.1])
+
+
+def test_rays_at_the_edge_train_the_network_but_do_not_move_the_poses() -> None:
+    box = Box((12, 12, 12))
+    field = Blobs([[0.0, 0.0, 0.0]], 3.0, box)
+    field.height = torch.nn.Parameter(torch.ones((), dtype=torch.float64))
+    learned = LearnedPoses(ANGLES, poses(1), reference=1)
+    uv = torch.tensor([[1.0, 0.5], [2.0, -2.0]], dtype=torch.float64)
+    moved = []
+    for inner in ([True, True], [True, False], [False, False]):
+        learned.zero_grad()
+        rays = Rays(torch.tensor([0, 2]), uv, torch.tensor(inner))
+        image = field.height * render(field, learned, rays, box, middle(rays, 40))
+        image.sum().backward()
+        moved.append(learned.shift_px.grad.abs().sum(1).tolist())
+    assert field.height.grad != 0
+    assert moved[0][0] == moved[1][0] > 0
+    assert moved[0][2] > 0
+    assert moved[1][2] == 0
+    assert moved[2] == [0, 0, 0, 0]

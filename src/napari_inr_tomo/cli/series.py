@@ -196,7 +196,7 @@ def _report(values: dict[str, Any]) -> list[str]:
         lines = [
             f"tilt axis: {values['axis_deg']:.2f} degrees from +x towards +y (down), "
             f"{values['shift_px']:.2f} px from the centre",
-            f"negative energy of the back-projection: {before:.3f} -> {after:.3f}",
+            f"negative energy of the back-projection: {before:.2g} -> {after:.2g}",
         ]
     shape = " x ".join(map(str, values["shape_tyx"]))
     return [*lines, f"wrote {shape} (tilt, y, x):", *map(str, values["written"])]

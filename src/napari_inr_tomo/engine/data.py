@@ -12,6 +12,9 @@ from torch import Tensor
 
 from napari_inr_tomo.inr.rendering import Rays
 
+EDGE = 0.1
+"""Pixels nearer to the edge of the image than this share of it do not move poses."""
+
 
 def intensity_scale(images: NDArray[Any]) -> float:
     """Return the number intensities are divided by: the 95th percentile.
@@ -73,7 +76,9 @@ class Stack:
         uv = torch.stack([column - (width - 1) / 2, row - (height - 1) / 2], -1).to(
             self.dtype
         )
+        reach = uv.new_tensor([width, height]) * (0.5 - EDGE)
+        rays = Rays(tilt, uv, (uv.abs() <= reach).all(-1))
         target = self.images.reshape(-1)[pixels]
         if self.weight is None:
-            return Rays(tilt, uv), target, torch.ones_like(target)
-        return Rays(tilt, uv), target, self.weight.reshape(-1)[pixels]
+            return rays, target, torch.ones_like(target)
+        return rays, target, self.weight.reshape(-1)[pixels]

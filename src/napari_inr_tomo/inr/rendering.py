@@ -19,16 +19,23 @@ from napari_inr_tomo.inr.poses import LearnedPoses
 
 @dataclass(frozen=True)
 class Rays:
-    """Some pixels: tilt (ray,) int64; uv_px (ray, 2) detector x, y about the centre."""
+    """Some pixels: tilt (ray,) int64; uv_px (ray, 2) detector x, y about the centre.
+
+    inner: (ray,) bool or None; only these tell the poses where to go.  Near the edge of
+    the field, matter outside the box comes and goes with the tilt, and the poses would
+    follow it.
+    """
 
     tilt: Tensor
     uv_px: Tensor
+    inner: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.tilt)
 
     def __getitem__(self, index: slice) -> Rays:
-        return Rays(self.tilt[index], self.uv_px[index])
+        inner = None if self.inner is None else self.inner[index]
+        return Rays(self.tilt[index], self.uv_px[index], inner)
 
 
 def sample_points(
@@ -51,7 +58,10 @@ def sample_points(
         index = torch.arange(count, dtype=uv.dtype, device=uv.device)
         depth = near[:, None] + (index + fractions) * step[:, None]
     points = torch.cat([uv[:, None].expand(-1, count, -1), depth[..., None]], -1)
-    return poses.rays_to_object(rays.tilt, points) * box.unit, step * box.unit
+    placed = poses.rays_to_object(rays.tilt, points)
+    if rays.inner is not None:
+        placed = torch.where(rays.inner[:, None, None], placed, placed.detach())
+    return placed * box.unit, step * box.unit
 
 
 def _clip(ends: Tensor, box: Box) -> tuple[Tensor, Tensor]:
