@@ -9,6 +9,7 @@ import torch
 from napari_inr_tomo.geometry import (
     align_gauge,
     centred,
+    default_depth,
     depth_direction,
     fix_gauge,
     object_to_detector,
@@ -203,3 +204,9 @@ def test_align_gauge_leaves_real_errors() -> None:
     assert error[6, 1] == pytest.approx(2.0)
     assert error[4, 2] == pytest.approx(1.0, abs=0.15)
     assert error[4, 3] == pytest.approx(-0.5, abs=0.15)
+
+
+def test_default_depth_is_the_extent_across_the_axis() -> None:
+    assert default_depth((40, 70), 0) == 40
+    assert default_depth((40, 70), 90) == 70
+    assert default_depth((60, 60), 4) == 60

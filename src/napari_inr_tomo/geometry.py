@@ -29,6 +29,16 @@ def centred(count: int) -> FloatArray:
     return np.arange(count, dtype=np.float64) - (count - 1) / 2
 
 
+def default_depth(shape_yx: tuple[int, int], axis_deg: float) -> int:
+    """Return the depth of the box in px: the extent of the image across the tilt axis.
+
+    The height for an axis along x, the width for one along y, between them smoothly.
+    """
+    angle = np.deg2rad(axis_deg)
+    height, width = shape_yx
+    return max(4, round(float(np.hypot(height * np.cos(angle), width * np.sin(angle)))))
+
+
 def _matrix(rows: list[list[Any]], xp: ModuleType) -> Any:
     return xp.stack([xp.stack(row, -1) for row in rows], -2)
 

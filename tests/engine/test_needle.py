@@ -39,8 +39,9 @@ def volume(run_: runs.RunFolder) -> np.ndarray:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("_own_signals")
 def test_with_a_wedge_the_inr_is_nearer_to_the_full_range_and_finds_the_axis(
-    shared_data, tmp_path, _own_signals
+    shared_data, tmp_path
 ) -> None:
     series = io.read_series(shared_data / "needle" / "needle_unaligned.mrc")
     series = align_tilt_axis(align_cross_correlation(subtract_background(series)))

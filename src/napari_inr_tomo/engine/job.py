@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_inr_tomo import geometry
 from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.engine.data import Stack, intensity_scale
 from napari_inr_tomo.engine.distributed import Ranks
@@ -89,7 +90,9 @@ class Job:
     @cached_property
     def depth_px(self) -> int:
         """Depth of the box: the setting, or the extent across the tilt axis."""
-        return self.config.depth_px or default_depth(self.shape_yx, self.spec.poses)
+        return self.config.depth_px or geometry.default_depth(
+            self.shape_yx, self.spec.poses.axis_deg
+        )
 
     @property
     def box(self) -> Box:
@@ -103,13 +106,6 @@ class Job:
     def info(self) -> dict[str, Any]:
         """Return words about this run for the record."""
         return {"ranks": self.ranks.size, "device": device_name(self.ranks.device)}
-
-
-def default_depth(shape_yx: tuple[int, int], poses: Poses) -> int:
-    """Return the extent of an image across the tilt axis, in px."""
-    angle = np.deg2rad(poses.axis_deg)
-    height, width = shape_yx
-    return max(4, round(float(np.hypot(height * np.cos(angle), width * np.sin(angle)))))
 
 
 def device_name(device: torch.device) -> str:

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from napari_inr_tomo.config import FieldSettings, ReconstructionConfig
 from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.geometry import default_depth
 
 PROGRAM_BYTES = 400_000_000
 
@@ -55,9 +56,7 @@ def estimate(
     axis_deg: angle of the tilt axis; the default depth is the extent across it.
     """
     tilts, rows, columns = shape_tyx
-    turn = math.radians(axis_deg)
-    across = rows * abs(math.cos(turn)) + columns * abs(math.sin(turn))
-    depth = config.depth_px or max(round(across), 1)
+    depth = config.depth_px or default_depth((rows, columns), axis_deg)
     stack, volume = 4 * tilts * rows * columns, 4 * depth * rows * columns
     memory = 4 * stack + 6 * volume
     checkpoint = volume
