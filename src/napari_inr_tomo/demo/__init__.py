@@ -57,7 +57,7 @@ def main(output: Path) -> None:
     for method in methods:
         folder = output / f"{method}.inr-run"
         shutil.rmtree(folder, ignore_errors=True)
-        tour.reconstruct(method, "fast", folder, method)
+        tour.reconstruct(method, "fast", folder, f"{method}_")
         volume = io.read_volume(runs.RunFolder(folder).result())
         io.write_volume(output / f"{method}.mrc", volume)
         report.volume(method.upper(), volume, simulation)

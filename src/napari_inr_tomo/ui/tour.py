@@ -74,6 +74,10 @@ class Tour:
         picture = window.screen().grabWindow(window.winId())
         picture.save(str(self.folder / f"{name}.png"))
 
+    def take_widget(self, name: str, widget: Any) -> None:
+        """Save a picture of one widget, whole, however much of it is in view."""
+        widget.grab().save(str(self.folder / f"{name}.png"))
+
     def open(self, series: TiltSeries) -> None:
         """Add a tilt series and look at it."""
         self.session.add_series(series)
@@ -115,6 +119,7 @@ class Tour:
     ) -> None:
         """Start a run from the dock, watch it, show its result.
 
+        picture: what the names of its pictures begin with.
         Raises `UserError` if the run did not finish.
         """
         panel = self.panel(ReconstructionPanel)
@@ -122,7 +127,7 @@ class Tour:
         panel.folder.setText(str(folder))
         self.wait(lambda: panel.devices is not None, 30)
         self.wait(most_s=1)
-        self.take(f"{picture}_settings")
+        self.take(f"{picture}settings")
         panel.start()
         run = self.session.run
         self.wait(lambda: run.state is RunState.RUNNING, LONGEST_S)
@@ -133,7 +138,7 @@ class Tour:
             return last and run.record.position >= run.record.total / 2
 
         self.wait(lambda: run.state not in ALIVE or halfway(), LONGEST_S)
-        self.take(f"{picture}_running")
+        self.take(f"{picture}running")
         self.wait(lambda: run.state not in ALIVE, LONGEST_S)
         self.settle()
         if run.state is not RunState.DONE:
@@ -143,11 +148,12 @@ class Tour:
                 f"See the log in {folder}",
             )
         run.layers.rescale()
-        self.take(f"{picture}_result")
+        self.take(f"{picture}result")
 
     def look_around(self) -> None:
         """Show poses on the stack, curves as layers, and the volume in 3-D."""
         run, monitor = self.session.run, self.panel(MonitorPanel)
+        self.take_widget("monitor", monitor)
         run.layers.show_only("stack")
         self.take("poses")
         monitor.to_layers()
