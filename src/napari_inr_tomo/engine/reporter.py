@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import time
 from typing import Any
@@ -176,7 +175,3 @@ class Reporter:
             spec.original_used,
             None if residual is None else whole,
         )
-
-    def enough_disk(self, needed: int) -> bool:
-        """Return whether ``needed`` bytes fit on the disk of the run folder."""
-        return self.paths is None or shutil.disk_usage(self.paths.folder).free > needed
