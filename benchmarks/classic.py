@@ -11,18 +11,13 @@ projector slice by slice on a few slices; its time is scaled to all of them.
 from __future__ import annotations
 
 import argparse
-import datetime
-import importlib.metadata
-import json
-import os
-import platform
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from record import write
 
 from napari_inr_tomo.classic import Projector
 from napari_inr_tomo.classic.sirt import sirt
@@ -30,7 +25,6 @@ from napari_inr_tomo.classic.tv import tv
 from napari_inr_tomo.simulate import simulate_series
 from napari_inr_tomo.types import Poses
 
-RESULTS = Path(__file__).parent / "results"
 ANGLES = np.linspace(-60, 60, 61)
 ASTRA_SLICES = 4
 
@@ -135,35 +129,6 @@ def quality(size: int = 64) -> list[dict[str, Any]]:
     return rows
 
 
-def machine() -> dict[str, Any]:
-    """Return what the times depend on."""
-    model = platform.processor()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                model = line.split(":", 1)[1].strip()
-                break
-    square = torch.rand(1024, 1024)
-    gemm = least_ms(lambda: square @ square, 5)["wall_ms"]
-    packages = ("torch", "numpy", "scipy", "astra-toolbox", "napari-inr-tomo")
-    versions = {}
-    for name in packages:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = None
-    return {
-        "processor": model,
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "load_average": [round(value, 1) for value in os.getloadavg()],
-        "gemm_gflops": round(2 * 1024**3 / gemm / 1e6, 1),
-        "python": platform.python_version(),
-        "versions": versions,
-    }
-
-
 def main() -> None:
     """Measure and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -171,16 +136,13 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 200])
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    now = datetime.datetime.now(datetime.UTC)
-    results = {
-        "date": now.isoformat(timespec="seconds"),
-        "machine": machine(),
-        "projections": [projection_times(size) for size in options.sizes],
-        "sea_mine_64": quality(),
-    }
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"classic-{now:%Y-%m-%d}-{options.threads}-threads.json"
-    path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    path = write(
+        f"classic-{options.threads}-threads",
+        {
+            "projections": [projection_times(size) for size in options.sizes],
+            "sea_mine_64": quality(),
+        },
+    )
     print(path.read_text(encoding="utf-8"))
 
 
