@@ -165,3 +165,14 @@ def test_missing_file(tmp_path: Path) -> None:
         ReconstructionConfig.load(tmp_path / "none.toml")
     with pytest.raises(UserError):
         ReconstructionConfig.load(tmp_path)
+
+
+def test_epochs_follow_from_visits_and_tilts() -> None:
+    config = ReconstructionConfig.from_preset("fast")
+    few, many = config.resolved(9), config.resolved(500)
+    visits = config.inr.schedule.visits
+    assert few.inr.schedule.epochs == round(visits / 9)
+    assert many.inr.schedule.epochs == 1
+    assert few.resolved(500) == few
+    paper = ReconstructionConfig.from_preset("paper")
+    assert paper.resolved(9) == paper

@@ -55,8 +55,9 @@ class LossSettings(_Settings):
     """smooth_l1 (eq. 8, branch at beta) or squared error."""
     beta: float = Field(0.07, gt=0)
     """Residual at which smooth_l1 turns from quadratic to linear."""
-    tv_weight: float = Field(1e-4, ge=0)
-    """Weight alpha of the total variation (eq. 6)."""
+    tv_weight: float | None = Field(None, ge=0)
+    """Weight alpha of the total variation (eq. 6); none: from the weight that suits
+    the classical TV volume of the same images; 1e-4 where there is no such start."""
     tv_points: int = Field(10_000, ge=0)
     """Points per step at which the total variation is sampled (eq. 9)."""
 
@@ -64,8 +65,10 @@ class LossSettings(_Settings):
 class ScheduleSettings(_Settings):
     """Epochs, batches, learning rates."""
 
-    epochs: int = Field(30, ge=1)
-    """Passes over all pixels with rays."""
+    epochs: int | None = Field(None, ge=1)
+    """Passes over all pixels with rays; none: as many as make ``visits``."""
+    visits: float = Field(120, gt=0)
+    """How often rays pass a voxel over the whole training: once per tilt and epoch."""
     batch_rays: int = Field(2048, ge=1)
     """Pixels per step over all processes together."""
     learning_rate: float = Field(1e-4, gt=0)
@@ -123,8 +126,8 @@ class InrSettings(_Settings):
     """Classical volume the network first learns to reproduce; none: random start."""
     warm_start_iterations: int = Field(100, ge=1)
     """Iterations of that classical volume."""
-    warm_start_steps: int = Field(300, ge=0)
-    """Steps of learning to reproduce it."""
+    warm_start_steps: int = Field(100, ge=0)
+    """Steps of learning to reproduce it: the outline, not its artefacts."""
 
 
 class ClassicSettings(_Settings):
@@ -136,8 +139,9 @@ class ClassicSettings(_Settings):
     """Keep every voxel at zero or above (SIRT and TV)."""
     relaxation: float = Field(1.0, gt=0, lt=2)
     """Step of SIRT."""
-    tv_weight: float = Field(1.0, ge=0)
-    """Weight of the total variation in TV; 1 suits the noise found in the images."""
+    tv_weight: float | None = Field(None, ge=0)
+    """Weight of the total variation in TV, in units of the noise found in the images;
+    none: the one that predicts held-out pixels best."""
     filter: Literal["ramp", "shepp-logan", "cosine", "hamming", "hann"] = "ramp"
     """Filter of FBP."""
 
@@ -189,6 +193,14 @@ class ReconstructionConfig(_Settings):
                 "Choose one of these",
             )
         return cls.parse({"preset": preset, "inr": _PRESETS[preset]} | changes)
+
+    def resolved(self, tilts: int) -> Self:
+        """Return the settings for a stack of ``tilts``, with the epochs filled in."""
+        schedule = self.inr.schedule
+        if schedule.epochs is not None:
+            return self
+        epochs = max(1, round(schedule.visits / max(tilts, 1)))
+        return self.merged({"inr": {"schedule": {"epochs": epochs}}})
 
     def merged(self, changes: dict[str, Any]) -> Self:
         """Return a copy with nested ``changes``, e.g. ``{"inr": {"poses": {...}}}``."""
@@ -245,10 +257,9 @@ def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 _AFTER_WARM_START = ScheduleSettings(
-    epochs=4,
     batch_rays=512,
-    learning_rate=2e-4,
-    hidden_learning_rate=4e-4,
+    learning_rate=4e-4,
+    hidden_learning_rate=8e-4,
     warmup_epochs=0.2,
     final_fraction=0.05,
     first_samples=1.0,
@@ -260,17 +271,18 @@ _FOUND_BEFORE = PoseSettings(
 
 _PRESETS: dict[str, InrSettings] = {
     "fast": InrSettings(
-        loss=LossSettings(tv_weight=3e-4, tv_points=2000),
+        field=FieldSettings(omega=20.0),
+        loss=LossSettings(tv_points=500),
         schedule=_AFTER_WARM_START,
         poses=_FOUND_BEFORE,
     ),
     "preview": InrSettings(
-        field=FieldSettings(width=64, hidden_layers=2),
-        loss=LossSettings(tv_weight=3e-4, tv_points=1000),
-        schedule=_AFTER_WARM_START.model_copy(update={"epochs": 1}),
+        field=FieldSettings(width=64, hidden_layers=2, omega=20.0),
+        loss=LossSettings(tv_points=500),
+        schedule=_AFTER_WARM_START.model_copy(update={"visits": 30.0}),
         poses=_FOUND_BEFORE,
         warm_start_iterations=50,
-        warm_start_steps=150,
+        warm_start_steps=100,
     ),
     # section 4.1 of the paper, with the ambiguities resolved as docs/method.md says
     "paper": InrSettings(

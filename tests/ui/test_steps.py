@@ -289,6 +289,9 @@ def test_settings_become_a_config(open_dock: Any, small_series: TiltSeries) -> N
     assert not config.inr.poses.refine
     assert config.inr.field.width == 512
     assert config.depth_px == 20
+    panel.preset.setCurrentText("fast")
+    assert panel.count.text() == "as needed"
+    assert panel.config().inr.schedule.epochs is None
     panel.method.setCurrentText("SIRT")
     assert panel.config().method == "sirt"
     assert panel.config().classic.iterations == panel.count.value() == 100

@@ -2,40 +2,16 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import torch
-from torch import Tensor
 
 from napari_inr_tomo.classic.fbp import fbp
 from napari_inr_tomo.classic.sirt import sirt
 from napari_inr_tomo.classic.tv import tv
-from napari_inr_tomo.engine.job import Cancelled, Job, Outcome
-from napari_inr_tomo.engine.reporter import CANCEL, STOP
+from napari_inr_tomo.engine.job import Job, Outcome
 from napari_inr_tomo.engine.sharded import ShardedProjector
-
-
-class _Watcher:
-    """The callback of an iterative method."""
-
-    def __init__(self, job: Job, total: int) -> None:
-        self.job, self.total = job, total
-        self.loss, self.done, self.stopped = float("nan"), 0, False
-
-    def __call__(self, iteration: int, volume: Tensor, residual: float) -> bool:
-        job, self.loss, self.done = self.job, residual, iteration
-        asked = job.ranks.agree(job.reporter.poll())
-        last = iteration == self.total
-        job.reporter.progress(iteration, self.total, residual, force=last)
-        if job.reporter.preview_due() or iteration == 1:
-            began = time.monotonic()
-            job.reporter.preview(volume * job.scale, 1.0, iteration)
-            job.reporter.rest(time.monotonic() - began)
-        if asked == CANCEL:
-            raise Cancelled(iteration)
-        self.stopped = asked == STOP
-        return self.stopped
+from napari_inr_tomo.engine.tv_weight import tv_weight
+from napari_inr_tomo.engine.watch import Watch
 
 
 def run_classic(job: Job) -> Outcome:
@@ -46,19 +22,22 @@ def run_classic(job: Job) -> Outcome:
     )
     images = torch.from_numpy(np.array(job.images)).to(job.ranks.device) / job.scale
     valid = None if job.valid is None else torch.from_numpy(np.array(job.valid))
-    watcher = _Watcher(job, settings.iterations)
+    watch = Watch(job, settings.iterations)
+    weight = 0.0
+    if method == "tv":
+        weight = tv_weight(job, projector, images, watch, valid)
     job.reporter.phase(method.upper())
     if method == "fbp":
         volume = fbp(projector, images, filter=settings.filter)
-        watcher.done = 1
+        watch.done = 1
     elif method == "tv":
         volume = tv(
             projector,
             images,
             iterations=settings.iterations,
-            weight=settings.tv_weight,
+            weight=weight,
             valid=valid,
-            callback=watcher,
+            callback=watch,
         )
     else:
         volume = sirt(
@@ -68,7 +47,7 @@ def run_classic(job: Job) -> Outcome:
             positivity=settings.positivity,
             relaxation=settings.relaxation,
             valid=valid,
-            callback=watcher,
+            callback=watch,
         )
     error = (projector.forward(volume) - images) ** 2
     rms = error.mean(dim=(1, 2)).sqrt().double().cpu().numpy() * job.scale
@@ -76,7 +55,7 @@ def run_classic(job: Job) -> Outcome:
         volume=volume * job.scale,
         poses=job.spec.poses,
         residual=rms,
-        step=watcher.done,
-        stopped=watcher.stopped,
-        loss=watcher.loss,
+        step=watch.done,
+        stopped=watch.stopped,
+        loss=watch.loss,
     )

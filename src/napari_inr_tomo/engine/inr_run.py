@@ -10,10 +10,8 @@ import torch
 from torch import Tensor
 
 from napari_inr_tomo import events
-from napari_inr_tomo.config import ComputeSettings
-from napari_inr_tomo.engine import checkpoint
+from napari_inr_tomo.engine import checkpoint, precision, schedule
 from napari_inr_tomo.engine.data import Stack
-from napari_inr_tomo.engine.distributed import Ranks
 from napari_inr_tomo.engine.job import Cancelled, Job, Outcome
 from napari_inr_tomo.engine.reporter import CANCEL, SAVE, STOP
 from napari_inr_tomo.engine.training import StepReport, Trainer
@@ -24,24 +22,6 @@ from napari_inr_tomo.types import Poses
 
 LATTICE_CHUNK = 1 << 16
 """Points evaluated at once when a volume is read out of the network."""
-
-
-def types(
-    settings: ComputeSettings, ranks: Ranks
-) -> tuple[torch.dtype, torch.dtype | None]:
-    """Return the type of coordinates and parameters, and of the hidden layers.
-
-    bfloat16 pays where the processor multiplies in it; it is chosen for GPUs and for
-    CPUs that say so.
-    """
-    if settings.precision == "float64":
-        return torch.float64, None
-    if settings.precision == "float32":
-        return torch.float32, None
-    if settings.precision == "bfloat16" or ranks.device.type == "cuda":
-        return torch.float32, torch.bfloat16
-    native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
-    return torch.float32, torch.bfloat16 if native else None
 
 
 @torch.no_grad()
@@ -78,7 +58,13 @@ class InrRun:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.dtype, hidden = types(job.config.compute, job.ranks)
+        self.loaded = checkpoint.load(job.paths.checkpoints)
+        decided = self.loaded[1].get("precision") if self.loaded else None
+        self.dtype, hidden = precision.types(
+            job.config.compute, job.ranks, job.config.inr.field, decided
+        )
+        self.precision = precision.name(self.dtype, hidden)
+        job.reporter.chosen["compute.precision"] = self.precision
         self.field = build_field(
             job.config.inr.field, max(job.box.shape_zyx), job.config.seed, hidden
         ).to(job.ranks.device, self.dtype)
@@ -92,7 +78,7 @@ class InrRun:
     def outcome(self) -> Outcome:
         """Run to the end and return the volume and the poses."""
         job = self.job
-        loaded = checkpoint.load(job.paths.checkpoints)
+        loaded = self.loaded
         start = (
             prepare_start(job, self.dtype)
             if loaded is None
@@ -113,6 +99,7 @@ class InrRun:
             self.occupied,
             job.config,
             job.ranks,
+            start.tv_weight,
         )
         if loaded is not None:
             self._resume(loaded)
@@ -167,7 +154,7 @@ class InrRun:
         mean = float(np.mean(self._losses)) if self._losses else self._last.loss
         said = self.job.reporter.progress(
             position,
-            self.job.config.inr.schedule.epochs,
+            schedule.epochs(self.job.config.inr.schedule),
             mean,
             force=force,
             holdout=self.holdout,
@@ -200,7 +187,9 @@ class InrRun:
         """Write a checkpoint; a full disk costs the checkpoint, not the run."""
         job = self.job
         arrays, info = self.trainer.state()
+        info["precision"] = self.precision
         arrays["start/poses"] = torch.from_numpy(self.start.poses.as_array().copy())
+        arrays["start/tv_weight"] = torch.tensor(self.trainer.tv_weight).double()
         if self.occupied is not None:
             arrays["start/occupied"] = self.occupied
         progress = self.trainer.progress
@@ -243,6 +232,7 @@ def _start_from(loaded: tuple[dict[str, Tensor], Any, list[str]], job: Job) -> S
         Poses.from_array(arrays["start/poses"].numpy()),
         None if occupied is None else occupied.to(job.ranks.device),
         None,
+        float(arrays["start/tv_weight"]),
     )
 
 

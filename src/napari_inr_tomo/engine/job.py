@@ -55,10 +55,10 @@ class Job:
     ranks: Ranks
     reporter: Reporter
 
-    @property
+    @cached_property
     def config(self) -> ReconstructionConfig:
-        """The settings."""
-        return self.spec.config
+        """The settings, with what depends on the number of tilts filled in."""
+        return self.spec.config.resolved(self.spec.shape[0])
 
     @cached_property
     def images(self) -> NDArray[np.float32]:

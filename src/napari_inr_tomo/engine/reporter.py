@@ -39,6 +39,8 @@ class Reporter:
         self._phase_began = self.began
         self._next_poll = self._next_report = self._next_preview = 0.0
         self._signalled = NOTHING
+        self.chosen: dict[str, float | str] = {}
+        """What the run chose by itself, for the record."""
 
     @property
     def elapsed_s(self) -> float:

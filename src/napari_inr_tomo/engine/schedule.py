@@ -7,6 +7,13 @@ import math
 from napari_inr_tomo.config import ScheduleSettings
 
 
+def epochs(schedule: ScheduleSettings) -> int:
+    """Return the epochs of resolved settings (`ReconstructionConfig.resolved`)."""
+    if schedule.epochs is None:
+        raise ValueError("the number of epochs has not been filled in")
+    return schedule.epochs
+
+
 def rise_and_fall(
     position: float, rise: float, total: float, final_fraction: float
 ) -> float:
@@ -23,7 +30,7 @@ def rise_and_fall(
 def network_factor(schedule: ScheduleSettings, position: float) -> float:
     """Return the factor on the network's learning rates after ``position`` epochs."""
     return rise_and_fall(
-        position, schedule.warmup_epochs, schedule.epochs, schedule.final_fraction
+        position, schedule.warmup_epochs, epochs(schedule), schedule.final_fraction
     )
 
 
@@ -31,7 +38,7 @@ def pose_factor(schedule: ScheduleSettings, start: float, position: float) -> fl
     """Return the factor on the poses' learning rates; 0 before they may move."""
     if position < start:
         return 0.0
-    total = max(schedule.epochs - start, 1e-9)
+    total = max(epochs(schedule) - start, 1e-9)
     return rise_and_fall(position - start, 0.0, total, schedule.final_fraction)
 
 

@@ -17,7 +17,10 @@ from napari_inr_tomo.engine.optimisers import Optimisers
 from napari_inr_tomo.engine.sampling import PixelSampler, generator
 from napari_inr_tomo.inr import Box, Field, LearnedPoses, pixel_loss, render
 from napari_inr_tomo.inr.losses import total_variation
-from napari_inr_tomo.inr.rendering import Rays, occupied_at, sample_points
+from napari_inr_tomo.inr.rendering import Rays, occupied_at, ray_offsets, sample_points
+
+TV_WEIGHT = 1e-4
+"""Weight of the total variation where neither settings nor data say (the paper's)."""
 
 HOLDOUT_RAYS = 20_000
 """At most this many held-out pixels are looked at after an epoch."""
@@ -63,10 +66,16 @@ class Trainer:
         occupied: Tensor | None,
         config: ReconstructionConfig,
         ranks: Ranks,
+        tv_weight: float | None = None,
     ) -> None:
+        """tv_weight: alpha of equation 6; none: the setting's, else `TV_WEIGHT`."""
         self.stack, self.field, self.poses = stack, field, poses
         self.box, self.occupied = box, occupied
         self.config, self.inr, self.ranks = config, config.inr, ranks
+        set_weight = self.inr.loss.tv_weight
+        if tv_weight is None:
+            tv_weight = TV_WEIGHT if set_weight is None else set_weight
+        self.tv_weight = tv_weight
         schedule = self.inr.schedule
         factor = ranks.size if schedule.scale_with_ranks else 1
         self.sampler = PixelSampler(
@@ -97,7 +106,7 @@ class Trainer:
         after_step: called on every rank after every step, with the same report.
         after_epoch: called with the hold-out loss (None without hold-out).
         """
-        while self.progress.epoch < self.inr.schedule.epochs:
+        while self.progress.epoch < plan.epochs(self.inr.schedule):
             while self.progress.step < self.sampler.steps:
                 if after_step(self._step(poll() if self.ranks.first else 0)):
                     return
@@ -122,7 +131,7 @@ class Trainer:
             parameter.requires_grad_(moving and self.optimisers.wants(parameter))
         pixels = self.sampler.step(self.progress.epoch, self.progress.step)
         loss = self._pixel_gradient(pixels, position)
-        if self.inr.loss.tv_weight > 0 and self.inr.loss.tv_points > 0:
+        if self.tv_weight > 0 and self.inr.loss.tv_points > 0:
             self._variation_gradient(pixels)
         asked = torch.full_like(loss, float(request))
         self.ranks.sum([*self.optimisers.gradients(), loss, asked])
@@ -142,10 +151,7 @@ class Trainer:
         random = generator(
             self.ranks.device, self.config.seed, self.progress.epoch, self.progress.step
         )
-        dtype = self.stack.dtype
-        fractions = torch.rand(
-            len(pixels), count, generator=random, dtype=dtype, device=self.ranks.device
-        )
+        fractions = ray_offsets(len(pixels), count, random, self.stack.images)
         mine = slice(self.ranks.rank, None, self.ranks.size)
         total = torch.zeros((), dtype=torch.float64, device=self.ranks.device)
         rays, target, weight = self.stack.rays(pixels[mine])
@@ -177,7 +183,7 @@ class Trainer:
     @property
     def points_per_chunk(self) -> int:
         """Points whose activations are held at once: bounds the memory of a step."""
-        return 1 << (20 if self.ranks.device.type == "cuda" else 17)
+        return 1 << (20 if self.ranks.device.type == "cuda" else 14)
 
     def _variation_gradient(self, pixels: Tensor) -> None:
         """Add the gradient of the weighted total variation of this rank's share.
@@ -206,7 +212,7 @@ class Trainer:
         size = max(1, self.points_per_chunk // 3)
         for start in range(0, len(points), size):
             lengths = total_variation(self.field, points[start : start + size])
-            weighted = self.inr.loss.tv_weight * lengths.sum() / count
+            weighted = self.tv_weight * lengths.sum() / count
             weighted.backward()  # type: ignore[no-untyped-call]
 
     def _note_residual(self, rays: Rays, residual: Tensor, weight: Tensor) -> None:

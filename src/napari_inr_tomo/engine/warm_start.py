@@ -23,6 +23,8 @@ from napari_inr_tomo.engine.reporter import CANCEL, STOP
 from napari_inr_tomo.engine.sampling import generator
 from napari_inr_tomo.engine.schedule import rise_and_fall
 from napari_inr_tomo.engine.sharded import ShardedProjector
+from napari_inr_tomo.engine.tv_weight import network_weight, tv_weight
+from napari_inr_tomo.engine.watch import Watch
 from napari_inr_tomo.inr import Field, Muon
 from napari_inr_tomo.types import Poses
 
@@ -35,12 +37,14 @@ class Start:
     """poses to start from; occupied (z, y, x) bool or None; classical volume or None.
 
     volume: (z, y, x), normalised intensity per voxel.
+    tv_weight: of the network's loss, where the data say; none: the setting's.
     stopped: the user asked to stop meanwhile.
     """
 
     poses: Poses
     occupied: Tensor | None
     volume: Tensor | None
+    tv_weight: float | None = None
     stopped: bool = False
 
 
@@ -53,7 +57,7 @@ def prepare_start(job: Job, dtype: torch.dtype = torch.float32) -> Start:
     poses, stopped = job.spec.poses, False
     if inr.poses.refine and inr.poses.coarse and len(job.spec.angles_deg) > 2:
         poses, stopped = _coarse_poses(job)
-    start = Start(poses, None, None, stopped)
+    start = Start(poses, None, None, stopped=stopped)
     if inr.warm_start == "none":
         return start
     projector = ShardedProjector(
@@ -63,20 +67,25 @@ def prepare_start(job: Job, dtype: torch.dtype = torch.float32) -> Start:
     valid = None
     if job.valid is not None:
         valid = torch.from_numpy(np.array(job.valid)).to(job.ranks.device)
-    job.reporter.phase("classical start")
     occupied = hull(projector, images, valid)
-    watch = _Watch(job, inr.warm_start_iterations)
+    watch = Watch(job, inr.warm_start_iterations)
+    weight = inr.loss.tv_weight
     if inr.warm_start == "tv":
+        classic_weight = tv_weight(job, projector, images, watch, valid, occupied)
+        if weight is None:
+            weight = classic_weight * network_weight(job, images, valid)
+        job.reporter.phase("classical start")
         volume = tv(
             projector,
             images,
             iterations=inr.warm_start_iterations,
-            weight=job.config.classic.tv_weight,
+            weight=classic_weight,
             valid=valid,
             callback=watch,
             support=occupied,
         )
     else:
+        job.reporter.phase("classical start")
         volume = sirt(
             projector,
             images,
@@ -87,28 +96,12 @@ def prepare_start(job: Job, dtype: torch.dtype = torch.float32) -> Start:
             support=occupied,
         )
     return replace(
-        start, occupied=occupied, volume=volume, stopped=stopped or watch.stopped
+        start,
+        occupied=occupied,
+        volume=volume,
+        tv_weight=weight,
+        stopped=stopped or watch.stopped,
     )
-
-
-class _Watch:
-    """Reports, shows and listens while a classical method works."""
-
-    def __init__(self, job: Job, total: int) -> None:
-        self.job, self.total, self.stopped = job, total, False
-
-    def __call__(self, iteration: int, volume: Tensor, residual: float) -> bool:
-        job = self.job
-        asked = job.ranks.agree(job.reporter.poll())
-        job.reporter.progress(iteration, self.total, residual)
-        if job.reporter.preview_due():
-            began = time.monotonic()
-            job.reporter.preview(volume * job.scale, 1.0, iteration)
-            job.reporter.rest(time.monotonic() - began)
-        if asked == CANCEL:
-            raise Cancelled(iteration)
-        self.stopped = asked == STOP
-        return self.stopped
 
 
 def _coarse_poses(job: Job) -> tuple[Poses, bool]:

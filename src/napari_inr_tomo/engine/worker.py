@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from napari_inr_tomo import atomic, events
+from napari_inr_tomo.engine import schedule
 from napari_inr_tomo.engine.classic_run import run_classic
 from napari_inr_tomo.engine.distributed import connect, disconnect
 from napari_inr_tomo.engine.inr_run import run_inr
@@ -101,7 +102,7 @@ def _check_input(job: Job) -> None:
 def _announce(job: Job) -> None:
     config = job.config
     inr = config.method == "inr"
-    total = config.inr.schedule.epochs if inr else config.classic.iterations
+    total = schedule.epochs(config.inr.schedule) if inr else config.classic.iterations
     job.reporter.say(
         events.Started(
             method=config.method,
@@ -136,6 +137,7 @@ def _write(job: Job, outcome: Outcome) -> None:
         "loss": outcome.loss if outcome.loss == outcome.loss else None,
         "holdout": outcome.holdout,
         "elapsed_s": job.reporter.elapsed_s,
+        "chosen": job.reporter.chosen,
     }
     write_record(paths, spec, told | job.info())
     write_complete(paths)

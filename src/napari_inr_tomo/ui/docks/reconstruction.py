@@ -81,7 +81,8 @@ class ReconstructionPanel(Panel):
             "preview: a first look; fast: for daily work; paper: the settings of the "
             "publication, slow"
         )
-        self.count = whole(30, 1, 100000, "Epochs (INR) or iterations (SIRT, TV)")
+        self.count = whole(0, 0, 100000, "Epochs (INR) or iterations (SIRT, TV)")
+        self.count.setSpecialValueText("as needed")
         self.poses = tick(
             "Refine the poses (z1, z3, dx, dy)",
             "Learn the pose of every tilt together with the volume (INR only)",
@@ -184,7 +185,7 @@ class ReconstructionPanel(Panel):
 
     def config(self) -> ReconstructionConfig:
         """Return the settings as chosen; raises `UserError` where they do not fit."""
-        count = self.count.value()
+        count = self.count.value() or None
         changes: dict[str, Any] = {
             "method": self.method_name,
             "seed": self.seed.value(),
@@ -236,7 +237,8 @@ class ReconstructionPanel(Panel):
         config = ReconstructionConfig.from_preset(self.preset.currentText())
         inr = self.method_name == "inr"
         count = config.inr.schedule.epochs if inr else config.classic.iterations
-        self.count.setValue(count)
+        self.count.setMinimum(0 if inr else 1)
+        self.count.setValue(count or 0)
         label = self.fields.labelForField(self.count)
         label.setText("Epochs" if inr else "Iterations")
         fbp = self.method_name == "fbp"
@@ -244,7 +246,9 @@ class ReconstructionPanel(Panel):
         self.count.setToolTip(
             "FBP needs no iterations"
             if fbp
-            else "Epochs (INR) or iterations (SIRT, TV)"
+            else "Passes over all pixels; as needed: fewer where there are more tilts"
+            if inr
+            else "Iterations"
         )
         self.preset.setEnabled(inr)
         self.poses.setEnabled(inr)

@@ -1,0 +1,66 @@
+"""The weight of the total variation, chosen on pixels the reconstruction never saw."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from napari_inr_tomo.classic.projector import Projector
+from napari_inr_tomo.classic.sirt import Callback, prepare
+from napari_inr_tomo.classic.tv import STRENGTH, noise_level, tv
+
+WEIGHTS = (10.0, 3.0, 1.0, 0.3, 0.1)
+"""Weights tried, from smooth to sharp; half a decade apart is fine enough."""
+
+HELD_OUT = 0.1
+"""Share of the pixels kept back, drawn pixel by pixel."""
+
+ITERATIONS = 40
+"""Iterations per weight: enough to rank them, not enough to finish."""
+
+
+def choose_weight(
+    projector: Projector,
+    images: torch.Tensor,
+    valid: torch.Tensor | None = None,
+    support: torch.Tensor | None = None,
+    callback: Callback | None = None,
+    seed: int = 0,
+) -> float:
+    """Return the weight for `tv` whose volume predicts held-out pixels best.
+
+    From the smoothest on, until the error on the held-out pixels rises: too smooth a
+    volume misses structure, too sharp a one has learnt the noise of the other pixels.
+    images, valid, support: as for `tv`.  callback: called after each weight with the
+    number of weights tried, the volume and its relative error on the held-out pixels;
+    True ends the search with the best so far.
+    """
+    data, usable = prepare(projector, images, valid)
+    random = torch.Generator().manual_seed(seed)
+    held = torch.rand(data.shape, generator=random).to(data.device) < HELD_OUT
+    seen = usable.bool() & ~held
+    judged = usable.bool() & held
+    norm = float((data[judged] ** 2).sum()) ** 0.5 or 1.0
+    best, best_error = WEIGHTS[0], float("inf")
+    for tried, weight in enumerate(WEIGHTS, 1):
+        volume = tv(projector, data, ITERATIONS, weight, valid=seen, support=support)
+        wrong = (projector.forward(volume) - data)[judged]
+        error = float((wrong**2).sum()) ** 0.5 / norm
+        if not error < best_error:
+            break
+        best, best_error = weight, error
+        if callback is not None and callback(tried, volume, error):
+            break
+    return best
+
+
+def natural_strength(images: torch.Tensor, usable: torch.Tensor | None = None) -> float:
+    """Return the strength ``m`` of weight 1: `tv` minimises ``|r|^2 / 2 + w m TV(x)``.
+
+    images: (tilt, y, x); the strength has their unit, x being in the same unit per
+    voxel.  It is 0.4 times the noise that back-projection collects in a voxel.
+    """
+    whole = torch.ones_like(images) if usable is None else usable.to(images)
+    noise: float = noise_level(images, whole)
+    return STRENGTH * noise * math.sqrt(len(images))

@@ -1,0 +1,47 @@
+"""How much total variation: for the classical volume and for the network's loss."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from napari_inr_tomo.classic.tv_weight import choose_weight, natural_strength
+from napari_inr_tomo.engine.job import Job
+from napari_inr_tomo.engine.sharded import ShardedProjector
+from napari_inr_tomo.engine.watch import Watch
+
+TV_SHARE = 0.15
+"""The network's TV weight against the one that would make its loss that of the
+classical TV: the network is smooth by itself.  Factors of 3 hardly matter."""
+
+
+def tv_weight(
+    job: Job,
+    projector: ShardedProjector,
+    images: Tensor,
+    watch: Watch,
+    valid: Tensor | None = None,
+    support: Tensor | None = None,
+) -> float:
+    """Return the weight of the classical TV: the setting, or chosen on held-out pixels.
+
+    All ranks work on the same numbers and agree on the answer.
+    """
+    if job.config.classic.tv_weight is not None:
+        return job.config.classic.tv_weight
+    job.reporter.phase("choosing the TV weight")
+    weight = choose_weight(projector, images, valid, support, watch, job.config.seed)
+    job.reporter.chosen["classic.tv_weight"] = weight
+    return weight
+
+
+def network_weight(job: Job, images: Tensor, valid: Tensor | None) -> float:
+    """Return the weight of the network's loss that goes with a classical weight of 1.
+
+    Both losses, written as ``sum |r|^2 / 2 + w TV(voxels)``, with the mean over pixels,
+    1 / (2 beta) before the squares and gradients in normalised coordinates undone.
+    """
+    loss, box = job.config.inr.loss, job.box
+    beta = loss.beta if loss.kind == "smooth_l1" else 0.5
+    strength = natural_strength(images, valid)
+    share = box.shape_zyx[0] * box.unit**2 / (beta * len(images))
+    return TV_SHARE * strength * share

@@ -1,0 +1,70 @@
+"""The weight of the total variation follows the noise, judged on held-out pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from napari_inr_tomo.classic import Projector
+from napari_inr_tomo.classic.tv import gradient, tv
+from napari_inr_tomo.classic.tv_weight import (
+    WEIGHTS,
+    choose_weight,
+    natural_strength,
+)
+from napari_inr_tomo.simulate import simulate_series
+
+ANGLES = np.arange(-60, 61, 6.0)
+
+
+def case(dose: float | None) -> tuple[Projector, torch.Tensor, torch.Tensor]:
+    made = simulate_series("porous", 32, ANGLES, dose=dose, seed=1)
+    projector = Projector(ANGLES, made.truth_poses, (32, 32), 32)
+    images = torch.from_numpy(made.series.images)
+    return projector, images, torch.from_numpy(np.asarray(made.truth.data))
+
+
+@pytest.mark.parametrize("dose", [None, 30.0])
+def test_the_chosen_weight_is_near_the_best_against_the_truth(
+    dose: float | None,
+) -> None:
+    projector, images, truth = case(dose)
+    weight = choose_weight(projector, images)
+    errors = {w: float((tv(projector, images, 100, w) - truth).norm()) for w in WEIGHTS}
+    assert errors[weight] < 1.15 * min(errors.values())
+    assert max(errors.values()) > 1.5 * errors[weight]  # the choice matters
+
+
+def test_noise_asks_for_a_smoother_volume() -> None:
+    quiet, noisy = case(None), case(30.0)
+    assert choose_weight(*quiet[:2]) < choose_weight(*noisy[:2])
+
+
+def test_the_search_can_be_stopped() -> None:
+    projector, images, _ = case(None)
+    said: list[int] = []
+
+    def stop(tried: int, volume: torch.Tensor, error: float) -> bool:
+        said.append(tried)
+        return True
+
+    assert choose_weight(projector, images, callback=stop) == WEIGHTS[0]
+    assert said == [1]
+
+
+def test_the_strength_is_that_of_the_minimised_sum() -> None:
+    """At the minimum, x moves no further along the gradient of |r|^2 / 2 + w m TV."""
+    projector, images, _ = case(30.0)
+    volume = tv(projector, images, 1500, 3.0)
+    strength = 3.0 * natural_strength(images)
+
+    def total(scale: float) -> float:
+        x = scale * volume
+        slopes = gradient(x, torch.empty((3, *x.shape)))
+        length = float((slopes**2).sum(0).sqrt().sum())
+        misfit = float(((projector.forward(x) - images) ** 2).sum())
+        return misfit / 2 + strength * length
+
+    assert total(1.0) < total(0.995)
+    assert total(1.0) < total(1.005)
