@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from psygnal import Signal
 
 from napari_inr_tomo import events
@@ -17,6 +19,7 @@ from napari_inr_tomo.ui.record import RunRecord
 
 if TYPE_CHECKING:
     from napari_inr_tomo.config import ReconstructionConfig
+    from napari_inr_tomo.planes import Plane
     from napari_inr_tomo.runs import RunFolder
     from napari_inr_tomo.ui.session import Session
 
@@ -95,6 +98,22 @@ class RunControl:
         if self.session.busy:
             return f"Busy: {self.session.busy}"
         return "A reconstruction is being followed" if self.state in ALIVE else None
+
+    def fitting_poses(self) -> live.PoseTable | None:
+        """Return the poses of the run where they belong to the current series."""
+        table, series = self.record.poses, self.session.series
+        if table is None or series is None or len(table) != len(series):
+            return None
+        same = np.allclose(table["angle_deg"], series.angles_deg, atol=1e-3)
+        return table if same else None
+
+    def ask_slices(self, name: str, planes: Sequence[Plane]) -> bool:
+        """Ask the network for slices; False where none learns just now."""
+        learning = self.state is RunState.RUNNING and self.record.phase == "rays"
+        if self.run is None or not learning:
+            return False
+        self.run.ask_slices(name, planes)
+        return True
 
     # actions ------------------------------------------------------------------
 
