@@ -72,19 +72,31 @@ class Worker:
         )
         return list(request.planes)
 
-    def poses(self, axis_deg: float) -> None:
+    def poses(
+        self,
+        axis_deg: float,
+        residual: np.ndarray | None = None,
+        found: Poses | None = None,
+    ) -> None:
+        if residual is None:
+            residual = np.full(self.count, 0.5)
+        if found is None:
+            found = Poses.from_axis(self.count, axis_deg, 1.0, -2.0)
         io.write_poses(
             self.run.paths.preview_poses,
             self.series.angles_deg,
-            Poses.from_axis(self.count, axis_deg, 1.0, -2.0),
+            found,
             self.series.mask,
-            residual=np.full(self.count, 0.5),
+            residual=residual,
         )
         self.say(events.PosesUpdated(step=1, file="previews/poses.csv"))
 
     def preview(self, value: float, shape: tuple[int, int, int]) -> None:
         data = np.linspace(0, value, int(np.prod(shape)), dtype=np.float32)
         np.save(self.run.paths.preview_volume, data.reshape(shape))
+        self.preview_done(shape)
+
+    def preview_done(self, shape: tuple[int, int, int]) -> None:
         zoom = self.shape[0] / shape[0]
         self.say(
             events.Preview(

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qtpy.QtWidgets import QWidget
 
 
 class Latest:
     """Runs one call at a time in a worker thread; of those that wait, the last.
 
     ``done`` gets the result and ``failed`` the error, in the GUI thread, unless
-    `forget` was called meanwhile.
+    `forget` was called meanwhile or ``owner`` is gone.
     """
 
     def __init__(
-        self, done: Callable[[Any], None], failed: Callable[[Exception], None]
+        self,
+        owner: QWidget,
+        done: Callable[[Any], None],
+        failed: Callable[[Exception], None],
     ) -> None:
         self._done, self._failed = done, failed
+        owner.destroyed.connect(self.forget)
         self._worker: Any = None
         self._next: tuple[Callable[..., Any], tuple[Any, ...]] | None = None
         self._wanted = 0
@@ -34,7 +41,7 @@ class Latest:
         if self._worker is None:
             self._start()
 
-    def forget(self) -> None:
+    def forget(self, *_: Any) -> None:
         """Drop what waits; what is being computed is not handed over."""
         self._next = None
         self._wanted += 1

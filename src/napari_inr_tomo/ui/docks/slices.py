@@ -57,7 +57,7 @@ class SlicesPanel(Panel):
         layout.addWidget(self.state)
         self._build_position(layout)
         self.body.addWidget(box)
-        self._work = Latest(self._sampled, self._failed)
+        self._work = Latest(self, self._sampled, self._failed)
         self._asked = ""
         self._asked_planes: tuple[planes.Plane, ...] = ()
         self._fine_for: tuple[planes.Plane, ...] | None = None
