@@ -61,6 +61,11 @@ class RunControl:
         self._worker: Any = None
         self._progress: Any = None
 
+    @property
+    def alive(self) -> bool:
+        """Whether a run is going on."""
+        return self.state in ALIVE
+
     # what may be done, and why not -----------------------------------------
 
     def why_not_start(self) -> str | None:
@@ -147,6 +152,20 @@ class RunControl:
             "Resuming the reconstruction",
             relaunch,
             self.run,
+            done=self._launched,
+            failed=self._not_started,
+        )
+
+    def resume_folder(self, folder: Path) -> None:
+        """Open a run folder and start its processes again."""
+        from napari_inr_tomo.ui.jobs import start_job
+
+        self._enter(RunState.STARTING, "Starting again from the last checkpoint")
+        start_job(
+            self.session,
+            "Resuming the reconstruction",
+            reopen,
+            Path(folder),
             done=self._launched,
             failed=self._not_started,
         )
@@ -312,6 +331,11 @@ def relaunch(run: RunFolder) -> RunFolder:
 
     runs.launch(run)
     return run
+
+
+def reopen(folder: Path) -> RunFolder:
+    """Open a run folder and start its processes (worker thread)."""
+    return relaunch(open_folder(folder))
 
 
 def open_folder(folder: Path) -> RunFolder:

@@ -47,6 +47,7 @@ class ReconstructionPanel(Panel):
     def build(self) -> None:
         """Make the controls."""
         self.devices: Devices | None = None
+        self._taken: ReconstructionConfig | None = None
         self._asking = False
         self._build_settings()
         self._build_more()
@@ -62,6 +63,7 @@ class ReconstructionPanel(Panel):
             self.poses.toggled,
         ):
             signal.connect(self._changed)
+        self.preset.currentIndexChanged.connect(self._forget_taken)
         self.preset.currentIndexChanged.connect(self._take_preset)
         self.method.currentIndexChanged.connect(self._take_preset)
         self._take_preset()
@@ -202,18 +204,33 @@ class ReconstructionPanel(Panel):
             }
         elif self.method_name != "fbp":
             changes["classic"] = {"iterations": count}
+        return self.base().merged(changes)
+
+    def base(self) -> ReconstructionConfig:
+        """Return the settings that the controls change: the preset's, or a run's."""
         preset = self.preset.currentText()
-        return ReconstructionConfig.from_preset(preset).merged(changes)
+        if self._taken is not None and self._taken.preset == preset:
+            return self._taken
+        return ReconstructionConfig.from_preset(preset)
+
+    def show_config(self, config: ReconstructionConfig) -> None:
+        """Take over the settings of a run; those without a control come along."""
+        self._taken = None
+        self.choose(config.method, config.preset)
+        self._taken = config
+        self._take_preset()
+        self.seed.setValue(config.seed)
+        self.depth.setValue(config.depth_px or 0)
+        self.device.setCurrentText(config.compute.device)
+        self.processes.setValue(config.compute.processes or 0)
+        self.poses.setChecked(config.inr.poses.refine)
+        self.folder.setText("")
 
     def run_folder(self) -> Path:
         """Return the folder for a new run."""
         if self.folder.text():
             return Path(self.folder.text()).expanduser()
-        series = self.session.series
-        name = "".join(c if c.isalnum() else "-" for c in series.name).strip("-")
-        stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-        folder = f"{name or 'run'}-{self.method_name}-{stamp}"
-        return runs_home() / folder
+        return new_folder(self.session.series, self.method_name)
 
     def choose(self, method: str, preset: str) -> None:
         """Set method ("inr", "sirt", "tv", "fbp") and preset."""
@@ -234,7 +251,7 @@ class ReconstructionPanel(Panel):
 
     def _take_preset(self, *_: Any) -> None:
         """Show the number of epochs or iterations of the preset."""
-        config = ReconstructionConfig.from_preset(self.preset.currentText())
+        config = self.base()
         inr = self.method_name == "inr"
         count = config.inr.schedule.epochs if inr else config.classic.iterations
         self.count.setMinimum(0 if inr else 1)
@@ -266,6 +283,9 @@ class ReconstructionPanel(Panel):
             if inr
             else "Presets are for the INR only"
         )
+
+    def _forget_taken(self, *_: Any) -> None:
+        self._taken = None
 
     def _changed(self, *_: Any) -> None:
         self.estimate_later()
@@ -319,6 +339,13 @@ class ReconstructionPanel(Panel):
         self.again_row.bar(self.open_button, run.why_not_open())
         text = run.state.value.capitalize()
         self.state.setText(f"{text}. {run.message}".strip())
+
+
+def new_folder(series: Any, method: str) -> Path:
+    """Return a new name for a run folder, from series, method and time."""
+    name = "".join(c if c.isalnum() else "-" for c in series.name).strip("-")
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    return runs_home() / f"{name or 'run'}-{method}-{stamp}"
 
 
 def runs_home() -> Path:
