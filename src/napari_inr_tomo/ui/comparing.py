@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 POLL_S = 0.3
 FSC_LIMIT = 0.143
+LIMITS = {
+    "fsc_0.143_px": "0.143, for halves",
+    "fsc_half_bit_px": "half-bit, for halves",
+    "fsc_0.5_px": "0.5, for a truth",
+}
 LINES = {
     "ssim": "Similarity (SSIM) {:.3f}",
     "ssim_in_support": "Similarity within the specimen {:.3f}",
@@ -51,7 +56,7 @@ class Comparison:
             for name, text in LINES.items()
             if self.figures[name] is not None
         ]
-        for name, limit in (("fsc_0.143_px", "0.143"), ("fsc_half_bit_px", "half-bit")):
+        for name, limit in LIMITS.items():
             lines.append(f"Resolution (FSC, {limit}): {self._length(name)}")
         shift = self.figures["shift_zyx_px"]
         if any(shift):

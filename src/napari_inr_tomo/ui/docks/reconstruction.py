@@ -24,6 +24,7 @@ from napari_inr_tomo.ui.controls import (
 )
 from napari_inr_tomo.ui.device import Devices, find_devices
 from napari_inr_tomo.ui.dock import Dock, Panel, ask_run_folder, stop_buttons
+from napari_inr_tomo.ui.tips import tip
 
 METHODS = {
     "INR (learns the poses)": "inr",
@@ -87,7 +88,7 @@ class ReconstructionPanel(Panel):
         self.count.setSpecialValueText("as needed")
         self.poses = tick(
             "Refine the poses (z1, z3, dx, dy)",
-            "Learn the pose of every tilt together with the volume (INR only)",
+            f"{tip('inr.poses.refine')} INR only",
             True,
         )
         self.fields = form()
@@ -106,18 +107,14 @@ class ReconstructionPanel(Panel):
         inner = QWidget()
         fields = form()
         inner.setLayout(fields)
-        self.depth = whole(
-            0, 0, 8192, "Depth of the volume along the beam, pixels", " px"
-        )
+        self.depth = whole(0, 0, 8192, tip("depth_px"), " px")
         self.depth.setSpecialValueText("as wide as the images")
         self.device = QComboBox()
         self.device.addItems(["auto", "cpu", "cuda"])
-        self.device.setToolTip("auto takes the GPUs where there are any")
-        self.processes = whole(0, 0, 1024, "Processes that share the work")
+        self.device.setToolTip(tip("compute.device"))
+        self.processes = whole(0, 0, 1024, tip("compute.processes"))
         self.processes.setSpecialValueText("one per GPU")
-        self.seed = whole(
-            0, 0, 2**31 - 1, "Seed of everything random: same seed, same result"
-        )
+        self.seed = whole(0, 0, 2**31 - 1, tip("seed"))
         self.folder = PathEdit(
             "folder",
             "Where the run is kept; empty: a new folder under inr-tomo-runs in your "
