@@ -271,7 +271,6 @@ _FOUND_BEFORE = PoseSettings(
 
 _PRESETS: dict[str, InrSettings] = {
     "fast": InrSettings(
-        field=FieldSettings(omega=20.0),
         loss=LossSettings(tv_points=500),
         schedule=_AFTER_WARM_START,
         poses=_FOUND_BEFORE,
