@@ -91,7 +91,7 @@ def watched(
 
 def _in_rays(paths: RunPaths) -> bool:
     """Whether the training with rays has begun."""
-    return paths.events.exists() and '"name": "rays"' in paths.events.read_text()
+    return paths.events.exists() and '"name":"rays"' in paths.events.read_text()
 
 
 def _look(
