@@ -131,7 +131,7 @@ def warn_of_memory(run: RunFolder) -> None:
 
     spec = run.spec
     count = default_processes(spec.config)
-    need = estimate(spec.config, spec.shape, spec.poses.axis_deg, count)
+    need = estimate(spec.config, spec.shape, spec.poses, count)
     free = psutil.virtual_memory().available
     if count * need.memory_bytes > free:
         note(

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from napari_inr_tomo import events
 from napari_inr_tomo.engine import checkpoint, precision, schedule
+from napari_inr_tomo.engine.chunk import CPU_POINTS, points_per_chunk
 from napari_inr_tomo.engine.data import Stack
 from napari_inr_tomo.engine.job import Cancelled, Job, Outcome
 from napari_inr_tomo.engine.reporter import CANCEL, SAVE, STOP
@@ -22,9 +23,6 @@ from napari_inr_tomo.inr.rendering import occupied_at
 from napari_inr_tomo.planes import Plane
 from napari_inr_tomo.types import Poses
 
-LATTICE_CHUNK = 1 << 16
-"""Points evaluated at once when a volume is read out of the network."""
-
 
 @torch.no_grad()
 def read_volume(
@@ -33,17 +31,19 @@ def read_volume(
     step: int,
     like: Tensor,
     occupied: Tensor | None = None,
+    chunk: int = CPU_POINTS,
 ) -> Tensor:
     """Return the (z, y, x) density on a lattice of every ``step``-th voxel.
 
-    Normalised intensity per pixel-sized voxel; zero where not occupied.
+    chunk: points evaluated at once.  Normalised intensity per pixel-sized voxel; zero
+    where not occupied.
     """
     shape = box.coarse_shape(step)
     volume = torch.zeros(shape, dtype=torch.float32, device=like.device).reshape(-1)
     inside = None
     if occupied is not None and step == 1:
         inside = occupied.reshape(-1)
-    for part, points in box.lattice(step, LATTICE_CHUNK, like):
+    for part, points in box.lattice(step, chunk, like):
         if inside is None:
             volume[part] = (field(points) * box.unit).float()
         else:
@@ -91,6 +91,7 @@ class InrRun:
         )
         self.precision = precision.name(self.dtype, hidden)
         job.reporter.chosen["compute.precision"] = self.precision
+        self.chunk = points_per_chunk(job.ranks.device, job.config.inr.field)
         self.field = build_field(
             job.config.inr.field, max(job.box.shape_zyx), job.config.seed, hidden
         ).to(job.ranks.device, self.dtype)
@@ -136,9 +137,11 @@ class InrRun:
         self._show(force=True)
         self.trainer.run(job.reporter.poll, self._after_step, self._after_epoch)
         self.poses.pin()
-        return self._finish(
-            read_volume(self.field, job.box, 1, self._like, self.occupied)
-        )
+        return self._finish(self._read(1))
+
+    def _read(self, step: int) -> Tensor:
+        box, occupied = self.job.box, self.occupied
+        return read_volume(self.field, box, step, self._like, occupied, self.chunk)
 
     @property
     def _like(self) -> Tensor:
@@ -200,11 +203,12 @@ class InrRun:
         if not (force or job.reporter.preview_due()) or job.reporter.paths is None:
             return
         began = time.monotonic()
+        self.trainer.settle()
         voxels = float(np.prod(job.box.shape_zyx))
         step = 1
         while voxels / step**3 > job.config.compute.preview_voxels:
             step += 1
-        volume = read_volume(self.field, job.box, step, self._like, self.occupied)
+        volume = self._read(step)
         epoch = self.trainer.progress.epoch
         job.reporter.preview(volume * job.scale, float(step), epoch)
         job.reporter.poses(self.poses.poses(), epoch, self._residual())
@@ -228,6 +232,7 @@ class InrRun:
     def _save(self) -> None:
         """Write a checkpoint; a full disk costs the checkpoint, not the run."""
         job = self.job
+        self.trainer.settle()
         arrays, info = self.trainer.state()
         info["precision"] = self.precision
         arrays["start/poses"] = torch.from_numpy(self.start.poses.as_array().copy())

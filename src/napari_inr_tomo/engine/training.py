@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +12,11 @@ from torch import Tensor
 
 from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.engine import schedule as plan
+from napari_inr_tomo.engine.chunk import points_per_chunk
 from napari_inr_tomo.engine.data import Stack
 from napari_inr_tomo.engine.distributed import Ranks
 from napari_inr_tomo.engine.optimisers import Optimisers
+from napari_inr_tomo.engine.readback import Readback
 from napari_inr_tomo.engine.sampling import PixelSampler, generator
 from napari_inr_tomo.inr import Box, Field, LearnedPoses, pixel_loss, render
 from napari_inr_tomo.inr.losses import total_variation
@@ -54,6 +57,14 @@ class StepReport:
     request: int
 
 
+def _checked(position: float, numbers: list[float]) -> StepReport:
+    """Return the report of a step; raises `Diverged` unless all numbers are finite."""
+    loss, asked, *norms = numbers
+    if not all(map(math.isfinite, [loss, *norms])):
+        raise Diverged(f"the loss is {loss} after {position:.2f} epochs")
+    return StepReport(position, loss, round(asked))
+
+
 class Trainer:
     """Trains a field and poses on a normalised stack; N ranks equal one."""
 
@@ -76,6 +87,10 @@ class Trainer:
         if tv_weight is None:
             tv_weight = TV_WEIGHT if set_weight is None else set_weight
         self.tv_weight = tv_weight
+        self.compact = ranks.device.type == "cpu"
+        """Leave out empty points of the total variation: on a GPU finding them would
+        take longer than their evaluation."""
+        self.points_per_chunk = points_per_chunk(ranks.device, self.inr.field)
         schedule = self.inr.schedule
         factor = ranks.size if schedule.scale_with_ranks else 1
         self.sampler = PixelSampler(
@@ -88,6 +103,7 @@ class Trainer:
         self.optimisers = Optimisers(field, poses, self.inr, factor**0.5)
         self.progress = Progress()
         self.best: dict[str, Tensor] = {}
+        self._readback = Readback(ranks.device)
         self.tilt_error = torch.zeros(
             2, stack.tilts, dtype=torch.float64, device=ranks.device
         )
@@ -103,12 +119,18 @@ class Trainer:
 
         poll: asked on rank 0 for a pending request (a small number, 0 for none); it
         travels with the gradients, so all ranks learn of it at the same step.
-        after_step: called on every rank after every step, with the same report.
+        after_step: called on every rank with the same report of every step, on a GPU
+        some steps later.  Before it keeps anything it must `settle`.
         after_epoch: called with the hold-out loss (None without hold-out).
         """
         while self.progress.epoch < plan.epochs(self.inr.schedule):
             while self.progress.step < self.sampler.steps:
-                if after_step(self._step(poll() if self.ranks.first else 0)):
+                for report in self._step(poll() if self.ranks.first else 0):
+                    if after_step(report):
+                        self.settle()
+                        return
+            for reading in self._readback.rest():
+                if after_step(_checked(*reading)):
                     return
             self.progress.step = 0
             self.progress.epoch += 1
@@ -118,7 +140,13 @@ class Trainer:
                 break
         self._restore_best()
 
-    def _step(self, request: int) -> StepReport:
+    def settle(self) -> None:
+        """Wait for the steps whose reports are not due yet; raises `Diverged`."""
+        for reading in self._readback.ahead():
+            _checked(*reading)
+
+    def _step(self, request: int) -> list[StepReport]:
+        """Take a step; return the reports that are due; raises `Diverged`."""
         position = self.progress.position(self.sampler.steps)
         schedule = self.inr.schedule
         moving = self.inr.poses.refine and position >= self.inr.poses.start_epoch
@@ -135,15 +163,15 @@ class Trainer:
             self._variation_gradient(pixels)
         asked = torch.full_like(loss, float(request))
         self.ranks.sum([*self.optimisers.gradients(), loss, asked])
-        value = float(loss)
-        if not torch.isfinite(loss) or not self.optimisers.clip():
-            raise Diverged(f"the loss is {value} after {position:.2f} epochs")
+        norms = self.optimisers.clip()
+        self.progress.step += 1
+        after = self.progress.position(self.sampler.steps)
+        self._readback.put(after, torch.stack([loss, asked, *norms]))
+        reports = [_checked(*reading) for reading in self._readback.due()]
         self.optimisers.step(moving)
         if moving:
             self.poses.pin()
-        self.progress.step += 1
-        after = self.progress.position(self.sampler.steps)
-        return StepReport(after, value, round(float(asked)))
+        return reports
 
     def _pixel_gradient(self, pixels: Tensor, position: float) -> Tensor:
         """Add the gradient of the mean pixel loss of this rank's share; return it."""
@@ -180,11 +208,6 @@ class Trainer:
         for start in range(0, rays, size):
             yield slice(start, start + size)
 
-    @property
-    def points_per_chunk(self) -> int:
-        """Points whose activations are held at once: bounds the memory of a step."""
-        return 1 << (20 if self.ranks.device.type == "cuda" else 14)
-
     def _variation_gradient(self, pixels: Tensor) -> None:
         """Add the gradient of the weighted total variation of this rank's share.
 
@@ -207,11 +230,17 @@ class Trainer:
         with torch.no_grad():
             points, _ = sample_points(self.poses, rays, self.box, fractions[mine])
             points = points[:, 0]
+            share = torch.ones_like(points[:, 0])
             if self.occupied is not None:
-                points = points[occupied_at(self.occupied, points, self.box)]
+                inside = occupied_at(self.occupied, points, self.box)
+                if self.compact:
+                    points, share = points[inside], share[inside]
+                else:
+                    share = inside.to(share)
         size = max(1, self.points_per_chunk // 3)
         for start in range(0, len(points), size):
-            lengths = total_variation(self.field, points[start : start + size])
+            part = slice(start, start + size)
+            lengths = share[part] * total_variation(self.field, points[part])
             weighted = self.tv_weight * lengths.sum() / count
             weighted.backward()  # type: ignore[no-untyped-call]
 

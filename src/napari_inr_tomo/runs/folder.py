@@ -233,7 +233,7 @@ def create_run(
             "Include at least two views",
         )
     shape = (len(used), *series.images.shape[1:])
-    need = estimate(config, shape, series.start_poses.take(used).axis_deg)
+    need = estimate(config, shape, series.start_poses.take(used))
     check_space(paths.folder, need.disk_bytes)
 
     def fill() -> None:
@@ -370,7 +370,7 @@ def copy_run(run: RunFolder, folder: Path) -> RunFolder:
     """
     run.verify_input()
     paths, spec = RunPaths(folder), run.spec
-    need = estimate(spec.config, spec.shape, spec.poses.axis_deg)
+    need = estimate(spec.config, spec.shape, spec.poses)
     check_space(paths.folder, need.disk_bytes)
 
     def fill() -> None:
