@@ -62,10 +62,11 @@ def read_plane(
     plane: Plane,
     like: Tensor,
     occupied: Tensor | None = None,
+    chunk: int = CPU_POINTS,
 ) -> Tensor:
     """Return the (row, column) density in a plane, at any angle and zoom.
 
-    Normalised intensity per pixel-sized voxel; zero outside the box and where not
+    chunk: points evaluated at once.  Normalised intensity per pixel-sized voxel; zero outside the box and where not
     occupied.
     """
     flat = torch.from_numpy(plane.points().reshape(-1, 3)).to(like.device, like.dtype)
@@ -74,7 +75,7 @@ def read_plane(
     if occupied is not None:
         keep &= occupied_at(occupied, points, box)
     values = torch.zeros(len(points), device=like.device)
-    for index in torch.split(keep.nonzero()[:, 0], LATTICE_CHUNK):
+    for index in torch.split(keep.nonzero()[:, 0], chunk):
         values[index] = (field(points[index]) * box.unit).float()
     return values.reshape(plane.shape)
 
@@ -221,9 +222,9 @@ class InrRun:
         if request is None:
             return
         began = time.monotonic()
+        known = self._like, self.occupied, self.chunk
         images = [
-            read_plane(self.field, job.box, plane, self._like, self.occupied)
-            * job.scale
+            read_plane(self.field, job.box, plane, *known) * job.scale
             for plane in request.planes
         ]
         epoch = self.trainer.progress.epoch
