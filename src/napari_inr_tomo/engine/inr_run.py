@@ -66,8 +66,8 @@ def read_plane(
 ) -> Tensor:
     """Return the (row, column) density in a plane, at any angle and zoom.
 
-    chunk: points evaluated at once.  Normalised intensity per pixel-sized voxel; zero outside the box and where not
-    occupied.
+    chunk: points evaluated at once.  Normalised intensity per pixel-sized voxel; zero
+    outside the box and where not occupied.
     """
     flat = torch.from_numpy(plane.points().reshape(-1, 3)).to(like.device, like.dtype)
     keep = (flat.abs() <= box.half_xyz(flat)).all(-1)
