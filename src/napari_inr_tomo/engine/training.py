@@ -13,6 +13,7 @@ from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.engine import schedule as plan
 from napari_inr_tomo.engine.data import Stack
 from napari_inr_tomo.engine.distributed import Ranks
+from napari_inr_tomo.engine.memory import in_pieces
 from napari_inr_tomo.engine.optimisers import Optimisers
 from napari_inr_tomo.engine.sampling import PixelSampler, generator
 from napari_inr_tomo.inr import Box, Field, LearnedPoses, pixel_loss, render
@@ -92,6 +93,8 @@ class Trainer:
             2, stack.tilts, dtype=torch.float64, device=ranks.device
         )
         self.residual_rms: Tensor | None = None
+        self.points_per_chunk = 1 << (20 if ranks.device.type == "cuda" else 14)
+        """Points whose activations are held at once: bounds the memory of a step."""
 
     def run(
         self,
@@ -126,13 +129,10 @@ class Trainer:
             plan.network_factor(schedule, position),
             plan.pose_factor(schedule, self.inr.poses.start_epoch, position),
         )
-        self.optimisers.zero_grad()
         for parameter in self.poses.parameters():
             parameter.requires_grad_(moving and self.optimisers.wants(parameter))
         pixels = self.sampler.step(self.progress.epoch, self.progress.step)
-        loss = self._pixel_gradient(pixels, position)
-        if self.tv_weight > 0 and self.inr.loss.tv_points > 0:
-            self._variation_gradient(pixels)
+        loss = self._gradient(pixels, position)
         asked = torch.full_like(loss, float(request))
         self.ranks.sum([*self.optimisers.gradients(), loss, asked])
         value = float(loss)
@@ -144,6 +144,22 @@ class Trainer:
         self.progress.step += 1
         after = self.progress.position(self.sampler.steps)
         return StepReport(after, value, round(float(asked)))
+
+    def _gradient(self, pixels: Tensor, position: float) -> Tensor:
+        """Return this rank's share of the loss and add its gradient.
+
+        The pieces become smaller where memory runs out; their sum stays the same.
+        """
+
+        def work(points: int) -> Tensor:
+            self.points_per_chunk = points
+            self.optimisers.zero_grad()
+            loss = self._pixel_gradient(pixels, position)
+            if self.tv_weight > 0 and self.inr.loss.tv_points > 0:
+                self._variation_gradient(pixels)
+            return loss
+
+        return in_pieces(work, self.points_per_chunk)[0]
 
     def _pixel_gradient(self, pixels: Tensor, position: float) -> Tensor:
         """Add the gradient of the mean pixel loss of this rank's share; return it."""
@@ -179,11 +195,6 @@ class Trainer:
         size = max(1, self.points_per_chunk // samples)
         for start in range(0, rays, size):
             yield slice(start, start + size)
-
-    @property
-    def points_per_chunk(self) -> int:
-        """Points whose activations are held at once: bounds the memory of a step."""
-        return 1 << (20 if self.ranks.device.type == "cuda" else 14)
 
     def _variation_gradient(self, pixels: Tensor) -> None:
         """Add the gradient of the weighted total variation of this rank's share.

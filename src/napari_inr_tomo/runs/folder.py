@@ -87,7 +87,10 @@ class RunFolder:
 
     def events(self) -> list[Event]:
         """Return all events so far."""
-        return Follower(self.paths).poll()
+        follower, found = Follower(self.paths), list[Event]()
+        while fresh := follower.poll():
+            found += fresh
+        return found
 
     def status(self) -> _status.RunStatus:
         """Return how the run stands; cheap enough to ask several times a second."""
