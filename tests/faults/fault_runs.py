@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -92,6 +93,7 @@ class Worker:
         )
         os.dup2(log, 1)
         os.dup2(log, 2)
+        sys.stderr = os.fdopen(2, "w", closefd=False)
         os.environ |= {
             "RANK": str(self.rank),
             "LOCAL_RANK": str(self.rank),

@@ -175,7 +175,7 @@ class InrRun:
 
     def _after_step(self, report: StepReport) -> bool:
         job, self._last = self.job, report
-        self.recovery.after_step()
+        self.recovery.after_step(report.loss)
         self._losses.append(report.loss)
         self._progress(report.position)
         self._show()

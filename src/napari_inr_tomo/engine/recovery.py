@@ -1,13 +1,15 @@
 """Going back to the last good state where training leaves the rails.
 
 Snapshots are taken every so many steps and after every epoch, the same on all ranks,
-and kept only where every number in them is finite.  A loss that is no number takes
-training back to the newest snapshot at half the learning rates; again without a new
-snapshot in between, to the one before.  Poses that run away are put back on their own.
+and kept only where every number in them is finite and the loss has not exploded.  Else
+training goes back to the newest snapshot at half the learning rates; again without a
+new snapshot in between, to the one before.  In the end the snapshot with the least loss
+is what remains.  Poses that run away are put back on their own.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,13 +19,15 @@ import torch
 from torch import Tensor
 
 from napari_inr_tomo import geometry
-from napari_inr_tomo.engine.training import Trainer
+from napari_inr_tomo.engine.training import Diverged, Trainer
 from napari_inr_tomo.types import FloatArray, Poses
 
 EVERY_STEPS = 500
 """Steps between two snapshots within an epoch."""
 ATTEMPTS = 3
 """So often training, and the poses, are taken back; then they end as they were."""
+EXPLODED = 30.0
+"""A mean loss so many times the least one so far is none that training may have."""
 FAR_DEG = 20.0
 """A pose that has turned this much from where it started has run away."""
 FAR_SHARE = 0.2
@@ -32,17 +36,21 @@ FAR_SHARE = 0.2
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A state of training: what `Trainer.state` returned, copied to main memory."""
+    """A state of training: what `Trainer.state` returned, copied to main memory.
+
+    loss: the mean over the steps that led to it; infinite where there were none.
+    """
 
     arrays: dict[str, Tensor]
     info: dict[str, Any]
+    loss: float
 
     @classmethod
-    def of(cls, trainer: Trainer) -> Snapshot:
+    def of(cls, trainer: Trainer, loss: float) -> Snapshot:
         """Copy the present state."""
         arrays, info = trainer.state()
         copied = {k: v.detach().to("cpu", copy=True) for k, v in arrays.items()}
-        return cls(copied, info)
+        return cls(copied, info, loss)
 
     @property
     def finite(self) -> bool:
@@ -62,8 +70,11 @@ class Recovery:
     ) -> None:
         self.trainer, self.taught = trainer, taught
         self.halvings = self.pose_halvings = 0
-        self.steps = 0
+        self._steps = 0
+        self._losses: list[float] = []
+        self._least = math.inf
         self._kept: list[Snapshot] = []
+        self._best: Snapshot | None = None
         for _ in range(earlier[0]):
             self._halve()
         for _ in range(earlier[1]):
@@ -75,35 +86,54 @@ class Recovery:
         """How often the learning rates, and those of the poses alone, were halved."""
         return [self.halvings, self.pose_halvings]
 
-    def after_step(self) -> None:
-        """Count a step; keep a snapshot now and then."""
-        self.steps += 1
-        if self.steps % EVERY_STEPS == 0:
+    def after_step(self, loss: float) -> None:
+        """Note the loss of a step; keep a snapshot now and then.
+
+        Raises `Diverged` where the loss has exploded.
+        """
+        self._steps += 1
+        self._losses.append(loss)
+        self._least = min(self._least, loss) if self._steps == 1 else self._least
+        if self._steps % EVERY_STEPS == 0:
             self.keep()
 
     def keep(self) -> None:
-        """Keep the present state if it is good; the first and the last two stay."""
-        snapshot = Snapshot.of(self.trainer)
-        if snapshot.finite:
-            self._kept = [*self._kept[:1], *self._kept[1:][-1:], snapshot]
+        """Keep the present state if it is good; the first and the last two stay.
+
+        Raises `Diverged` where the loss has exploded.
+        """
+        loss = sum(self._losses) / len(self._losses) if self._losses else math.inf
+        self._losses.clear()
+        if math.isfinite(loss) and loss > EXPLODED * self._least:
+            raise Diverged(f"the loss rose from {self._least:.3g} to {loss:.3g}")
+        snapshot = Snapshot.of(self.trainer, loss)
+        if not snapshot.finite:
+            return
+        self._kept = [*self._kept[:1], *self._kept[1:][-1:], snapshot]
+        if math.isfinite(loss):
+            self._least = min(self._least, loss)
+            if self._best is None or loss <= self._best.loss:
+                self._best = snapshot
 
     def roll_back(self) -> bool:
-        """Go back to the newest snapshot, which is used up; False after `ATTEMPTS`.
+        """Go back to the newest snapshot, which is used up; whether to go on.
 
-        The state is a good one either way.
+        After `ATTEMPTS` the best snapshot is put back, and it is over.
         """
-        again = self.halvings < ATTEMPTS
-        if self._kept:
-            newest = self._kept.pop() if len(self._kept) > 1 else self._kept[0]
-            self._restore(newest)
+        self._losses.clear()
+        again = self.halvings < ATTEMPTS and bool(self._kept)
         if again:
+            last = self._kept.pop() if len(self._kept) > 1 else self._kept[0]
+            self._restore(last)
             self._halve()
-        return again and bool(self._kept)
+        elif self._best is not None or self._kept:
+            self._restore(self._best or self._kept[0])
+        return again
 
     @property
     def shows_something(self) -> bool:
-        """Whether the present state is worth a volume."""
-        return self.taught or self.trainer.progress.epoch > 0
+        """Whether what `roll_back` put back in the end is worth a volume."""
+        return self._best is not None or (self.taught and bool(self._kept))
 
     def _halve(self) -> None:
         self.halvings += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import torch
@@ -137,7 +138,8 @@ class Trainer:
         self.ranks.sum([*self.optimisers.gradients(), loss, asked])
         value = float(loss)
         if not torch.isfinite(loss) or not self.optimisers.clip():
-            raise Diverged(f"the loss is {value} after {position:.2f} epochs")
+            what = "a gradient" if isfinite(value) else "the loss"
+            raise Diverged(f"{what} is no number after {position:.2f} epochs")
         self.optimisers.step(moving)
         if moving:
             self.poses.pin()
