@@ -14,6 +14,10 @@ from pathlib import Path
 
 from napari_inr_tomo.errors import UserError
 
+MOST_S = 60
+MOST_BYTES = 1 << 35
+"""Address space of the child: mapped files count, so it is large."""
+
 WORDS = (
     b"nan",
     b"-inf",
@@ -90,7 +94,8 @@ def fuzz(
     pid = os.fork()
     if not pid:
         try:
-            signal.signal(signal.SIGALRM, signal.SIG_IGN)
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
             found = _trials(path, attempt, count, head, text, after)
             os.write(write_end, json.dumps(vars(found)).encode()[:60_000])
         finally:
@@ -123,6 +128,7 @@ def _trials(
         path.write_bytes(content)
         if after is not None:
             after(content)
+        signal.alarm(MOST_S)  # a reader that hangs dies, and its file stays
         began = time.process_time()
         try:
             attempt()
