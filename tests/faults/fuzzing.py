@@ -14,7 +14,7 @@ from pathlib import Path
 
 from napari_inr_tomo.errors import UserError
 
-MOST_S = 60
+MOST_S = 20
 MOST_BYTES = 1 << 35
 """Address space of the child: mapped files count, so it is large."""
 
