@@ -8,13 +8,14 @@ import random
 import resource
 import signal
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from napari_inr_tomo.errors import UserError
 
-MOST_S = 20
+MOST_S = 10
 MOST_BYTES = 1 << 35
 """Address space of the child: mapped files count, so it is large."""
 
@@ -36,15 +37,19 @@ WORDS = (
 )
 
 
-@dataclass(frozen=True)
+_GOOD: dict[Path, bytes] = {}
+
+
+@dataclass
 class Fuzzed:
     """What became of many damaged files."""
 
     tried: int
-    refused: int
-    escapes: tuple[str, ...]
-    slowest_s: float
-    growth_mb: float
+    refused: int = 0
+    escapes: list[str] = field(default_factory=list)
+    deadly: list[bytes] = field(default_factory=list)
+    slowest_s: float = 0.0
+    growth_mb: float = 0.0
 
     def words(self, what: str) -> str:
         escapes = f"{self.tried} {what}: {len(self.escapes)} escapes"
@@ -88,55 +93,87 @@ def fuzz(
     """Try ``count`` damaged copies at ``path``; ``attempt`` may raise `UserError` only.
 
     after: called with every content that was written, e.g. to make its digest anew.
-    Anything else that is raised, or the child's death, is an escape.
+    Anything else that is raised is an escape.  A copy on which the reader dies or hangs
+    is kept in ``deadly``, and another child goes on behind it.
     """
+    good = _GOOD[path] = path.read_bytes()
+    found = Fuzzed(count)
+    done = 0
+    while done < count:
+        lines = _in_a_child(path, attempt, (done, count), head, text, after)
+        for line in lines:
+            if line[0] == "end":
+                found.slowest_s = max(found.slowest_s, line[1])
+                found.growth_mb = max(found.growth_mb, line[2])
+                continue
+            done += 1
+            found.refused += line[0] == "refused"
+            if line[0] == "escaped":
+                found.escapes.append(line[1])
+        if not lines or lines[-1][0] != "end":
+            found.deadly.append(path.read_bytes())
+            done += 1
+    path.write_bytes(good)
+    return found
+
+
+def _in_a_child(
+    path: Path,
+    attempt: Callable[[], None],
+    part: tuple[int, int],
+    head: int,
+    text: bool,
+    after: Callable[[bytes], None] | None,
+) -> list[Any]:
     read_end, write_end = os.pipe()
     pid = os.fork()
     if not pid:
         try:
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
             resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
-            found = _trials(path, attempt, count, head, text, after)
-            os.write(write_end, json.dumps(vars(found)).encode()[:60_000])
+            with os.fdopen(write_end, "w") as pipe:
+                for line in _trials(path, attempt, part, head, text, after):
+                    print(json.dumps(line), file=pipe, flush=True)
         finally:
             os._exit(0)
     os.close(write_end)
-    with os.fdopen(read_end, "rb") as pipe:
-        answer = pipe.read()
-    _, status = os.waitpid(pid, 0)
-    if not answer:
-        return Fuzzed(count, 0, (f"the reader died: {status}",), 0, 0)
-    values = json.loads(answer)
-    return Fuzzed(**values | {"escapes": tuple(values["escapes"])})
+    with os.fdopen(read_end) as pipe:
+        lines = [json.loads(line) for line in pipe]
+    os.waitpid(pid, 0)
+    return lines
 
 
 def _trials(
     path: Path,
     attempt: Callable[[], None],
-    count: int,
+    part: tuple[int, int],
     head: int,
     text: bool,
     after: Callable[[bytes], None] | None,
-) -> Fuzzed:
-    good = path.read_bytes()
-    chance = random.Random(f"{path.name} {count}")
+) -> Iterator[Any]:
+    good = _GOOD[path]
+    path.write_bytes(good)
+    if after is not None:
+        after(good)
     attempt()  # the good one opens, and all modules are loaded
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    refused, escapes, slowest = 0, [], 0.0
-    for _ in range(count):
-        content = damaged(good, chance, head, text)
+    slowest = 0.0
+    for number in range(*part):
+        content = damaged(good, random.Random(f"{path.name} {number}"), head, text)
         path.write_bytes(content)
         if after is not None:
             after(content)
         signal.alarm(MOST_S)  # a reader that hangs dies, and its file stays
         began = time.process_time()
+        outcome: Any = ("opened",)
         try:
             attempt()
         except UserError:
-            refused += 1
+            outcome = ("refused",)
         except BaseException as error:  # noqa: BLE001 - that is what is looked for
-            escapes.append(f"{type(error).__name__}: {str(error)[:200]}")
+            outcome = ("escaped", f"{type(error).__name__}: {str(error)[:200]}")
+        signal.alarm(0)
         slowest = max(slowest, time.process_time() - began)
+        yield outcome
     growth = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1000
-    path.write_bytes(good)
-    return Fuzzed(count, refused, tuple(escapes[:20]), slowest, growth)
+    yield ("end", slowest, growth)
