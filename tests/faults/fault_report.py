@@ -74,8 +74,14 @@ class FaultReport:
             "number": number,
             "title": words["title"],
             "outcome": outcome,
-            "figures": [figure for test in tests for figure in test["figures"]],
+            "figures": [figure for test in tests for figure in test["figures"]]
+            or _count(tests),
             "reason": "; ".join(t["reason"] for t in tests if t["reason"]),
             "seconds": round(sum(test["seconds"] for test in tests), 1),
             "tests": [test["test"] for test in tests],
         }
+
+
+def _count(tests: list[dict[str, Any]]) -> list[str]:
+    passed = sum(test["outcome"] == "passed" for test in tests)
+    return [f"{passed} of {len(tests)} tests passed"] if tests else []
