@@ -20,6 +20,7 @@ extensions = [
     "api_parts",
     "failure_tables",
     "settings_tables",
+    "benchmark_tables",
     "plain_docstrings",
 ]
 exclude_patterns = ["_build"]
