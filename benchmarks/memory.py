@@ -96,8 +96,8 @@ def main() -> None:
             for case in CASES:
                 rows.append(measured(method, case, size, options))
                 print(rows[-1], flush=True)
-    worst = max(row["peak_over_estimate"] for row in rows)
-    print(write("memory", {"worst_peak_over_estimate": worst, "rows": rows}))
+        worst = max(row["peak_over_estimate"] for row in rows)
+        print(write("memory", {"worst_peak_over_estimate": worst, "rows": rows}))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,153 @@
+"""The ``benchmark`` directive: a table of the newest committed result of a benchmark.
+
+What has not been measured says so.  Nothing is computed here but means over phantoms.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+MISSING = "*not measured*"
+Row = list[Any]
+
+
+def newest(name: str, folder: Path = RESULTS) -> dict[str, Any] | None:
+    """Return the newest result called ``name``, None where there is none."""
+    files = sorted(folder.glob(f"{name}-[0-9][0-9][0-9][0-9]-*.json"))
+    return json.loads(files[-1].read_text(encoding="utf-8")) if files else None
+
+
+def table(head: Row, rows: list[Row]) -> Iterator[str]:
+    """Yield the Markdown lines of a table; None is what was not measured."""
+    yield f"| {' | '.join(map(str, head))} |"
+    yield f"| {'--- | ' * len(head)}"
+    for row in rows or [[None] * len(head)]:
+        cells = [MISSING if cell is None else str(cell) for cell in row]
+        yield f"| {' | '.join(cells)} |"
+    yield ""
+
+
+def origin(result: dict[str, Any] | None) -> Iterator[str]:
+    """Yield a line about when and on what a result was measured."""
+    if result is None:
+        return
+    machine = result["machine"]
+    versions = ", ".join(
+        f"{name} {version}" for name, version in machine["versions"].items() if version
+    )
+    load = machine["load_average"][0]
+    yield (
+        f"Measured {result['date'][:10]} on {machine['processor']}, "
+        f"{machine['cores']} cores, load {load} at the end; {versions}."
+    )
+    yield ""
+
+
+def classic(result: dict[str, Any] | None) -> Iterator[str]:
+    """Yield the times of one forward and one back projection."""
+    rows = []
+    for row in (result or {}).get("projections", []):
+        for case, times in row.items():
+            if isinstance(times, dict):
+                rows.append([row["size"], case, times["wall_ms"], times["cpu_ms"]])
+    yield from table(["size", "case", "wall, ms", "processor, ms"], rows)
+
+
+def paper(result: dict[str, Any] | None) -> Iterator[str]:
+    """Yield every reconstruction of a suite of the paper's experiments."""
+    rows = [
+        [
+            row["case"],
+            row["phantom"],
+            row["tilts"],
+            row.get("dose") or "none",
+            row["method"],
+            row["ssim"],
+            row["ssim_support"],
+            row["psnr_db"],
+            row["wall_s"],
+        ]
+        for row in (result or {}).get("rows", [])
+    ]
+    head = ["case", "phantom", "tilts", "counts", "method", "SSIM"]
+    head += ["SSIM in support", "PSNR, dB", "seconds"]
+    yield from table(head, rows)
+
+
+def peers(result: dict[str, Any] | None) -> Iterator[str]:
+    """Yield the best point of every curve and the ratios of times."""
+    rows = []
+    for row in (result or {}).get("curves", []):
+        best = max(row["points"], key=lambda point: point["ssim"], default=None)
+        if best is not None:
+            values = [best[k] for k in ("ssim", "psnr_db", "cpu_s", "wall_s")]
+            rows.append([row["phantom"], row["tilts"], row["peer"], *values])
+    head = ["phantom", "tilts", "program or method", "best SSIM", "PSNR, dB"]
+    yield from table([*head, "processor, s", "wall, s"], sorted(rows))
+    ratios = [
+        [
+            row["phantom"],
+            row["tilts"],
+            row["peer"],
+            row["peer_ssim"],
+            row["method"],
+            row["times_faster_cpu_s"] or "not reached",
+            row["times_faster_wall_s"] or "not reached",
+        ]
+        for row in (result or {}).get("ratios", [])
+        if row["peer"] == "quantem lite"
+    ]
+    head = ["phantom", "tilts", "other", "its best SSIM", "method here"]
+    yield from table([*head, "times faster (processor)", "(wall)"], ratios)
+
+
+def memory(result: dict[str, Any] | None) -> Iterator[str]:
+    """Yield peaks beside estimates."""
+    rows = [
+        [
+            row["size"],
+            row["case"],
+            row["method"],
+            round(row["peak_bytes"] / 1e6),
+            round(row["estimate_bytes"] / 1e6),
+            row["peak_over_estimate"],
+        ]
+        for row in (result or {}).get("rows", [])
+    ]
+    head = ["size", "case", "method", "peak, MB", "estimate, MB", "ratio"]
+    yield from table(head, rows)
+
+
+KINDS: dict[str, Callable[[dict[str, Any] | None], Iterator[str]]] = {
+    "classic": classic,
+    "paper": paper,
+    "peers": peers,
+    "memory": memory,
+}
+
+
+class Benchmark(SphinxDirective):
+    """Put the table of a result here: its kind is the first part of its name."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Parse the table as part of the page."""
+        name = self.arguments[0]
+        result = newest(name)
+        lines = [*origin(result), *KINDS[name.split("-")[0]](result)]
+        return self.parse_text_to_nodes("\n".join(lines))
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register the directive."""
+    app.add_directive("benchmark", Benchmark)
+    return {"parallel_read_safe": True}
