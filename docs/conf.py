@@ -19,6 +19,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "api_parts",
     "settings_tables",
+    "benchmark_tables",
     "plain_docstrings",
 ]
 exclude_patterns = ["_build"]
