@@ -11,7 +11,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from napari_inr_tomo.simulate.samples import sample
+from napari_inr_tomo.simulate.samples import sample_simulation
 from napari_inr_tomo.ui.tour import Tour
 
 
@@ -24,11 +24,13 @@ def main() -> None:
     parser.add_argument("--preset", default="preview")
     arguments = parser.parse_args()
     tour = Tour(arguments.folder, arguments.theme)
-    tour.open(sample(arguments.sample))
+    simulation = sample_simulation(arguments.sample)
+    tour.open(simulation.series)
     tour.subtract_background()
     tour.align()
     with tempfile.TemporaryDirectory() as folder:
         tour.reconstruct("inr", arguments.preset, Path(folder) / "run", "")
+        tour.look_closer(simulation.truth)
         tour.look_around()
         tour.export(Path(folder), "volume")
         tour.close()

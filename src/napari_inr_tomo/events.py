@@ -115,6 +115,15 @@ class Preview(_Event):
     """Edge of a preview voxel in pixels of the input (1 = full resolution)."""
 
 
+class Slices(_Event):
+    """The slices of request ``name`` stand in ``file``, see `planes.read_slices`."""
+
+    type: Literal["slices"] = "slices"
+    step: int
+    name: Text
+    file: Text
+
+
 class Checkpoint(_Event):
     """A checkpoint was written."""
 
@@ -167,6 +176,7 @@ Event = (
     | Epoch
     | PosesUpdated
     | Preview
+    | Slices
     | Checkpoint
     | Warned
     | Finished

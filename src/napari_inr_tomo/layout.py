@@ -98,6 +98,11 @@ class RunPaths:
         return self.previews / "poses.csv"
 
     @property
+    def preview_slices(self) -> Path:
+        """The slices last asked for, see `napari_inr_tomo.planes`."""
+        return self.previews / "slices.npz"
+
+    @property
     def controls(self) -> Path:
         """Folder of the requests."""
         return self.folder / "control"
@@ -107,6 +112,11 @@ class RunPaths:
         if name not in CONTROLS:
             raise ValueError(f"{name!r} is none of {CONTROLS}")
         return self.controls / name
+
+    @property
+    def slice_request(self) -> Path:
+        """The slices asked for, see `napari_inr_tomo.planes`; gone once it is seen."""
+        return self.controls / "slices.json"
 
     @property
     def checkpoints(self) -> Path:

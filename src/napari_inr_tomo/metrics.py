@@ -183,6 +183,22 @@ def fsc(volume: Data, truth: Data) -> tuple[FloatArray, FloatArray]:
     return frequency, curve
 
 
+def fsc_half_bit(
+    volume: Data, truth: Data
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return what `fsc` does, and the half-bit limit of every shell.
+
+    Source: equation 17 of van Heel and Schatz 2005.
+    """
+    frequency, curve, counts = _shells(*_pair(volume, truth))
+    return frequency, curve, _half_bit(counts)
+
+
+def _half_bit(counts: FloatArray) -> FloatArray:
+    root = 1 / np.sqrt(counts)
+    return np.asarray((0.2071 + 1.9102 * root) / (1.2071 + 0.9102 * root))
+
+
 def fsc_resolution(volume: Data, truth: Data, criterion: Criterion = 0.5) -> float:
     """Return the resolution in px: one over where the correlation first falls below.
 
@@ -198,8 +214,7 @@ def _crossing(
 ) -> float:
     """Return one over the frequency of the first fall below the criterion."""
     if criterion == "half-bit":
-        root = 1 / np.sqrt(counts)
-        limit = (0.2071 + 1.9102 * root) / (1.2071 + 0.9102 * root)
+        limit = _half_bit(counts)
     else:
         limit = np.full_like(curve, float(criterion))
     margin = (curve - limit)[1:]

@@ -23,6 +23,14 @@ def run(stack: Path, tmp_path: Path) -> RunFolder:
     return create_run(tmp_path / "r", read_series(stack), config)
 
 
+def test_runs_are_listed(cli: Cli, run: RunFolder, tmp_path: Path) -> None:
+    answer = cli("list", tmp_path, "--json")
+    assert [entry["run"] for entry in answer.json["runs"]] == [str(run.path)]
+    assert answer.json["runs"][0]["state"] == "created"
+    assert "sirt (preview)" in cli("list", tmp_path).out
+    assert "no runs in" in cli("list", tmp_path / "absent").out
+
+
 @pytest.mark.usefixtures("fake_engine")
 def test_resume_starts_what_was_never_started(cli: Cli, run: RunFolder) -> None:
     answer = cli("resume", run.path, "--json")

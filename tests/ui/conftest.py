@@ -65,6 +65,16 @@ def plugin(npe2pm: Any) -> Any:
 
 
 @pytest.fixture
+def worker(tmp_path: Path, small_series: TiltSeries) -> Iterator[Any]:
+    """A run that goes on and whose worker does as the test says."""
+    from scripted_run import Worker
+
+    made = Worker(tmp_path / "run", small_series)
+    yield made
+    made.end()
+
+
+@pytest.fixture
 def open_dock(
     make_napari_viewer: Any, qtbot: Any, request: pytest.FixtureRequest
 ) -> Iterator[Callable[..., Any]]:

@@ -9,10 +9,14 @@ import pytest
 
 from napari_inr_tomo.ui.docks.alignment import AlignmentDock
 from napari_inr_tomo.ui.docks.background import BackgroundDock
+from napari_inr_tomo.ui.docks.compare import CompareDock
 from napari_inr_tomo.ui.docks.export import ExportDock
 from napari_inr_tomo.ui.docks.monitor import MonitorDock
 from napari_inr_tomo.ui.docks.reconstruction import ReconstructionDock
+from napari_inr_tomo.ui.docks.runs import RunsDock
+from napari_inr_tomo.ui.docks.slices import SlicesDock
 from napari_inr_tomo.ui.docks.tilt_series import TiltSeriesDock
+from napari_inr_tomo.ui.docks.tilts import TiltsDock
 from napari_inr_tomo.ui.docks.workflow import WorkflowDock
 
 DOCKS = (
@@ -23,6 +27,10 @@ DOCKS = (
     MonitorDock,
     ExportDock,
     WorkflowDock,
+    SlicesDock,
+    TiltsDock,
+    CompareDock,
+    RunsDock,
 )
 
 
@@ -58,6 +66,10 @@ def test_opens_empty_and_every_greyed_out_button_says_why(
         "Reconstruction",
         "Monitor",
         "Export",
+        "Slices",
+        "Check tilts",
+        "Compare",
+        "Runs",
     ],
 )
 def test_opens_from_the_plugins_menu(
@@ -106,3 +118,13 @@ def test_all_docks_of_a_viewer_share_their_series(
     assert second.picker.box.currentText() == "renamed"
     open_dock.viewer.layers.remove(layer)
     assert open_dock.session.layer is other
+
+
+def test_the_monitor_opens_the_docks_for_a_closer_look_once(open_dock: Any) -> None:
+    panel = open_dock(MonitorDock).panel
+    window = open_dock.viewer.window
+    for kind in (SlicesDock, TiltsDock, CompareDock, RunsDock):
+        first = panel.show_dock(kind.panels[0].title)
+        assert type(first) is kind
+        assert panel.show_dock(kind.panels[0].title) is first
+    assert len(window.dock_widgets) == 5

@@ -8,115 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scripted_run import LONG_MS, Worker, follow
 
-from napari_inr_tomo import events, io, runs
-from napari_inr_tomo.config import ReconstructionConfig
-from napari_inr_tomo.journal import EventWriter
-from napari_inr_tomo.types import Poses, TiltSeries, Volume
+from napari_inr_tomo import events
+from napari_inr_tomo.types import TiltSeries
 from napari_inr_tomo.ui.docks.monitor import MonitorDock
 from napari_inr_tomo.ui.docks.reconstruction import ReconstructionDock
 from napari_inr_tomo.ui.run_control import RunState
-
-LONG_MS = 60_000
-
-
-class Worker:
-    """A worker that does as it is told: the test writes its events and files."""
-
-    def __init__(self, folder: Path, series: TiltSeries) -> None:
-        from napari_inr_tomo.lock import FolderLock
-
-        config = ReconstructionConfig.from_preset("preview")
-        self.run = runs.create_run(folder, series, config)
-        self.series = series
-        self.count = len(series)
-        self.writer = EventWriter(self.run.paths.events)
-        self.lock = FolderLock(self.run.paths.lock)
-        self.lock.__enter__()
-        _, rows, columns = series.images.shape
-        self.shape = (rows, rows, columns)
-        self.say(
-            events.Started(
-                method="inr",
-                ranks=1,
-                device="cpu",
-                pid=1,
-                tilts=self.count,
-                shape_zyx=self.shape,
-                voxel_nm=1.0,
-                total=10,
-            )
-        )
-        self.say(events.Phase(name="rays"))
-
-    def say(self, event: events.Event) -> None:
-        self.writer.write(event)
-
-    def epoch(self, step: int) -> None:
-        self.say(
-            events.Epoch(
-                step=step,
-                total=10,
-                phase="rays",
-                loss=1 / step,
-                holdout=1.5 / step,
-                elapsed_s=step,
-                eta_s=75.0,
-            )
-        )
-
-    def poses(self, axis_deg: float) -> None:
-        io.write_poses(
-            self.run.paths.preview_poses,
-            self.series.angles_deg,
-            Poses.from_axis(self.count, axis_deg, 1.0, -2.0),
-            self.series.mask,
-            residual=np.full(self.count, 0.5),
-        )
-        self.say(events.PosesUpdated(step=1, file="previews/poses.csv"))
-
-    def preview(self, value: float, shape: tuple[int, int, int]) -> None:
-        data = np.linspace(0, value, int(np.prod(shape)), dtype=np.float32)
-        np.save(self.run.paths.preview_volume, data.reshape(shape))
-        zoom = self.shape[0] / shape[0]
-        self.say(
-            events.Preview(
-                step=1, file="previews/volume.npy", shape_zyx=shape, voxel_px=zoom
-            )
-        )
-
-    def finish(self) -> None:
-        volume = Volume(np.ones(self.shape, np.float32), 1.0)
-        io.write_volume(self.run.paths.result_volume, volume)
-        paths = self.run.paths
-        io.write_poses(
-            paths.result_poses,
-            self.series.angles_deg,
-            Poses.from_axis(self.count, 5.0),
-            self.series.mask,
-        )
-        paths.record.write_text("{}")
-        paths.complete.write_text('{"sha256": {}}')
-        self.say(events.Finished(step=10, elapsed_s=12.0))
-        self.end()
-
-    def end(self) -> None:
-        self.writer.close()
-        self.lock.__exit__(None, None, None)
-
-
-@pytest.fixture
-def worker(tmp_path: Path, small_series: TiltSeries) -> Any:
-    made = Worker(tmp_path / "run", small_series)
-    yield made
-    made.end()
-
-
-def follow(open_dock: Any, qtbot: Any, worker: Worker, kind: type) -> Any:
-    panel, session = open_dock(kind).panel, open_dock.session
-    session.run.open(worker.run.path)
-    qtbot.waitUntil(lambda: session.run.state is RunState.RUNNING, timeout=LONG_MS)
-    return panel
 
 
 def test_everything_streams_into_layers_and_plots(

@@ -29,6 +29,37 @@ def _open(folder: Path) -> RunFolder:
     return RunFolder(folder)
 
 
+def list_runs(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder that holds run folders.")
+    ] = Path("~/inr-tomo-runs"),
+    as_json: AsJson = False,
+) -> None:
+    """List the runs in a folder, newest first."""
+    from napari_inr_tomo import runs
+
+    entries = runs.list_runs(folder.expanduser())
+    lines = [
+        f"{e.path}: {e.problem}"
+        if e.problem
+        else f"{e.path}: {e.method} ({e.preset}) of {e.series}, {_words(e.status)}"
+        for e in entries
+    ]
+    values = [
+        {
+            "run": e.path,
+            "series": e.series,
+            "method": e.method,
+            "preset": e.preset,
+            "created": e.created,
+            "problem": e.problem or None,
+        }
+        | vars(e.status)
+        for e in entries
+    ]
+    common.answer({"runs": values}, as_json, lines or [f"no runs in {folder}"])
+
+
 def resume(
     folder: Run,
     output: OptionalVolumeOut = None,

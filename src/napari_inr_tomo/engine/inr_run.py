@@ -22,6 +22,8 @@ from napari_inr_tomo.engine.training import Diverged, StepReport, Trainer
 from napari_inr_tomo.engine.warm_start import Start, learn_volume, prepare_start
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.inr import Box, Field, LearnedPoses, build_field
+from napari_inr_tomo.inr.rendering import occupied_at
+from napari_inr_tomo.planes import Plane
 from napari_inr_tomo.types import Poses
 
 _Result = TypeVar("_Result")
@@ -60,6 +62,31 @@ def read_volume(
 
     in_pieces(fill, chunk)
     return volume.reshape(shape)
+
+
+@torch.no_grad()
+def read_plane(
+    field: Field,
+    box: Box,
+    plane: Plane,
+    like: Tensor,
+    occupied: Tensor | None = None,
+    chunk: int = CPU_POINTS,
+) -> Tensor:
+    """Return the (row, column) density in a plane, at any angle and zoom.
+
+    chunk: points evaluated at once.  Normalised intensity per pixel-sized voxel; zero
+    outside the box and where not occupied.
+    """
+    flat = torch.from_numpy(plane.points().reshape(-1, 3)).to(like.device, like.dtype)
+    keep = (flat.abs() <= box.half_xyz(flat)).all(-1)
+    points = flat * box.unit
+    if occupied is not None:
+        keep &= occupied_at(occupied, points, box)
+    values = torch.zeros(len(points), device=like.device)
+    for index in torch.split(keep.nonzero()[:, 0], chunk):
+        values[index] = (field(points[index]) * box.unit).float()
+    return values.reshape(plane.shape)
 
 
 class InrRun:
@@ -182,6 +209,7 @@ class InrRun:
         self._losses.append(report.loss)
         self._progress(report.position)
         self._show()
+        self._show_slices()
         due = time.monotonic() >= self._next_save
         if job.ranks.first and (due or report.request in (SAVE, CANCEL, STOP)):
             self._save()
@@ -254,6 +282,21 @@ class InrRun:
         job.reporter.preview(volume * job.scale, float(step), epoch)
         job.reporter.poses(self.poses.poses(), epoch, self._residual())
         job.reporter.rest(time.monotonic() - began)
+
+    def _show_slices(self) -> None:
+        """Read the slices out of the network that somebody asked for."""
+        job = self.job
+        request = job.reporter.slices_asked()
+        if request is None:
+            return
+        began = time.monotonic()
+        known = self._like, self.occupied, self.chunk
+        images = [
+            read_plane(self.field, job.box, plane, *known) * job.scale
+            for plane in request.planes
+        ]
+        epoch = self.trainer.progress.epoch
+        job.reporter.slices(request, images, epoch, time.monotonic() - began)
 
     def _save(self) -> None:
         """Write a checkpoint; a full disk costs the checkpoint, not the run."""

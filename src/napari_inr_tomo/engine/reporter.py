@@ -16,6 +16,7 @@ from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.io import write_poses
 from napari_inr_tomo.journal import EventWriter
 from napari_inr_tomo.layout import RunPaths, RunSpec
+from napari_inr_tomo.planes import SliceRequest, write_slices
 from napari_inr_tomo.types import Poses
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,8 @@ REPORT_S = 0.5
 """Least seconds between two loss reports within an epoch."""
 PREVIEW_SHARE = 0.1
 """Live volumes may take this share of the time of a run."""
+SLICE_SHARE = 0.3
+"""Slices may take this share of the time while somebody asks for them."""
 
 
 class Reporter:
@@ -41,6 +44,7 @@ class Reporter:
         self.phase_name = ""
         self._phase_began = self.began
         self._next_poll = self._next_report = self._next_preview = 0.0
+        self._next_slices = 0.0
         self._signalled = NOTHING
         self.chosen: dict[str, float | str] = {}
         """What the run chose by itself, for the record."""
@@ -162,6 +166,29 @@ class Reporter:
         """Put off the next live volume by what the last one cost."""
         gap = max(self.spec.config.compute.preview_seconds, took_s / PREVIEW_SHARE)
         self._next_preview = time.monotonic() + gap
+
+    def slices_asked(self) -> SliceRequest | None:
+        """Return a request for slices, once, and no sooner than the run can afford."""
+        now = time.monotonic()
+        if self.paths is None or now < self._next_slices:
+            return None
+        self._next_slices = now + POLL_S
+        return SliceRequest.take(self.paths.slice_request)
+
+    def slices(
+        self, request: SliceRequest, images: list[Tensor], step: int, took_s: float
+    ) -> None:
+        """Answer a request: (row, column) each, intensity per pixel-sized voxel."""
+        if self.paths is None:
+            return
+        self._next_slices = time.monotonic() + took_s / SLICE_SHARE
+        arrays = [image.detach().to("cpu", torch.float32).numpy() for image in images]
+        try:
+            write_slices(self.paths.preview_slices, arrays)
+        except OSError:  # a full disk; whoever looks has the live volume
+            return
+        file = self.paths.preview_slices.relative_to(self.paths.folder).as_posix()
+        self.say(events.Slices(step=step, name=request.name, file=file))
 
     def poses(self, poses: Poses, step: int, residual: Any = None) -> None:
         """Replace the live poses (used tilts in, all tilts of the stack out)."""

@@ -4,6 +4,7 @@ No torch and no Qt: a watcher stays light.  The workers are a program of their o
 """
 
 from napari_inr_tomo.layout import RunPaths, RunSpec
+from napari_inr_tomo.runs.catalogue import RunEntry, delete_run, list_runs
 from napari_inr_tomo.runs.estimates import Estimate, check_space, estimate
 from napari_inr_tomo.runs.folder import RunFolder, copy_run, create_run
 from napari_inr_tomo.runs.follow import Follower
@@ -21,6 +22,7 @@ __all__ = [
     "Estimate",
     "Follower",
     "Launch",
+    "RunEntry",
     "RunFolder",
     "RunPaths",
     "RunSpec",
@@ -31,8 +33,10 @@ __all__ = [
     "copy_run",
     "create_run",
     "default_processes",
+    "delete_run",
     "estimate",
     "launch",
+    "list_runs",
     "slurm_script",
     "submit_slurm",
     "visible_gpus",

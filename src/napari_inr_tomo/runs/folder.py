@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from napari_inr_tomo.layout import (
     versions,
     write_run,
 )
+from napari_inr_tomo.planes import Plane, SliceRequest
 from napari_inr_tomo.runs import status as _status
 from napari_inr_tomo.runs.estimates import check_space, estimate
 from napari_inr_tomo.runs.follow import Follower
@@ -119,6 +120,16 @@ class RunFolder:
                 f"its folder cannot be written to ({error.strerror})",
                 "Ask from an account that owns the run",
             ) from None
+
+    def ask_slices(self, name: str, planes: Sequence[Plane]) -> None:
+        """Ask a running network for slices; an event `Slices` of this name answers.
+
+        Where the folder cannot be written to, nothing happens.
+        """
+        try:
+            SliceRequest(name, tuple(planes)).write(self.paths.slice_request)
+        except OSError:
+            return
 
     def result(self) -> Path:
         """Return the path of the volume; raises `UserError` without COMPLETE."""

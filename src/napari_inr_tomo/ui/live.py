@@ -18,7 +18,8 @@ import numpy as np
 
 from napari_inr_tomo import events
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.types import Volume
+from napari_inr_tomo.planes import read_slices
+from napari_inr_tomo.types import Poses, Volume
 
 if TYPE_CHECKING:
     from napari_inr_tomo.runs import RunFolder
@@ -39,6 +40,10 @@ class PoseTable:
 
     def __len__(self) -> int:
         return len(self.columns["angle_deg"])
+
+    def poses(self) -> Poses:
+        """Return the poses alone."""
+        return Poses(*(self.columns[name] for name in POSE_COLUMNS))
 
 
 def read_pose_table(path: Path) -> PoseTable:
@@ -69,6 +74,8 @@ class LiveUpdate:
     poses: PoseTable | None = None
     preview: np.ndarray | None = None
     preview_event: events.Preview | None = None
+    slices: list[np.ndarray] | None = None
+    slices_event: events.Slices | None = None
     warnings: list[events.Warned] = field(default_factory=list)
     checkpoint_step: int | None = None
     end: events.Finished | events.Cancelled | events.Failed | None = None
@@ -84,6 +91,7 @@ class LiveUpdate:
             or self.warnings
             or self.poses
             or self.preview_event
+            or self.slices_event
             or self.checkpoint_step is not None
             or self.end
         )
@@ -105,6 +113,8 @@ def merge(run_path: Path, new: list[Any]) -> LiveUpdate:
                 poses = event
             case events.Preview():
                 update.preview_event = event
+            case events.Slices():
+                update.slices_event = event
             case events.Checkpoint():
                 update.checkpoint_step = event.step
             case events.Warned():
@@ -115,6 +125,8 @@ def merge(run_path: Path, new: list[Any]) -> LiveUpdate:
         update.poses = _reading(read_pose_table, run_path / poses.file)
     if update.preview_event is not None:
         update.preview = _reading(_load_npy, run_path / update.preview_event.file)
+    if update.slices_event is not None:
+        update.slices = _reading(read_slices, run_path / update.slices_event.file)
     return update
 
 

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyqtgraph
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_inr_tomo.types import TiltSeries
+from napari_inr_tomo.ui import tilt_checks
 from napari_inr_tomo.ui.curve_layers import COLOURS
 
 if TYPE_CHECKING:
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from napari_inr_tomo.ui.record import RunRecord
 
 HEIGHT = 150
+MARK_COLOUR = "#ff5a4d"
+SHOWN_COLOUR = "#f0e442"
 
 
 class Plot(pyqtgraph.PlotWidget):
@@ -38,6 +42,8 @@ class Plot(pyqtgraph.PlotWidget):
         item.layout.setContentsMargins(1, 1, 4, 6)
         self._lines: dict[str, Any] = {}
         self._colours: dict[str, str] = {}
+        self._rings: Any = None
+        self._steps: list[Any] = []
         self.set_theme("dark")
 
     def set_theme(self, name: str) -> None:
@@ -69,10 +75,35 @@ class Plot(pyqtgraph.PlotWidget):
         keep = np.isfinite(x) & np.isfinite(y)
         self._lines[name].setData(x[keep], y[keep])
 
+    def set_marks(self, x: Any, y: Any, colour: str = MARK_COLOUR) -> None:
+        """Ring the points that stand out."""
+        if self._rings is None:
+            pen = pyqtgraph.mkPen(colour, width=2)
+            self._rings = pyqtgraph.ScatterPlotItem(size=11, pen=pen, brush=None)
+            self.addItem(self._rings)
+        self._rings.setData(np.asarray(x, float), np.asarray(y, float))
+
+    def set_steps(self, x: Any, colour: str = MARK_COLOUR) -> None:
+        """Draw dashed vertical lines."""
+        for line in self._steps:
+            self.removeItem(line)
+        pen = pyqtgraph.mkPen(colour, width=1, style=Qt.PenStyle.DashLine)
+        self._steps = [pyqtgraph.InfiniteLine(at, angle=90, pen=pen) for at in x]
+        for line in self._steps:
+            self.addItem(line, ignoreBounds=True)
+
+    @property
+    def marks(self) -> tuple[list[float], list[float]]:
+        """Where rings and dashed lines are, along x."""
+        rings = [] if self._rings is None else self._rings.getData()[0].tolist()
+        return rings, [float(line.value()) for line in self._steps]
+
     def clear_lines(self) -> None:
         """Remove every line."""
         for line in self._lines.values():
             self.removeItem(line)
+        self.set_marks([], [])
+        self.set_steps([])
         self._lines.clear()
         self._colours.clear()
         self._name_lines()
@@ -122,11 +153,81 @@ class LossPlot(Plot):
             self.set_line("hold-out", curve.steps, curve.holdouts, COLOURS["hold-out"])
 
 
-class PosePlot(QWidget):
-    """z1, z3 and dx, dy against the tilt angle; excluded views are left out."""
+class ResidualBars(Plot):
+    """The residual of every tilt as a bar; those that stand out in another colour.
 
-    def __init__(self, angles: bool = True) -> None:
+    clicked: what to call with the tilt whose bar was clicked.
+    """
+
+    def __init__(self, clicked: Any) -> None:
+        super().__init__("tilt angle (deg)", "residual (rms)")
+        self.setToolTip(
+            "Root mean square of measured minus computed pixels of every used tilt, in "
+            "the units of the images. Click a bar to look at its tilt"
+        )
+        self._bars: Any = None
+        self._clicked = clicked
+        self._tilts = np.empty(0, int)
+        self._angles = np.empty(0)
+        self.setMouseEnabled(False, False)
+        self.scene().sigMouseClicked.connect(self._on_click)
+
+    def show_poses(self, poses: PoseTable | None, shown: int | None) -> np.ndarray:
+        """Draw the residuals; returns the tilts that stand out."""
+        if self._bars is not None:
+            self.removeItem(self._bars)
+            self._bars = None
+        if poses is None:
+            self._tilts = np.empty(0, int)
+            return self._tilts
+        residual, used = poses["residual"], poses["used"]
+        bad = tilt_checks.bad_tilts(residual, used)
+        keep = used & np.isfinite(residual)
+        self._tilts, self._angles = np.flatnonzero(keep), poses["angle_deg"][keep]
+        spacing = np.diff(np.sort(self._angles))
+        spacing = spacing[spacing > 0]
+        width = 0.8 * float(np.median(spacing)) if spacing.size else 1.0
+        colours = [
+            SHOWN_COLOUR if t == shown else MARK_COLOUR if bad[t] else COLOURS["dx_px"]
+            for t in self._tilts
+        ]
+        self._bars = pyqtgraph.BarGraphItem(
+            x=self._angles,
+            height=residual[keep],
+            width=width,
+            brushes=colours,
+            pen=None,
+        )
+        self.addItem(self._bars)
+        return np.flatnonzero(bad)
+
+    @property
+    def tilts(self) -> np.ndarray:
+        """The tilts that have a bar."""
+        return self._tilts
+
+    def _on_click(self, event: Any) -> None:
+        if len(self._tilts):
+            x = self.getPlotItem().vb.mapSceneToView(event.scenePos()).x()
+            self.click(x)
+
+    def click(self, angle_deg: float) -> None:
+        """Do what a click at this tilt angle does."""
+        self._clicked(int(self._tilts[np.argmin(np.abs(self._angles - angle_deg))]))
+
+
+class PosePlot(QWidget):
+    """z1, z3 and dx, dy against the tilt angle; excluded views are left out.
+
+    sums: also z1 + z3 (the turn in the image, all that low tilts show) and z3 - z1
+    (twice the angle of the axis).  What stands out is ringed, lasting steps are dashed.
+    """
+
+    def __init__(self, angles: bool = True, sums: bool = False) -> None:
         super().__init__()
+        self.sums = Plot("tilt angle (deg)", "angle (deg)") if sums else None
+        self.found = ""
+        """Lasting steps, in words."""
         self.turns = Plot("tilt angle (deg)", "angle (deg)")
         self.shifts = Plot("tilt angle (deg)", "shift (px)")
         self.turns.setToolTip("In-plane angles z1 and z3 of every tilt, degrees")
@@ -135,14 +236,21 @@ class PosePlot(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
         layout.addWidget(self.turns)
+        if self.sums is not None:
+            self.sums.setToolTip(
+                "z1 + z3: the turn within the image, well known at every tilt. "
+                "z3 - z1: twice the angle of the tilt axis, uncertain at low tilts"
+            )
+            layout.addWidget(self.sums)
         layout.addWidget(self.shifts)
         self.turns.setVisible(angles)
 
     def show_poses(self, poses: PoseTable | None) -> None:
         """Draw the poses of a run."""
+        self.found = ""
         if poses is None:
-            self.turns.clear_lines()
-            self.shifts.clear_lines()
+            for plot in self.plots:
+                plot.clear_lines()
             return
         columns = {n: poses[n] for n in ("z1_deg", "z3_deg", "dx_px", "dy_px")}
         self._draw(poses["angle_deg"], poses["used"], columns)
@@ -166,8 +274,41 @@ class PosePlot(QWidget):
             plot = self.turns if name.endswith("_deg") else self.shifts
             label = name.split("_")[0]
             plot.set_line(label, angles[order], values[order], COLOURS[name], dots=True)
+        if self.sums is not None:
+            self._draw_sums(angles[order], {n: v[order] for n, v in columns.items()})
+
+    def _draw_sums(self, angles: np.ndarray, columns: dict[str, np.ndarray]) -> None:
+        """Draw z1 + z3 and z3 - z1, and mark what stands out in every plot."""
+        z1, z3 = columns["z1_deg"], columns["z3_deg"]
+        both = {"z1 + z3": z1 + z3, "z3 - z1": z3 - z1}
+        for name, colour in zip(both, ("#56b4e9", "#f0e442"), strict=True):
+            self.sums.set_line(name, angles, both[name], colour, dots=True)
+        shifts = {"dx": columns["dx_px"], "dy": columns["dy_px"]}
+        words = []
+        for plot, curves in (
+            (self.turns, {"z1": z1, "z3": z3}),
+            (self.sums, both),
+            (self.shifts, shifts),
+        ):
+            rings, steps = [], []
+            for name, values in curves.items():
+                odd = tilt_checks.odd_ones(values)
+                rings += list(zip(angles[odd], values[odd], strict=True))
+                here = [
+                    (angles[k - 1] + angles[k]) / 2 for k in tilt_checks.jumps(values)
+                ]
+                steps += here
+                words += [f"{name} steps at {at:+.1f} deg" for at in here]
+            plot.set_marks(*(np.array(rings).reshape(-1, 2).T))
+            plot.set_steps(steps)
+        self.found = "; ".join(words)
+
+    @property
+    def plots(self) -> list[Plot]:
+        """The plots there are."""
+        return [p for p in (self.turns, self.sums, self.shifts) if p is not None]
 
     def set_theme(self, name: str) -> None:
         """Take the colours of a napari theme."""
-        self.turns.set_theme(name)
-        self.shifts.set_theme(name)
+        for plot in self.plots:
+            plot.set_theme(name)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from psygnal import Signal
 
 from napari_inr_tomo import events
@@ -17,6 +19,7 @@ from napari_inr_tomo.ui.record import RunRecord
 
 if TYPE_CHECKING:
     from napari_inr_tomo.config import ReconstructionConfig
+    from napari_inr_tomo.planes import Plane
     from napari_inr_tomo.runs import RunFolder
     from napari_inr_tomo.ui.session import Session
 
@@ -58,6 +61,11 @@ class RunControl:
         self._worker: Any = None
         self._progress: Any = None
 
+    @property
+    def alive(self) -> bool:
+        """Whether a run is going on."""
+        return self.state in ALIVE
+
     # what may be done, and why not -----------------------------------------
 
     def why_not_start(self) -> str | None:
@@ -96,6 +104,22 @@ class RunControl:
             return f"Busy: {self.session.busy}"
         return "A reconstruction is being followed" if self.state in ALIVE else None
 
+    def fitting_poses(self) -> live.PoseTable | None:
+        """Return the poses of the run where they belong to the current series."""
+        table, series = self.record.poses, self.session.series
+        if table is None or series is None or len(table) != len(series):
+            return None
+        same = np.allclose(table["angle_deg"], series.angles_deg, atol=1e-3)
+        return table if same else None
+
+    def ask_slices(self, name: str, planes: Sequence[Plane]) -> bool:
+        """Ask the network for slices; False where none learns just now."""
+        learning = self.state is RunState.RUNNING and self.record.phase == "rays"
+        if self.run is None or not learning:
+            return False
+        self.run.ask_slices(name, planes)
+        return True
+
     # actions ------------------------------------------------------------------
 
     def begin(self, folder: Path, config: ReconstructionConfig) -> None:
@@ -128,6 +152,20 @@ class RunControl:
             "Resuming the reconstruction",
             relaunch,
             self.run,
+            done=self._launched,
+            failed=self._not_started,
+        )
+
+    def resume_folder(self, folder: Path) -> None:
+        """Open a run folder and start its processes again."""
+        from napari_inr_tomo.ui.jobs import start_job
+
+        self._enter(RunState.STARTING, "Starting again from the last checkpoint")
+        start_job(
+            self.session,
+            "Resuming the reconstruction",
+            reopen,
+            Path(folder),
             done=self._launched,
             failed=self._not_started,
         )
@@ -293,6 +331,11 @@ def relaunch(run: RunFolder) -> RunFolder:
 
     runs.launch(run)
     return run
+
+
+def reopen(folder: Path) -> RunFolder:
+    """Open a run folder and start its processes (worker thread)."""
+    return relaunch(open_folder(folder))
 
 
 def open_folder(folder: Path) -> RunFolder:

@@ -217,6 +217,11 @@ def forget_poses(series: TiltSeries) -> TiltSeries:
     return series.evolve(Step("reset_poses"), poses=Poses.zeros(len(series)))
 
 
+def take_poses(series: TiltSeries, poses: Poses, run: str) -> TiltSeries:
+    """Return the series with the poses a run has found as its start poses."""
+    return series.evolve(Step("poses_of_run", {"run": run}), poses=poses)
+
+
 def estimate(series: TiltSeries, config: Any, processes: int) -> str:
     """Return in words what memory and disk space a run will take."""
     import psutil

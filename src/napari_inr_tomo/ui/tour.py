@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_inr_tomo.config import Method, PresetName
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.types import TiltSeries
+from napari_inr_tomo.types import TiltSeries, Volume
 from napari_inr_tomo.ui.docks.alignment import AlignmentPanel
 from napari_inr_tomo.ui.docks.background import BackgroundPanel
 from napari_inr_tomo.ui.docks.export import ExportPanel
@@ -24,6 +24,7 @@ from napari_inr_tomo.ui.docks.reconstruction import ReconstructionPanel
 from napari_inr_tomo.ui.docks.tilt_series import TiltSeriesPanel
 from napari_inr_tomo.ui.docks.workflow import WorkflowDock
 from napari_inr_tomo.ui.run_control import ALIVE, RunState
+from napari_inr_tomo.ui.series_layer import volume_layer_data
 
 SIZE = (1366, 768)
 LONGEST_S = 600.0
@@ -166,6 +167,27 @@ class Tour:
         self.take("volume")
         self.viewer.dims.ndisplay = 2
         self.viewer.fit_to_view()
+
+    def look_closer(self, truth: Volume) -> None:
+        """Show the result in the docks for a closer look, beside its truth."""
+        run, monitor = self.session.run, self.panel(MonitorPanel)
+        run.layers.show_only("volume")
+        slices = monitor.show_dock("Slices").panel
+        self.wait(lambda: slices.view.panes["xy"].shown is not None, 30)
+        self.take("slices")
+        tilts = monitor.show_dock("Check tilts").panel
+        tilts.what.setCurrentText("residual")
+        self.wait(lambda: tilts.picture.shown, 30)
+        self.take("check_tilts")
+        layer = napari.layers.Layer.create(*volume_layer_data(truth))
+        self.viewer.add_layer(layer)
+        compare = monitor.show_dock("Compare").panel
+        compare.a.choose(run.layers.volume)
+        compare.b.choose(layer)
+        compare.compare()
+        self.settle()
+        self.take_widget("compare", compare)
+        self.viewer.layers.remove(layer)
 
     def export(self, folder: Path, name: str) -> None:
         """Write volume, poses, aligned stack and record from the export dock."""

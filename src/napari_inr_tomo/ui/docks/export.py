@@ -6,11 +6,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from qtpy.QtWidgets import QComboBox, QFileDialog
 
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.types import Poses, TiltSeries, Volume
+from napari_inr_tomo.types import TiltSeries, Volume
 from napari_inr_tomo.ui.controls import ActionRow, form, group, words
 from napari_inr_tomo.ui.dock import Dock, Panel
 from napari_inr_tomo.ui.jobs import start_job
@@ -136,7 +135,7 @@ class ExportPanel(Panel):
 
     def save_stack(self, path: Path) -> None:
         """Write the aligned stack in a worker."""
-        series, table = self.session.series, self._fitting_poses()
+        series, table = self.session.series, self.session.run.fitting_poses()
         self._write("Writing the aligned stack", write_stack, path, series, table)
 
     def save_record(self, path: Path) -> None:
@@ -150,14 +149,6 @@ class ExportPanel(Panel):
         start_job(self.session, label, function, Path(path), *args, done=done)
 
     # showing ------------------------------------------------------------------
-
-    def _fitting_poses(self) -> Any:
-        """Return the poses of the run where they belong to the current series."""
-        table, series = self.session.run.record.poses, self.session.series
-        if table is None or series is None or len(table) != len(series):
-            return None
-        same = np.allclose(table["angle_deg"], series.angles_deg, atol=1e-3)
-        return table if same else None
 
     def chosen_volume(self) -> Volume | None:
         """Return the volume chosen in the box."""
@@ -187,7 +178,7 @@ class ExportPanel(Panel):
             self.volume_button,
             busy or (None if names else "There is no volume yet: reconstruct first"),
         )
-        fitting = self._fitting_poses() is not None
+        fitting = run.fitting_poses() is not None
         source = "the run" if run.record.poses is not None else "the alignment"
         self.poses_from.setText(
             f"Poses come from {source}."
@@ -230,7 +221,7 @@ def write_poses(path: Path, series: TiltSeries | None, table: Any) -> list[Path]
         io.write_poses(
             path,
             table["angle_deg"],
-            poses_of(table),
+            table.poses(),
             table["used"],
             residual=table["residual"],
         )
@@ -244,7 +235,7 @@ def write_stack(path: Path, series: TiltSeries, table: Any) -> list[Path]:
     from napari_inr_tomo import io
 
     if table is not None:
-        series = series.evolve(poses=poses_of(table))
+        series = series.evolve(poses=table.poses())
     return [Path(p) for p in io.write_series(path, series)]
 
 
@@ -253,11 +244,6 @@ def write_record(path: Path, run: Any) -> list[Path]:
     source = Path(run.result()).parent / "record.json"
     shutil.copyfile(source, path)
     return [path]
-
-
-def poses_of(table: Any) -> Poses:
-    """Return the poses in a table."""
-    return Poses(*(table[name] for name in ("z1_deg", "z3_deg", "dx_px", "dy_px")))
 
 
 class ExportDock(Dock):

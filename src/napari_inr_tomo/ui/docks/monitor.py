@@ -13,6 +13,13 @@ from napari_inr_tomo.ui.plots import LossPlot, PosePlot
 from napari_inr_tomo.ui.record import duration
 from napari_inr_tomo.ui.run_control import ALIVE, NO_RUN, RunState
 
+CLOSER = {
+    "Slices": "Cut the volume with a crosshair; at full resolution while an INR learns",
+    "Check tilts": "Compare every tilt with the volume; leave out bad ones; the poses",
+    "Compare": "Compare two volumes: pictures, similarity, resolution",
+    "Runs": "All runs so far",
+}
+
 
 class MonitorPanel(Panel):
     """See how the reconstruction comes along."""
@@ -47,6 +54,7 @@ class MonitorPanel(Panel):
         )
         layout.addWidget(self.open_row)
         self.body.addWidget(box)
+        self._build_closer()
         self._build_layers()
         self._build_curves()
 
@@ -99,6 +107,26 @@ class MonitorPanel(Panel):
         )
         layout.addWidget(self.curve_row)
         self.body.addWidget(box)
+
+    def _build_closer(self) -> None:
+        box, layout = group("Look closer")
+        self.closer_row = ActionRow()
+        for title, tip in CLOSER.items():
+            self.closer_row.add(title, tip, lambda title=title: self.show_dock(title))
+        layout.addWidget(self.closer_row)
+        self.body.addWidget(box)
+
+    def show_dock(self, title: str) -> Any:
+        """Open one of the docks for a closer look."""
+        from napari_inr_tomo.ui.docks.compare import CompareDock
+        from napari_inr_tomo.ui.docks.runs import RunsDock
+        from napari_inr_tomo.ui.docks.slices import SlicesDock
+        from napari_inr_tomo.ui.docks.tilts import TiltsDock
+        from napari_inr_tomo.ui.open_docks import show_dock
+
+        kinds = (SlicesDock, TiltsDock, CompareDock, RunsDock)
+        kind = next(k for k in kinds if k.panels[0].title == title)
+        return show_dock(self.session, kind)
 
     def connections(self) -> list[tuple[Any, Any]]:
         """Follow the run."""

@@ -24,6 +24,7 @@ from napari_inr_tomo.ui.controls import (
 )
 from napari_inr_tomo.ui.device import Devices, find_devices
 from napari_inr_tomo.ui.dock import Dock, Panel, ask_run_folder, stop_buttons
+from napari_inr_tomo.ui.tips import tip
 
 METHODS = {
     "INR (learns the poses)": "inr",
@@ -47,6 +48,7 @@ class ReconstructionPanel(Panel):
     def build(self) -> None:
         """Make the controls."""
         self.devices: Devices | None = None
+        self._taken: ReconstructionConfig | None = None
         self._asking = False
         self._build_settings()
         self._build_more()
@@ -62,6 +64,7 @@ class ReconstructionPanel(Panel):
             self.poses.toggled,
         ):
             signal.connect(self._changed)
+        self.preset.currentIndexChanged.connect(self._forget_taken)
         self.preset.currentIndexChanged.connect(self._take_preset)
         self.method.currentIndexChanged.connect(self._take_preset)
         self._take_preset()
@@ -85,7 +88,7 @@ class ReconstructionPanel(Panel):
         self.count.setSpecialValueText("as needed")
         self.poses = tick(
             "Refine the poses (z1, z3, dx, dy)",
-            "Learn the pose of every tilt together with the volume (INR only)",
+            f"{tip('inr.poses.refine')} INR only",
             True,
         )
         self.fields = form()
@@ -104,18 +107,14 @@ class ReconstructionPanel(Panel):
         inner = QWidget()
         fields = form()
         inner.setLayout(fields)
-        self.depth = whole(
-            0, 0, 8192, "Depth of the volume along the beam, pixels", " px"
-        )
+        self.depth = whole(0, 0, 8192, tip("depth_px"), " px")
         self.depth.setSpecialValueText("as wide as the images")
         self.device = QComboBox()
         self.device.addItems(["auto", "cpu", "cuda"])
-        self.device.setToolTip("auto takes the GPUs where there are any")
-        self.processes = whole(0, 0, 1024, "Processes that share the work")
+        self.device.setToolTip(tip("compute.device"))
+        self.processes = whole(0, 0, 1024, tip("compute.processes"))
         self.processes.setSpecialValueText("one per GPU")
-        self.seed = whole(
-            0, 0, 2**31 - 1, "Seed of everything random: same seed, same result"
-        )
+        self.seed = whole(0, 0, 2**31 - 1, tip("seed"))
         self.folder = PathEdit(
             "folder",
             "Where the run is kept; empty: a new folder under inr-tomo-runs in your "
@@ -202,18 +201,33 @@ class ReconstructionPanel(Panel):
             }
         elif self.method_name != "fbp":
             changes["classic"] = {"iterations": count}
+        return self.base().merged(changes)
+
+    def base(self) -> ReconstructionConfig:
+        """Return the settings that the controls change: the preset's, or a run's."""
         preset = self.preset.currentText()
-        return ReconstructionConfig.from_preset(preset).merged(changes)
+        if self._taken is not None and self._taken.preset == preset:
+            return self._taken
+        return ReconstructionConfig.from_preset(preset)
+
+    def show_config(self, config: ReconstructionConfig) -> None:
+        """Take over the settings of a run; those without a control come along."""
+        self._taken = None
+        self.choose(config.method, config.preset)
+        self._taken = config
+        self._take_preset()
+        self.seed.setValue(config.seed)
+        self.depth.setValue(config.depth_px or 0)
+        self.device.setCurrentText(config.compute.device)
+        self.processes.setValue(config.compute.processes or 0)
+        self.poses.setChecked(config.inr.poses.refine)
+        self.folder.setText("")
 
     def run_folder(self) -> Path:
         """Return the folder for a new run."""
         if self.folder.text():
             return Path(self.folder.text()).expanduser()
-        series = self.session.series
-        name = "".join(c if c.isalnum() else "-" for c in series.name).strip("-")
-        stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-        folder = f"{name or 'run'}-{self.method_name}-{stamp}"
-        return runs_home() / folder
+        return new_folder(self.session.series, self.method_name)
 
     def choose(self, method: str, preset: str) -> None:
         """Set method ("inr", "sirt", "tv", "fbp") and preset."""
@@ -234,7 +248,7 @@ class ReconstructionPanel(Panel):
 
     def _take_preset(self, *_: Any) -> None:
         """Show the number of epochs or iterations of the preset."""
-        config = ReconstructionConfig.from_preset(self.preset.currentText())
+        config = self.base()
         inr = self.method_name == "inr"
         count = config.inr.schedule.epochs if inr else config.classic.iterations
         self.count.setMinimum(0 if inr else 1)
@@ -266,6 +280,9 @@ class ReconstructionPanel(Panel):
             if inr
             else "Presets are for the INR only"
         )
+
+    def _forget_taken(self, *_: Any) -> None:
+        self._taken = None
 
     def _changed(self, *_: Any) -> None:
         self.estimate_later()
@@ -319,6 +336,13 @@ class ReconstructionPanel(Panel):
         self.again_row.bar(self.open_button, run.why_not_open())
         text = run.state.value.capitalize()
         self.state.setText(f"{text}. {run.message}".strip())
+
+
+def new_folder(series: Any, method: str) -> Path:
+    """Return a new name for a run folder, from series, method and time."""
+    name = "".join(c if c.isalnum() else "-" for c in series.name).strip("-")
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    return runs_home() / f"{name or 'run'}-{method}-{stamp}"
 
 
 def runs_home() -> Path:

@@ -1,0 +1,111 @@
+"""All runs of a folder at a glance, and getting rid of one."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.runs.folder import RunFolder
+from napari_inr_tomo.runs.status import RunStatus
+
+THUMBNAIL_PX = 64
+
+
+@dataclass(frozen=True, eq=False)
+class RunEntry:
+    """One run of a list.
+
+    series: name of its tilt series; shape_tyx: its used views; created: ISO 8601, UTC.
+    problem: why it cannot be opened, else empty, and then only ``path`` is known.
+    picture: (y, x) float32, the middle slice of its newest volume, small; or None.
+    """
+
+    path: Path
+    status: RunStatus = field(default_factory=RunStatus)
+    method: str = ""
+    preset: str = ""
+    series: str = ""
+    shape_tyx: tuple[int, int, int] = (0, 0, 0)
+    created: str = ""
+    problem: str = ""
+    picture: NDArray[np.float32] | None = field(default=None, repr=False)
+
+
+def list_runs(folder: Path, pictures: bool = False) -> list[RunEntry]:
+    """Return the runs in a folder, newest first; damaged ones last.
+
+    A folder that does not exist holds none.  ``folder`` may be a run itself.
+    """
+    folder = Path(folder)
+    try:
+        inside = sorted(path for path in folder.iterdir() if path.is_dir())
+    except OSError:
+        return []
+    candidates = [folder, *inside]
+    found = [_entry(p, pictures) for p in candidates if (p / "run.json").is_file()]
+    return sorted(found, key=lambda entry: (entry.created, entry.path), reverse=True)
+
+
+def _entry(path: Path, picture: bool) -> RunEntry:
+    try:
+        run = RunFolder(path)
+        status = run.status()
+    except UserError as error:
+        return RunEntry(path, problem=str(error))
+    spec = run.spec
+    return RunEntry(
+        path,
+        status,
+        spec.config.method,
+        spec.config.preset,
+        spec.name,
+        spec.shape,
+        spec.created,
+        picture=thumbnail(run) if picture else None,
+    )
+
+
+def thumbnail(run: RunFolder) -> NDArray[np.float32] | None:
+    """Return the middle slice of the newest volume, at most `THUMBNAIL_PX` a side."""
+    try:
+        data = np.load(run.paths.preview_volume, mmap_mode="r", allow_pickle=False)
+        image = np.asarray(data[data.shape[0] // 2], np.float32)
+        step = -(-max(image.shape) // THUMBNAIL_PX)
+        rows, columns = (n // step * step for n in image.shape)
+        blocks = image[:rows, :columns].reshape(
+            rows // step, step, columns // step, step
+        )
+        return np.asarray(blocks.mean(axis=(1, 3)), np.float32)
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def delete_run(folder: Path) -> None:
+    """Remove a run folder with all that is in it, for good.
+
+    Raises `UserError` where it is no run folder, where workers are at it, or where it
+    cannot be removed; then it is still whole.
+    """
+    run = RunFolder(folder)
+    if run.status().active:
+        raise UserError(
+            f"The run {run.path} cannot be deleted",
+            "it is going on",
+            "Stop or cancel it first",
+        )
+    away = run.path.with_name(f".{run.path.name}.{uuid.uuid4().hex[:8]}.deleted")
+    try:
+        run.path.rename(away)
+    except OSError as error:
+        raise UserError(
+            f"The run {run.path} cannot be deleted",
+            error.strerror or str(error),
+            "Close whatever uses its files, and check the permissions of its folder",
+        ) from None
+    shutil.rmtree(away, ignore_errors=True)

@@ -1,0 +1,324 @@
+"""All runs of a folder: open, resume, use again with changes, delete."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QIcon, QImage, QPixmap
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QMessageBox,
+    QTableWidget,
+    QTableWidgetItem,
+)
+
+from napari_inr_tomo.ui.controls import (
+    ActionRow,
+    PathEdit,
+    form,
+    group,
+    inner_limits,
+    words,
+)
+from napari_inr_tomo.ui.dock import Dock, Panel
+from napari_inr_tomo.ui.docks.reconstruction import (
+    ReconstructionDock,
+    ReconstructionPanel,
+    runs_home,
+)
+from napari_inr_tomo.ui.jobs import start_job
+from napari_inr_tomo.ui.latest import Latest
+from napari_inr_tomo.ui.open_docks import show_panel
+from napari_inr_tomo.ui.record import duration
+
+SIDE_PX = 44
+COLUMNS = ("run", "state", "loss", "time")
+CHOOSE = "Select a run in the list"
+
+
+class RunsPanel(Panel):
+    """Find a run again, look at it, go on with it, or use its settings."""
+
+    title = "Runs"
+    intro = (
+        "Every reconstruction keeps its input, settings and result in a folder of its "
+        "own. Double-click one to look at it."
+    )
+
+    def build(self) -> None:
+        """Make the controls."""
+        self.entries: list[Any] = []
+        self._work = Latest(self, self._listed, self._failed)
+        box, layout = group("Runs")
+        self.folder = PathEdit(
+            "folder",
+            "The folder whose runs are listed; it may be on a disk of a cluster",
+            "~/inr-tomo-runs",
+        )
+        self.folder.line.editingFinished.connect(self.read)
+        fields = form()
+        fields.addRow("Folder", self.folder)
+        layout.addLayout(fields)
+        self._build_table()
+        layout.addWidget(self.table)
+        self.details = words()
+        layout.addWidget(self.details)
+        self.row = ActionRow()
+        self.open_button = self.row.add(
+            "Open", "Show the volume, the curves and the poses of the run", self.open
+        )
+        self.resume_button = self.row.add(
+            "Resume", "Go on from the last checkpoint of the run", self.resume
+        )
+        layout.addWidget(self.row)
+        self.more_row = ActionRow()
+        self.clone_button = self.more_row.add(
+            "Use settings",
+            "Open the tilt series of the run as it was, and its settings in the "
+            "Reconstruction step, to change some and start again",
+            self.clone,
+        )
+        self.delete_button = self.more_row.add(
+            "Delete...", "Remove the run folder with all that is in it", self.ask_delete
+        )
+        self.read_button = self.more_row.add(
+            "Refresh", "Read the folder again", self.read
+        )
+        layout.addWidget(self.more_row)
+        self.body.addWidget(box)
+
+    def _build_table(self) -> None:
+        self.table = QTableWidget(0, len(COLUMNS))
+        self.table.setHorizontalHeaderLabels(list(COLUMNS))
+        self.table.setToolTip("Newest first; the picture is the middle slice")
+        self.table.verticalHeader().hide()
+        self.table.verticalHeader().setDefaultSectionSize(SIDE_PX + 4)
+        self.table.setIconSize(QSize(SIDE_PX, SIDE_PX))
+        header = self.table.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.table.setMinimumHeight(240)
+        self.table.itemSelectionChanged.connect(self.refresh)
+        self.table.itemDoubleClicked.connect(lambda _: self.open())
+
+    def connections(self) -> list[tuple[Any, Any]]:
+        """Follow the run."""
+        session = self.session
+        return [
+            (session.busy_changed, self.refresh),
+            (session.run.changed, self._run_changed),
+        ]
+
+    def attach(self) -> None:
+        """Connect, and read the folder."""
+        super().attach()
+        if not self.folder.text():
+            self.folder.setText(str(runs_home()))
+        self.read()
+
+    def release(self) -> None:
+        """Let go."""
+        super().release()
+        self._work.forget()
+
+    def _run_changed(self) -> None:
+        self.read()
+        self.refresh()
+
+    # the list -----------------------------------------------------------------
+
+    def read(self) -> None:
+        """Read the folder in a worker."""
+        self._work.ask(list_with_pictures, Path(self.folder.text()).expanduser())
+
+    def _failed(self, error: Exception) -> None:
+        self.details.setText(str(error))
+
+    def _listed(self, entries: list[Any]) -> None:
+        if self.session.closed:
+            return
+        chosen = self.chosen()
+        self.table.blockSignals(True)
+        self.entries = entries
+        self.table.setRowCount(len(entries))
+        self.table.clearSelection()
+        for row, entry in enumerate(entries):
+            for column, text in enumerate(texts(entry)):
+                self.table.setItem(row, column, QTableWidgetItem(text))
+            if entry.picture is not None:
+                self.table.item(row, 0).setIcon(icon(entry.picture))
+            if chosen is not None and entry.path == chosen.path:
+                self.table.selectRow(row)
+        self.table.blockSignals(False)
+        self.refresh()
+
+    def chosen(self) -> Any:
+        """Return the entry that is selected, or None."""
+        rows = self.table.selectionModel().selectedRows()
+        if not rows or rows[0].row() >= len(self.entries):
+            return None
+        return self.entries[rows[0].row()]
+
+    # doing --------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Follow or show the chosen run."""
+        entry = self.chosen()
+        if entry is not None and self.why_not_open() is None:
+            self.session.run.open(entry.path)
+
+    def resume(self) -> None:
+        """Go on with the chosen run."""
+        self.session.run.resume_folder(self.chosen().path)
+
+    def clone(self) -> None:
+        """Open series and settings of the chosen run."""
+
+        def done(found: tuple[Any, Any]) -> None:
+            series, config = found
+            self.session.add_series(series)
+            panel = show_panel(self.session, ReconstructionPanel, ReconstructionDock)
+            panel.show_config(config)
+
+        start_job(
+            self.session,
+            "Opening the input of the run",
+            read_input,
+            self.chosen().path,
+            done=done,
+        )
+
+    def ask_delete(self) -> None:
+        """Delete the chosen run, if the user says so."""
+        path = self.chosen().path
+        answer = QMessageBox.question(
+            self,
+            "Delete this run?",
+            f"{path}\n\nIts input, result and checkpoints are removed for good. "
+            "Volumes exported elsewhere stay.",
+        )
+        if answer == QMessageBox.StandardButton.Yes:
+            self.delete(path)
+
+    def delete(self, path: Path) -> None:
+        """Delete a run in a worker."""
+        start_job(
+            self.session,
+            "Deleting the run",
+            delete_run,
+            path,
+            done=lambda _: self.read(),
+        )
+
+    def why_not_open(self) -> str | None:
+        """Return why the chosen run cannot be opened, or None."""
+        entry = self.chosen()
+        if entry is None:
+            return CHOOSE
+        if entry.problem:
+            return "This run is damaged"
+        return self.session.run.why_not_open()
+
+    def refresh(self, *_: Any) -> None:
+        """Bring the controls into agreement with the choice and the run."""
+        entry, session = self.chosen(), self.session
+        busy = f"Busy: {session.busy}" if session.busy else None
+        why = self.why_not_open()
+        self.row.bar(self.open_button, why)
+        resume = why
+        if resume is None and entry.status.active:
+            resume = "This run is going on"
+        if resume is None and entry.status.state == "finished":
+            resume = "This run went to its planned end"
+        self.row.bar(self.resume_button, resume)
+        none = CHOOSE if entry is None else busy
+        damaged = "This run is damaged" if entry is not None and entry.problem else None
+        self.more_row.bar(self.clone_button, none or damaged)
+        delete = none or damaged
+        if delete is None and entry.status.active:
+            delete = "This run is going on: stop or cancel it first"
+        if delete is None and self._is_open(entry.path):
+            delete = "This run is open in the Monitor and going on"
+        self.more_row.bar(self.delete_button, delete)
+        self.details.setText("" if entry is None else details(entry))
+
+    def _is_open(self, path: Path) -> bool:
+        run = self.session.run
+        return run.alive and run.run is not None and Path(run.run.path) == path
+
+
+def list_with_pictures(folder: Path) -> list[Any]:
+    """Return the runs in a folder (worker thread)."""
+    from napari_inr_tomo import runs
+
+    return runs.list_runs(folder, pictures=True)
+
+
+def read_input(path: Path) -> tuple[Any, Any]:
+    """Return the tilt series and the settings of a run (worker thread)."""
+    from napari_inr_tomo import runs
+
+    run = runs.RunFolder(path)
+    series = run.series()
+    return series.evolve(images=np.array(series.images)), run.config
+
+
+def delete_run(path: Path) -> None:
+    """Delete a run (worker thread)."""
+    from napari_inr_tomo import runs
+
+    runs.delete_run(path)
+
+
+def texts(entry: Any) -> tuple[str, ...]:
+    """Return the cells of a run."""
+    if entry.problem:
+        return entry.path.name, "damaged", "", ""
+    status = entry.status
+    preset = f", {entry.preset}" if entry.method == "inr" else ""
+    loss = "" if status.loss is None else f"{status.loss:.3g}"
+    time = duration(status.elapsed_s) if status.elapsed_s else ""
+    name = f"{entry.path.name}\n{entry.method.upper()}{preset}, {entry.series}"
+    return name, status.state, loss, time
+
+
+def details(entry: Any) -> str:
+    """Return what is known about a run, in words."""
+    if entry.problem:
+        return entry.problem
+    tilts, height, width = entry.shape_tyx
+    status = entry.status
+    made = datetime.fromisoformat(entry.created).astimezone()
+    lines = [
+        f"{tilts} images of {width} x {height} px, started {made:%Y-%m-%d %H:%M}",
+        status.message,
+    ]
+    if status.holdout is not None:
+        lines.append(f"Loss on held-out pixels {status.holdout:.4g}")
+    return "\n".join(line for line in lines if line)
+
+
+def icon(picture: np.ndarray) -> QIcon:
+    """Return a picture (y, x) as an icon."""
+    low, high = inner_limits(picture)
+    grey = np.clip((picture - low) / (high - low), 0, 1) * 255
+    grey = np.ascontiguousarray(grey.astype(np.uint8))
+    rows, columns = grey.shape
+    image = QImage(grey.data, columns, rows, columns, QImage.Format.Format_Grayscale8)
+    pixmap = QPixmap.fromImage(image.copy())
+    keep = Qt.AspectRatioMode.KeepAspectRatio
+    return QIcon(pixmap.scaled(SIDE_PX, SIDE_PX, keep))
+
+
+class RunsDock(Dock):
+    """Dock: the list of runs."""
+
+    panels = (RunsPanel,)

@@ -1,0 +1,343 @@
+"""Slices through a volume or a running network, with a crosshair to drag."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+from qtpy.QtWidgets import QComboBox
+from superqt.utils import qdebounced, signals_blocked
+
+from napari_inr_tomo import planes
+from napari_inr_tomo.ui import slicing
+from napari_inr_tomo.ui.controls import ActionRow, form, group, number, tick, words
+from napari_inr_tomo.ui.dock import Dock, Panel
+from napari_inr_tomo.ui.latest import Latest
+from napari_inr_tomo.ui.series_layer import contrast
+from napari_inr_tomo.ui.slice_view import OrthoView, round_length
+from napari_inr_tomo.ui.volume_picker import NO_VOLUME, VolumePicker
+
+ZOOMS = {"whole": 1.0, "2 x": 2.0, "4 x": 4.0, "8 x": 8.0, "16 x": 16.0}
+SPECTRUM_TIP = (
+    "Power spectrum (logarithmic) of the slice through the crosshair across the tilt "
+    "axis. No image has measured what lies in the orange wedge: power there is what "
+    "the method has filled in"
+)
+_names = itertools.count()
+
+
+class SlicesPanel(Panel):
+    """Look at a volume from three sides, while it forms or when it is done."""
+
+    title = "Slices"
+    intro = (
+        "Drag the lines, or click. While an INR learns, the slices are read out of "
+        "the network itself, finer than the live volume."
+    )
+
+    def build(self) -> None:
+        """Make the controls."""
+        box, layout = group("Volume")
+        self.volume_box = VolumePicker(self.session, "The volume that is cut")
+        self.zoom = QComboBox()
+        self.zoom.addItems(list(ZOOMS))
+        self.zoom.setToolTip(
+            "How close to look at the crosshair. A network is continuous: it can be "
+            "looked at between the voxels; that is smooth, but no better resolved"
+        )
+        fields = form()
+        fields.addRow("Cut", self.volume_box)
+        fields.addRow("Zoom", self.zoom)
+        layout.addLayout(fields)
+        self.view = OrthoView()
+        self.view.setToolTip(SPECTRUM_TIP)
+        layout.addWidget(self.view)
+        self.state = words(dim=True)
+        layout.addWidget(self.state)
+        self._build_position(layout)
+        self.body.addWidget(box)
+        self._work = Latest(self, self._sampled, self._failed)
+        self._asked = ""
+        self._asked_planes: tuple[planes.Plane, ...] = ()
+        self._fine_for: tuple[planes.Plane, ...] | None = None
+        self._limits: tuple[float, float] | None = None
+        self._later = qdebounced(self.cut, timeout=40, parent=self)
+        self.view.moved.connect(self._moved)
+        self.zoom.currentIndexChanged.connect(self._later)
+        self.volume_box.currentIndexChanged.connect(self._volume_chosen)
+
+    def _build_position(self, layout: Any) -> None:
+        fields = form()
+        self.boxes = {}
+        for axis in "xyz":
+            tip = f"Where the crosshair stands along {axis}, pixels from the centre"
+            self.boxes[axis] = number(0, -8192, 8192, tip, " px", 1.0, 1)
+            self.boxes[axis].valueChanged.connect(self._typed)
+            fields.addRow(axis, self.boxes[axis])
+        layout.addLayout(fields)
+        self.follow = tick(
+            "Move with napari's slider",
+            "The crosshair and the slice napari shows move together",
+            True,
+        )
+        layout.addWidget(self.follow)
+        self.row = ActionRow()
+        self.centre_button = self.row.add(
+            "To the centre",
+            "Put the crosshair into the middle of the volume",
+            self.home,
+        )
+        self.contrast_button = self.row.add(
+            "Rescale contrast",
+            "Fit the contrast to the volume as it is now; it never changes by itself",
+            self.rescale,
+        )
+        layout.addWidget(self.row)
+
+    # what to look at ----------------------------------------------------------
+
+    def connections(self) -> list[tuple[Any, Any]]:
+        """Follow layers, run and napari's slider."""
+        session, viewer = self.session, self.session.viewer
+        return [
+            (session.layers_changed, self.refresh),
+            (session.run.updated, self._updated),
+            (session.run.changed, self.refresh),
+            (viewer.dims.events.point, self._slider_moved),
+            (viewer.events.theme, self._theme),
+        ]
+
+    def attach(self) -> None:
+        """Connect, and show what there is."""
+        super().attach()
+        self._theme()
+        self.cut()
+
+    def release(self) -> None:
+        """Let go."""
+        super().release()
+        self._work.forget()
+
+    def shown(self) -> slicing.Shown | None:
+        """Return the chosen volume as it is placed in the box."""
+        volume, layer = self.volume_box.volume(), self.volume_box.layer
+        if volume is None:
+            return None
+        if layer is not self.session.run.layers.volume:
+            return slicing.Shown(volume.data)
+        full = self.session.run.record.shape_zyx or volume.data.shape
+        voxel = max(f / n for f, n in zip(full, volume.data.shape, strict=True))
+        return slicing.Shown(volume.data, max(1.0, float(round(voxel))))
+
+    def axis_and_angles(self) -> tuple[float, np.ndarray] | None:
+        """Return the angle of the tilt axis and the used tilt angles, degrees."""
+        run, series = self.session.run, self.session.series
+        table = run.record.poses
+        if table is not None and self.volume_box.layer is run.layers.volume:
+            used = table["used"]
+            axis = float(np.mean(table["z3_deg"][used] - table["z1_deg"][used]) / 2)
+            return axis, table["angle_deg"][used]
+        if series is None or not series.mask.any():
+            return None
+        poses = series.start_poses.take(series.mask)
+        return poses.axis_deg, series.angles_deg[series.mask]
+
+    @property
+    def live(self) -> bool:
+        """Whether the chosen volume is the one that is being learnt."""
+        layer = self.session.run.layers.volume
+        return layer is not None and self.volume_box.layer is layer
+
+    def cut(self) -> None:
+        """Show the slices of the present place: at once, then at full resolution."""
+        shown = self.shown()
+        if shown is None or self.session.closed:
+            self.view.clear_all()
+            return
+        wanted = self._wanted(shown)
+        if self._fine_for != wanted:
+            self._work.ask(_cut, shown, wanted)
+        if self.live:
+            self._ask_network(wanted)
+
+    def _wanted(self, shown: slicing.Shown) -> tuple[planes.Plane, ...]:
+        zoom = ZOOMS[self.zoom.currentText()]
+        cuts = planes.orthogonal(self.view.position, shown.shape_zyx, zoom)
+        known = self.axis_and_angles()
+        axis_deg = 0.0 if known is None else known[0]
+        across = planes.across_axis(self.view.position, shown.shape_zyx, axis_deg)
+        return (*cuts, across)
+
+    def _ask_network(self, wanted: tuple[planes.Plane, ...]) -> None:
+        name = f"window-{id(self):x}-{next(_names)}"
+        if self.session.run.ask_slices(name, wanted):
+            self._asked, self._asked_planes = name, wanted
+
+    # what comes back ------------------------------------------------------------
+
+    def _sampled(self, result: Any) -> None:
+        shown, wanted, images, power = result
+        if self._fine_for == wanted or self.session.closed:
+            return
+        if shown.voxel_px > 1:
+            voxel = f"{shown.voxel_px:g} px voxels"
+            source = f"Interpolated from the live volume ({voxel})."
+        else:
+            source = "Interpolated between the voxels of the volume."
+        self._show(images, wanted, power, source)
+
+    def _failed(self, error: Exception) -> None:
+        self.state.setText(f"The slices could not be cut: {error}")
+
+    def _updated(self, update: Any) -> None:
+        mine = update.slices_event
+        if mine is not None and mine.name == self._asked and update.slices is not None:
+            self._take_fine(update.slices, mine.step)
+        elif update.preview is not None or update.result is not None:
+            if update.result is not None:
+                self._fine_for = None
+            self.refresh()
+            self._later()
+
+    def _take_fine(self, images: list[np.ndarray], epoch: int) -> None:
+        wanted = self._asked_planes
+        shapes = [plane.shape for plane in wanted]
+        if [image.shape for image in images] != shapes or not self.live:
+            return
+        self._fine_for = wanted
+        source = f"Read out of the network, in epoch {epoch + 1}."
+        self._show(images, wanted, slicing.power_spectrum(images[-1]), source)
+
+    def _show(
+        self,
+        images: list[np.ndarray],
+        wanted: tuple[planes.Plane, ...],
+        power: np.ndarray,
+        source: str,
+    ) -> None:
+        if self._limits is None:
+            self._limits = contrast(np.concatenate([i.ravel() for i in images]))
+        self.view.show_slices(images[:3], wanted[:3], self._limits)
+        known = self.axis_and_angles()
+        triangles = [] if known is None else slicing.wedge(known[1])
+        self.view.show_spectrum(power, triangles, "spectrum across the axis")
+        self._captions()
+        self._scale_bars(wanted)
+        self.state.setText(source)
+
+    def _captions(self) -> None:
+        place = dict(zip("xyz", self.view.position, strict=True))
+        volume = self.volume_box.volume()
+        size = None if volume is None else self.voxel_nm()
+        names = {"xy": "z", "xz": "y", "yz": "x"}
+        texts = {}
+        for plane, axis in names.items():
+            nm = "" if size is None else f" ({place[axis] * size:+.3g} nm)"
+            texts[plane] = f"{plane}, {axis} = {place[axis]:+.1f} px{nm}"
+        self.view.set_captions(texts)
+
+    def voxel_nm(self) -> float | None:
+        """Return the size of a pixel of the images, nm."""
+        if self.live:
+            return self.session.run.record.voxel_nm
+        volume = self.volume_box.volume()
+        return None if volume is None else volume.voxel_nm
+
+    def _scale_bars(self, wanted: tuple[planes.Plane, ...]) -> None:
+        size = self.voxel_nm()
+        for pane, plane in zip(
+            (self.view.panes[n] for n in ("xy", "xz", "yz")), wanted[:3], strict=True
+        ):
+            length = round_length(plane.shape[1] * plane.step_px * (size or 1.0))
+            unit = "px" if size is None else "nm"
+            pane.set_scale(length / (size or 1.0), f"{length:g} {unit}")
+
+    # moving -----------------------------------------------------------------
+
+    def _moved(self, position: tuple[float, float, float]) -> None:
+        shown = self.shown()
+        if shown is not None:
+            half = [n / 2 for n in shown.shape_zyx[::-1]]
+            position = tuple(
+                min(max(p, -h), h) for p, h in zip(position, half, strict=True)
+            )
+        self.view.set_position(position)
+        for axis, value in zip("xyz", position, strict=True):
+            with signals_blocked(self.boxes[axis]):
+                self.boxes[axis].setValue(value)
+        self._move_slider(position[2])
+        self._captions()
+        self._later()
+
+    def _typed(self, *_: Any) -> None:
+        self._moved(tuple(self.boxes[axis].value() for axis in "xyz"))
+
+    def home(self) -> None:
+        """Go to the centre."""
+        self._moved((0.0, 0.0, 0.0))
+
+    def rescale(self) -> None:
+        """Fit the contrast to what is shown now."""
+        self._limits = None
+        self._fine_for = None
+        self.cut()
+
+    def _volume_chosen(self, *_: Any) -> None:
+        self._limits = self._fine_for = None
+        self._later()
+
+    def _slider_moved(self, *_: Any) -> None:
+        shown = self.shown()
+        if not self.follow.isChecked() or shown is None or not self._in_slider():
+            return
+        z = self._slider_z(shown)
+        if abs(z - self.view.position[2]) > 0.6:
+            x, y, _ = self.view.position
+            self._moved((x, y, z))
+
+    def _in_slider(self) -> bool:
+        layer, viewer = self.volume_box.layer, self.session.viewer
+        flat = viewer is not None and viewer.dims.ndisplay == 2
+        return flat and self.session.has_layer(layer) and layer.visible
+
+    def _slider_z(self, shown: slicing.Shown) -> float:
+        viewer, layer = self.session.viewer, self.volume_box.layer
+        world = viewer.dims.point[viewer.dims.ndim - 3]
+        index = (world - layer.translate[-3]) / layer.scale[-3]
+        return float(index - (shown.data.shape[0] - 1) / 2) * shown.voxel_px
+
+    def _move_slider(self, z: float) -> None:
+        shown = self.shown()
+        if not self.follow.isChecked() or shown is None or not self._in_slider():
+            return
+        if abs(self._slider_z(shown) - z) > 0.6:
+            layer, viewer = self.volume_box.layer, self.session.viewer
+            index = z / shown.voxel_px + (shown.data.shape[0] - 1) / 2
+            world = index * layer.scale[-3] + layer.translate[-3]
+            viewer.dims.set_point(viewer.dims.ndim - 3, float(world))
+
+    def _theme(self, *_: Any) -> None:
+        if self.session.viewer is not None:
+            self.view.set_theme(self.session.viewer.theme)
+
+    def refresh(self, *_: Any) -> None:
+        """List the volumes, and say why there is nothing to see."""
+        self.volume_box.refresh()
+        none = None if self.volume_box.volume() is not None else NO_VOLUME
+        self.row.bar(self.centre_button, none)
+        self.row.bar(self.contrast_button, none)
+        if none:
+            self.state.setText("")
+            self.view.clear_all()
+
+
+def _cut(shown: slicing.Shown, wanted: tuple[planes.Plane, ...]) -> Any:
+    images = slicing.sample(shown, wanted)
+    return shown, wanted, images, slicing.power_spectrum(images[-1])
+
+
+class SlicesDock(Dock):
+    """Dock: slices with a crosshair."""
+
+    panels = (SlicesPanel,)

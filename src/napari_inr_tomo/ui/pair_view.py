@@ -1,0 +1,152 @@
+"""Two volumes side by side: same slice, same contrast, one line through both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyqtgraph
+from qtpy.QtCore import QRectF, Signal
+from qtpy.QtGui import QImage, QPainter
+from qtpy.QtSvg import QSvgGenerator
+from qtpy.QtWidgets import QGraphicsView
+
+from napari_inr_tomo.ui.plots import Plot
+
+PLANES = {"xy": 0, "xz": 1, "yz": 2}
+"""Which axis of (z, y, x) a plane is perpendicular to."""
+COLOURS = ("#e69f00", "#3b9ddd")
+
+
+def plane_of(data: np.ndarray, plane: str, index: int) -> np.ndarray:
+    """Return a slice: (y, x), (z, x) or (z, y)."""
+    axis = PLANES[plane]
+    return np.take(data, min(max(index, 0), data.shape[axis] - 1), axis=axis)
+
+
+def save_figure(figure: QGraphicsView, path: Path, magnify: int = 3) -> None:
+    """Write a plot as it is shown, as path.png and path.svg.
+
+    Raises ``OSError`` where that fails.
+    """
+    size = figure.viewport().size()
+    image = QImage(size * magnify, QImage.Format.Format_RGB32)
+    drawing = QSvgGenerator()
+    drawing.setFileName(str(path.with_suffix(".svg")))
+    drawing.setSize(size)
+    drawing.setViewBox(QRectF(0, 0, size.width(), size.height()))
+    for device in (image, drawing):
+        painter = QPainter(device)
+        if not painter.isActive():
+            raise OSError(f"{path.with_suffix('.svg')} cannot be written")
+        figure.render(painter)
+        painter.end()
+    if not image.save(str(path.with_suffix(".png"))):
+        raise OSError(f"{path.with_suffix('.png')} cannot be written")
+
+
+class PairView(pyqtgraph.GraphicsLayoutWidget):
+    """The slices of A and B with linked views, and a line for the profile.
+
+    moved: the line was dragged to this row.
+    """
+
+    moved = Signal(float)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setMinimumSize(280, 190)
+        self.setMaximumHeight(280)
+        self.ci.layout.setContentsMargins(2, 2, 2, 2)
+        self.captions, self.images, self.lines, self.boxes = [], [], [], []
+        for column in (0, 1):
+            self.captions.append(self.addLabel("", 0, column, size="9pt"))
+            box = self.addViewBox(1, column)
+            box.setAspectLocked(True)
+            box.invertY(True)
+            box.setMenuEnabled(False)
+            image = pyqtgraph.ImageItem(axisOrder="row-major")
+            box.addItem(image)
+            pen = pyqtgraph.mkPen("#ff5a4d", width=1.5)
+            line = pyqtgraph.InfiniteLine(angle=0, movable=True, pen=pen)
+            line.sigDragged.connect(self._dragged)
+            box.addItem(line, ignoreBounds=True)
+            self.images.append(image)
+            self.lines.append(line)
+            self.boxes.append(box)
+        self.boxes[1].setXLink(self.boxes[0])
+        self.boxes[1].setYLink(self.boxes[0])
+        self.shown: list[np.ndarray | None] = [None, None]
+
+    def set_theme(self, name: str) -> None:
+        """Take the colours of a napari theme."""
+        from napari.utils.theme import get_theme
+
+        self.setBackground(get_theme(name).background.as_hex())
+
+    def show_pair(
+        self, images: list[np.ndarray | None], names: list[str], limits: Any
+    ) -> None:
+        """Show both slices between the same limits."""
+        self.shown = images
+        for k, image in enumerate(images):
+            self.captions[k].setText(f"{'AB'[k]}: {names[k]}", color=COLOURS[k])
+            if image is None:
+                self.images[k].clear()
+                continue
+            self.images[k].setImage(image, levels=limits)
+            rows, columns = image.shape
+            self.images[k].setRect(QRectF(-0.5, -0.5, columns, rows))
+
+    def fit(self) -> None:
+        """Show the slices whole."""
+        self.boxes[0].autoRange(padding=0.02)
+
+    def set_row(self, row: float) -> None:
+        """Put the line at a row."""
+        for line in self.lines:
+            line.setValue(row)
+
+    def _dragged(self, line: Any) -> None:
+        self.set_row(float(line.value()))
+        self.moved.emit(float(line.value()))
+
+
+class ProfilePlot(Plot):
+    """The intensity along the line, of both volumes."""
+
+    def __init__(self) -> None:
+        super().__init__("along the line (px)", "intensity")
+        self.setToolTip("Intensity per voxel along the red line; drag it in a picture")
+
+    def show_rows(self, images: list[np.ndarray | None], row: float) -> None:
+        """Draw a row of both slices."""
+        self.clear_lines()
+        for name, image, colour in zip("AB", images, COLOURS, strict=True):
+            if image is not None:
+                index = min(max(round(row), 0), image.shape[0] - 1)
+                self.set_line(name, np.arange(image.shape[1]), image[index], colour)
+
+
+class FscPlot(Plot):
+    """Fourier shell correlation with the limits people use."""
+
+    def __init__(self) -> None:
+        super().__init__("spatial frequency (1/px)", "FSC")
+        self.setYRange(-0.1, 1.02)
+        self.setXRange(0, 0.5)
+        self.setToolTip(
+            "Fourier shell correlation of A and B. Where it first falls below a limit "
+            "lies the resolution: 0.143 and half-bit are meant for two halves of one "
+            "data set, 0.5 for a volume against the truth"
+        )
+
+    def show_curves(
+        self, frequency: Any, curve: Any, half_bit: Any, limit: Any
+    ) -> None:
+        """Draw the correlation and its limits."""
+        self.set_line("FSC", frequency, curve, COLOURS[0])
+        self.set_line("half-bit", frequency, half_bit, "#009e73")
+        flat = np.full(len(frequency), float(limit))
+        self.set_line(f"{limit:g}", frequency, flat, "#cc79a7")

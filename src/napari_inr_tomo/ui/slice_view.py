@@ -1,0 +1,221 @@
+"""Three slices at right angles with a crosshair to drag, and a power spectrum."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyqtgraph
+from qtpy.QtCore import QPointF, QRectF, Qt, Signal
+from qtpy.QtGui import QPolygonF
+from qtpy.QtWidgets import QGraphicsPolygonItem
+
+from napari_inr_tomo.planes import Plane
+
+COLOURS = {"xy": "#3b9ddd", "xz": "#009e73", "yz": "#e69f00"}
+WEDGE_COLOUR = "#d55e00"
+AXES = {"xy": (0, 1), "xz": (0, 2), "yz": (1, 2)}
+"""Of every plane: which of x, y, z its columns and its rows run along."""
+_LINES = {
+    "xy": {"right": "yz", "down": "xz"},
+    "xz": {"right": "yz", "down": "xy"},
+    "yz": {"right": "xz", "down": "xy"},
+}
+"""Of every plane: which planes its two lines stand for."""
+
+
+class Pane:
+    """One picture with its name in the corner, in pixels about the centre."""
+
+    def __init__(self, view: pyqtgraph.GraphicsLayoutWidget, place: tuple[int, int]):
+        self.caption = view.addLabel("", *place, size="9pt")
+        self.box = view.addViewBox(place[0] + 1, place[1])
+        self.box.setAspectLocked(True)
+        self.box.invertY(True)
+        self.box.setMouseEnabled(False, False)
+        self.box.setMenuEnabled(False)
+        self.image = pyqtgraph.ImageItem(axisOrder="row-major")
+        self.box.addItem(self.image)
+        self.shown: np.ndarray | None = None
+
+    def show(
+        self, image: np.ndarray, rect: QRectF, limits: tuple[float, float] | None
+    ) -> None:
+        """Show (row, column) over ``rect``."""
+        self.shown = image
+        self.image.setImage(image, levels=limits, autoLevels=limits is None)
+        self.image.setRect(rect)
+        self.box.setRange(rect, padding=0.02)
+
+    def clear(self) -> None:
+        """Show nothing."""
+        self.shown = None
+        self.image.clear()
+
+
+class SlicePane(Pane):
+    """A slice with the two lines of the crosshair."""
+
+    def __init__(
+        self, view: pyqtgraph.GraphicsLayoutWidget, place: tuple[int, int], name: str
+    ) -> None:
+        super().__init__(view, place)
+        self.name = name
+        self.lines = {}
+        for side, angle in (("right", 90), ("down", 0)):
+            pen = pyqtgraph.mkPen(COLOURS[_LINES[name][side]], width=1.5)
+            line = pyqtgraph.InfiniteLine(angle=angle, movable=True, pen=pen)
+            line.setHoverPen(pyqtgraph.mkPen(COLOURS[_LINES[name][side]], width=4))
+            self.lines[side] = line
+            self.box.addItem(line, ignoreBounds=True)
+        self.scale_bar: Any = None
+
+    def set_scale(self, length_px: float, words: str) -> None:
+        """Draw a scale bar of this length."""
+        if self.scale_bar is None:
+            self.scale_bar = pyqtgraph.ScaleBar(length_px, width=3, brush="w", pen="w")
+            self.scale_bar.setParentItem(self.box)
+            self.scale_bar.anchor((1, 1), (1, 1), offset=(-8, -16))
+        self.scale_bar.size = length_px
+        self.scale_bar.text.setText(words)
+        self.scale_bar.updateBar()
+
+
+class OrthoView(pyqtgraph.GraphicsLayoutWidget):
+    """The planes xy, xz and yz through one point, and the spectrum of a fourth.
+
+    moved: the user dragged the crosshair to (x, y, z), px about the centre.
+    """
+
+    moved = Signal(tuple)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setMinimumSize(280, 300)
+        self.ci.layout.setSpacing(2)
+        self.ci.layout.setContentsMargins(2, 2, 2, 2)
+        places = {"xy": (0, 0), "yz": (0, 1), "xz": (2, 0)}
+        self.panes = {name: SlicePane(self, at, name) for name, at in places.items()}
+        self.spectrum = Pane(self, (2, 1))
+        self.spectrum.image.setColorMap(pyqtgraph.colormap.get("viridis"))
+        self._wedge: list[Any] = []
+        self._position = (0.0, 0.0, 0.0)
+        for column in (0, 1):
+            self.ci.layout.setColumnStretchFactor(column, 1)
+        for row in (1, 3):
+            self.ci.layout.setRowStretchFactor(row, 1)
+        for pane in self.panes.values():
+            for side, line in pane.lines.items():
+                line.sigDragged.connect(
+                    lambda line, pane=pane, side=side: self._dragged(pane, side, line)
+                )
+        self.scene().sigMouseClicked.connect(self._clicked)
+
+    def set_theme(self, name: str) -> None:
+        """Take the colours of a napari theme."""
+        from napari.utils.theme import get_theme
+
+        theme = get_theme(name)
+        self.setBackground(theme.background.as_hex())
+        for pane in (*self.panes.values(), self.spectrum):
+            pane.caption.setText(pane.caption.text, color=theme.text.as_hex())
+
+    @property
+    def position(self) -> tuple[float, float, float]:
+        """Where the crosshair stands: x, y, z, px about the centre."""
+        return self._position
+
+    def set_position(self, position_xyz: tuple[float, float, float]) -> None:
+        """Move the crosshair; no signal."""
+        self._position = position_xyz
+        for name, pane in self.panes.items():
+            right, down = AXES[name]
+            pane.lines["right"].setValue(position_xyz[right])
+            pane.lines["down"].setValue(position_xyz[down])
+
+    def show_slices(
+        self,
+        images: list[np.ndarray],
+        planes: tuple[Plane, ...],
+        limits: tuple[float, float] | None,
+    ) -> None:
+        """Show slices in the order xy, xz, yz."""
+        for name, image, plane in zip(AXES, images, planes, strict=True):
+            self.panes[name].show(image, rect_of(plane, name), limits)
+
+    def set_captions(self, words: dict[str, str]) -> None:
+        """Write over every slice where it lies."""
+        for name, text in words.items():
+            self.panes[name].caption.setText(text, color=COLOURS[name])
+
+    def show_spectrum(
+        self, power: np.ndarray, triangles: list[np.ndarray], caption: str
+    ) -> None:
+        """Show a power spectrum with the missing wedge drawn over it."""
+        self._clear_wedge()
+        rect = QRectF(-0.5, -0.5, 1.0, 1.0)
+        low, high = (float(v) for v in np.quantile(power, [0.2, 0.999]))
+        self.spectrum.show(power, rect, (low, max(high, low + 1e-6)))
+        self.spectrum.caption.setText(caption)
+        for triangle in triangles:
+            corners = [QPointF(*point) for point in triangle]
+            item = QGraphicsPolygonItem(QPolygonF(corners))
+            item.setPen(pyqtgraph.mkPen(WEDGE_COLOUR, width=2, cosmetic=True))
+            colour = pyqtgraph.mkColor(WEDGE_COLOUR)
+            colour.setAlpha(50)
+            item.setBrush(pyqtgraph.mkBrush(colour))
+            self.spectrum.box.addItem(item, ignoreBounds=True)
+            self._wedge.append(item)
+
+    def _clear_wedge(self) -> None:
+        for item in self._wedge:
+            self.spectrum.box.removeItem(item)
+        self._wedge = []
+
+    def clear_all(self) -> None:
+        """Show nothing."""
+        self._clear_wedge()
+        for pane in (*self.panes.values(), self.spectrum):
+            pane.clear()
+
+    @property
+    def wedge_shown(self) -> int:
+        """How many sides of a missing wedge are drawn."""
+        return len(self._wedge)
+
+    def _dragged(self, pane: SlicePane, side: str, line: Any) -> None:
+        axis = AXES[pane.name][0 if side == "right" else 1]
+        self._go({axis: float(line.value())})
+
+    def _clicked(self, event: Any) -> None:
+        if event.button() != Qt.MouseButton.LeftButton:
+            return
+        for name, pane in self.panes.items():
+            if pane.box.sceneBoundingRect().contains(event.scenePos()):
+                point = pane.box.mapSceneToView(event.scenePos())
+                right, down = AXES[name]
+                self._go({right: point.x(), down: point.y()})
+
+    def _go(self, changed: dict[int, float]) -> None:
+        position = list(self._position)
+        for axis, value in changed.items():
+            position[axis] = value
+        self.set_position(tuple(position))
+        self.moved.emit(self._position)
+
+
+def rect_of(plane: Plane, name: str) -> QRectF:
+    """Return the rectangle a plane covers in its own two axes, px."""
+    right, down = AXES[name]
+    rows, columns = plane.shape
+    width, height = columns * plane.step_px, rows * plane.step_px
+    left = plane.centre_xyz[right] - width / 2
+    top = plane.centre_xyz[down] - height / 2
+    return QRectF(left, top, width, height)
+
+
+def round_length(span: float) -> float:
+    """Return a round length (1, 2 or 5 times a power of ten) near a fifth of a span."""
+    wanted = max(span / 5, 1e-12)
+    power = 10 ** np.floor(np.log10(wanted))
+    return float(max(f * power for f in (1, 2, 5) if f * power <= wanted))

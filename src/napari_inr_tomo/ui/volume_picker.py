@@ -1,0 +1,70 @@
+"""Which volume a dock works on: all 3-D images of the viewer, the run's first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import QComboBox
+
+from napari_inr_tomo.ui.series_layer import volume_of
+
+if TYPE_CHECKING:
+    from napari_inr_tomo.types import Volume
+    from napari_inr_tomo.ui.session import Session
+
+NO_VOLUME = "There is no volume yet: reconstruct first, or open one"
+
+
+class VolumePicker(QComboBox):
+    """Lists the volume layers by name; a new volume of the run is chosen by itself."""
+
+    def __init__(self, session: Session, tip: str, follow_run: bool = True) -> None:
+        super().__init__()
+        self.session = session
+        self._follow = follow_run
+        self._layers: list[Any] = []
+        self._live: Any = None
+        self.setToolTip(tip)
+        self.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+
+    @property
+    def layer(self) -> Any:
+        """The chosen layer, or None."""
+        index = self.currentIndex()
+        return self._layers[index] if 0 <= index < len(self._layers) else None
+
+    def choose(self, layer: Any) -> None:
+        """Choose a layer."""
+        for index, other in enumerate(self._layers):
+            if other is layer:
+                self.setCurrentIndex(index)
+
+    def volume(self) -> Volume | None:
+        """Return the chosen volume, or None where its layer is gone."""
+        layer = self.layer
+        return volume_of(layer) if self.session.has_layer(layer) else None
+
+    def refresh(self) -> None:
+        """List the volumes there are now; the choice stays where it can."""
+        viewer = self.session.viewer
+        before, live = self.layer, self.session.run.layers.volume
+        layers = [] if viewer is None else list(viewer.layers)
+        layers = [layer for layer in layers if volume_of(layer) is not None]
+        if self._follow and live is not None and live is not self._live:
+            before = live
+        self._live = live
+        changed = [layer.name for layer in layers] != [
+            self.itemText(i) for i in range(self.count())
+        ]
+        was = self.blockSignals(True)
+        if changed or layers != self._layers:
+            self._layers = layers
+            self.clear()
+            self.addItems([layer.name for layer in layers] or ["none open"])
+            self.setEnabled(bool(layers))
+        self.choose(before)
+        self.blockSignals(was)
+        if self.layer is not before or changed:
+            self.currentIndexChanged.emit(self.currentIndex())

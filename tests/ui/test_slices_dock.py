@@ -1,0 +1,116 @@
+"""The Slices dock: crosshair, network slices, wedge, wrong use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scripted_run import LONG_MS, Worker, follow
+
+from napari_inr_tomo.types import TiltSeries, Volume
+from napari_inr_tomo.ui.docks.slices import SlicesDock
+from napari_inr_tomo.ui.series_layer import volume_layer_data
+
+SHAPE = (9, 14, 11)
+
+
+def add_volume(open_dock: Any, data: np.ndarray, nm: float = 2.0) -> Any:
+    from napari.layers import Layer
+
+    layer = Layer.create(*volume_layer_data(Volume(data, nm, "a volume")))
+    return open_dock.viewer.add_layer(layer)
+
+
+def test_slices_follow_the_crosshair_and_the_slider(open_dock: Any, qtbot: Any) -> None:
+    data = np.random.default_rng(0).random(SHAPE).astype(np.float32)
+    panel = open_dock(SlicesDock).panel
+    add_volume(open_dock, data)
+    xy = panel.view.panes["xy"]
+    qtbot.waitUntil(lambda: xy.shown is not None, timeout=LONG_MS)
+    panel._moved((2.0, 1.5, -3.0))
+    qtbot.waitUntil(lambda: np.allclose(xy.shown, data[1], atol=1e-4), timeout=LONG_MS)
+    assert panel.view.panes["xz"].shown == pytest.approx(data[:, 8], abs=1e-4)
+    assert panel.view.panes["yz"].shown == pytest.approx(data[:, :, 7], abs=1e-4)
+    assert "x = +2.0 px (+4 nm)" in panel.view.panes["yz"].caption.text
+    # napari went along, and leads as well
+    assert open_dock.viewer.dims.current_step[0] == 1
+    open_dock.viewer.dims.set_current_step(0, 6)
+    assert panel.view.position == pytest.approx((2.0, 1.5, 2.0))
+    assert panel.boxes["z"].value() == 2.0
+    qtbot.waitUntil(lambda: np.allclose(xy.shown, data[6], atol=1e-4), timeout=LONG_MS)
+
+
+def test_dragging_a_line_moves_the_other_slices(open_dock: Any, qtbot: Any) -> None:
+    panel = open_dock(SlicesDock).panel
+    add_volume(open_dock, np.ones(SHAPE, np.float32))
+    line = panel.view.panes["xz"].lines["right"]
+    line.setValue(3.0)
+    line.sigDragged.emit(line)
+    assert panel.view.position == (3.0, 0.0, 0.0)
+    assert panel.view.panes["xy"].lines["right"].value() == 3.0
+    line = panel.view.panes["yz"].lines["down"]
+    line.setValue(400.0)  # as far as the box goes
+    line.sigDragged.emit(line)
+    assert panel.view.position == (3.0, 0.0, 4.5)
+    qtbot.waitUntil(lambda: panel._work.idle, timeout=LONG_MS)
+
+
+def test_the_network_is_asked_and_its_answer_shown(
+    open_dock: Any, qtbot: Any, worker: Worker, small_series: TiltSeries
+) -> None:
+    panel = follow(open_dock, qtbot, worker, SlicesDock)
+    run = open_dock.session.run
+    worker.poses(7.0)
+    worker.preview(4.0, (12, 12, 14))
+    request = worker.run.paths.slice_request
+    qtbot.waitUntil(request.exists, timeout=LONG_MS)
+    assert panel.shown().voxel_px == 2
+    planes = worker.answer(epoch=4, value=0.5)
+    xy = panel.view.panes["xy"]
+    qtbot.waitUntil(lambda: "epoch 5" in panel.state.text(), timeout=LONG_MS)
+    assert xy.shown.shape == worker.shape[1:]
+    assert (xy.shown == 0.5).all()
+    # the fourth plane lies across the axis the run has found
+    turn = np.deg2rad(7.0)
+    assert planes[3].right_xyz[:2] == pytest.approx((-np.sin(turn), np.cos(turn)))
+    assert panel.view.wedge_shown == 2
+    # closer than the voxels
+    panel.zoom.setCurrentText("4 x")
+    qtbot.waitUntil(request.exists, timeout=LONG_MS)
+    assert worker.answer(4, 0.7)[0].step_px < 0.3
+    qtbot.waitUntil(lambda: np.all(xy.shown == np.float32(0.7)), timeout=LONG_MS)
+    worker.finish()
+    qtbot.waitUntil(lambda: run.record.end is not None, timeout=LONG_MS)
+    qtbot.waitUntil(lambda: "voxels of the volume" in panel.state.text(), timeout=9000)
+    assert xy.shown.max() == pytest.approx(1, abs=1e-4)
+    assert not request.exists()
+
+
+def test_a_classical_run_is_not_asked(
+    open_dock: Any, qtbot: Any, worker: Worker
+) -> None:
+    from napari_inr_tomo import events
+
+    panel = follow(open_dock, qtbot, worker, SlicesDock)
+    worker.say(events.Phase(name="SIRT"))
+    worker.preview(4.0, worker.shape)
+    qtbot.waitUntil(lambda: "Interpolated" in panel.state.text(), timeout=LONG_MS)
+    assert not worker.run.paths.slice_request.exists()
+
+
+def test_a_removed_volume_and_a_closed_dock_leave_nothing(
+    open_dock: Any, qtbot: Any
+) -> None:
+    dock = open_dock(SlicesDock)
+    panel = dock.panel
+    layer = add_volume(open_dock, np.ones((40, 40, 40), np.float32))
+    qtbot.waitUntil(lambda: panel.view.panes["xy"].shown is not None, timeout=LONG_MS)
+    open_dock.viewer.layers.remove(layer)
+    assert panel.view.panes["xy"].shown is None
+    assert "no volume yet" in panel.row.reason_text
+    panel._moved((1.0, 1.0, 1.0))
+    add_volume(open_dock, np.ones((40, 40, 40), np.float32))
+    panel.cut()
+    open_dock.viewer.window.remove_dock_widget(dock)
+    qtbot.waitUntil(lambda: panel._work.idle, timeout=LONG_MS)

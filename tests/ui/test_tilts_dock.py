@@ -1,0 +1,160 @@
+"""The Check tilts dock: projection against image, bad tilts, poses, wrong use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scripted_run import LONG_MS, Worker, follow
+
+from napari_inr_tomo.simulate import simulate_series
+from napari_inr_tomo.types import Poses, TiltSeries
+from napari_inr_tomo.ui.docks.tilts import OTHER_SERIES, TiltsDock, next_folder
+
+
+def dock_of(panel: Any) -> Any:
+    """The dock a panel is shown in."""
+    while not isinstance(panel, TiltsDock):
+        panel = panel.parent()
+    return panel
+
+
+@pytest.fixture
+def watched(
+    open_dock: Any, qtbot: Any, worker: Worker, small_series: TiltSeries
+) -> Any:
+    """The panel, following a run of the series that is open; tilt 20 is bad."""
+    session = open_dock.session
+    session.add_series(small_series)
+    panel = follow(open_dock, qtbot, worker, TiltsDock)
+    residual = np.full(worker.count, 0.5) + 0.01 * np.sin(np.arange(worker.count))
+    residual[20] = 2.0
+    worker.poses(4.0, residual)
+    worker.preview(1.0, worker.shape)
+    qtbot.waitUntil(lambda: panel._view is not None, timeout=LONG_MS)
+    return panel
+
+
+def test_the_volume_at_the_right_pose_explains_the_image(
+    open_dock: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    made = simulate_series(
+        "sea-mine", (24, 28), np.arange(-60, 61, 10.0), axis_deg=30.0, seed=1
+    )
+    worker = Worker(tmp_path / "run", made.series)
+    panel = follow(open_dock, qtbot, worker, TiltsDock)
+    np.save(worker.run.paths.preview_volume, made.truth.data)
+    shares = []
+    for axis_deg in (30.0, -30.0):
+        worker.poses(0.0, found=Poses.from_axis(worker.count, axis_deg))
+        worker.preview_done(made.truth.data.shape)
+        wanted = float(axis_deg)
+        qtbot.waitUntil(
+            lambda w=wanted: (
+                panel.session.run.record.poses is not None
+                and panel.session.run.record.poses["z3_deg"][0] == w
+            ),
+            timeout=LONG_MS,
+        )
+        panel.tilt.setValue(2)
+        qtbot.waitUntil(
+            lambda: panel._work.idle and panel._view is not None, timeout=LONG_MS
+        )
+        shares.append(panel._view.share)
+        assert "tilt 2 at -40.0 deg" in panel.picture.caption.text()
+    worker.end()
+    assert shares[0] < 0.2
+    assert shares[1] > 2 * shares[0]
+
+
+def test_a_bad_tilt_is_found_shown_and_left_out(
+    open_dock: Any, qtbot: Any, watched: Any
+) -> None:
+    panel, session = watched, open_dock.session
+    assert panel.stand_out.text() == "20 (+40.0 deg) stands out."
+    panel.bars.click(39.0)
+    assert panel.tilt.value() == 20
+    panel.out_button.click()
+    qtbot.waitUntil(lambda: session.busy is None, timeout=LONG_MS)
+    assert np.flatnonzero(~session.series.mask).tolist() == [20]
+    assert "left out already" in panel.row.reason_text
+    session.undo()
+    panel.all_button.click()
+    qtbot.waitUntil(lambda: session.busy is None, timeout=LONG_MS)
+    assert np.flatnonzero(~session.series.mask).tolist() == [20]
+
+
+def test_the_poses_of_a_run_start_the_next(
+    open_dock: Any, qtbot: Any, watched: Any, worker: Worker, monkeypatch: Any
+) -> None:
+    panel, session = watched, open_dock.session
+    panel.start_button.click()
+    qtbot.waitUntil(lambda: session.busy is None, timeout=LONG_MS)
+    assert session.series.start_poses.z3_deg == pytest.approx(np.full(25, 4.0))
+    assert session.series.history[-1].name == "poses_of_run"
+    assert "going on" in panel.again_row.reason_text
+    worker.finish()
+    qtbot.waitUntil(panel.again_button.isEnabled, timeout=LONG_MS)
+    begun = []
+    monkeypatch.setattr(session.run, "begin", lambda *a: begun.append(a))
+    panel.again_button.click()
+    qtbot.waitUntil(lambda: bool(begun), timeout=LONG_MS)
+    folder, config = begun[0]
+    assert folder == worker.run.path.with_name("run-2")
+    assert config == worker.run.config
+    assert session.series.start_poses.z3_deg == pytest.approx(np.full(25, 5.0))
+
+
+def test_a_backlash_is_said_in_words(qtbot: Any, watched: Any, worker: Worker) -> None:
+    dx = np.zeros(worker.count)
+    dx[15:] = 3.0
+    zero = np.zeros(worker.count)
+    worker.poses(0.0, found=Poses(zero, zero, dx, zero))
+    qtbot.waitUntil(lambda: bool(watched.steps_found.text()), timeout=LONG_MS)
+    assert watched.steps_found.text().startswith("dx steps at +12.5 deg.")
+    assert watched.poses.shifts.marks[1] == [12.5]
+
+
+def test_the_flicker_ends_with_its_dock(
+    open_dock: Any, qtbot: Any, watched: Any
+) -> None:
+    panel = watched
+    panel.flicker_button.click()
+    seen: set[str] = set()
+    qtbot.waitUntil(
+        lambda: seen.add(panel.what.currentText()) or len(seen) == 2, timeout=LONG_MS
+    )
+    assert seen == {"measured", "computed"}
+    open_dock.viewer.window.remove_dock_widget(dock_of(panel))
+    assert not panel._timer.isActive()
+
+
+def test_a_removed_volume_ends_the_picture(
+    open_dock: Any, qtbot: Any, watched: Any
+) -> None:
+    panel = watched
+    panel.flicker_button.click()
+    open_dock.viewer.layers.remove(open_dock.session.run.layers.volume)
+    assert not panel.picture.shown
+    assert not panel._timer.isActive()
+    assert "No volume of the run" in panel.view_row.reason_text
+
+
+def test_another_series_is_not_touched(
+    open_dock: Any, qtbot: Any, watched: Any
+) -> None:
+    other = simulate_series("sea-mine", (24, 28), np.arange(-30, 31, 5.0)).series
+    open_dock.session.add_series(other)
+    panel = watched
+    for row in (panel.row, panel.again_row, panel.pose_row):
+        assert OTHER_SERIES in row.reason_text
+
+
+def test_a_new_run_never_takes_an_old_folder(tmp_path: Path) -> None:
+    first = tmp_path / "needle-inr-20260102-030405"
+    assert next_folder(first).name == f"{first.name}-2"
+    (tmp_path / f"{first.name}-2").mkdir()
+    assert next_folder(first).name == f"{first.name}-3"
+    assert next_folder(tmp_path / f"{first.name}-2").name == f"{first.name}-3"
