@@ -18,7 +18,9 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "api_parts",
+    "failure_tables",
     "settings_tables",
+    "alignment_table",
     "benchmark_tables",
     "plain_docstrings",
 ]

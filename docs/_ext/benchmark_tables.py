@@ -1,68 +1,153 @@
-"""Directives that write tables from the results the benchmarks have left."""
+"""The ``benchmark`` directive: a table of the newest committed result of a benchmark.
+
+What has not been measured says so.  Nothing is computed here but means over phantoms.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from docutils import nodes
-from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
-STEPS = (
-    ("raw", "before"),
-    ("xcorr", "after cross-correlation"),
-    ("axis", "after the tilt axis"),
-    ("match", "after projection matching"),
-)
+MISSING = "*not measured*"
+Row = list[Any]
 
 
-def _number(value: float | None, digits: int = 2) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+def newest(name: str, folder: Path = RESULTS) -> dict[str, Any] | None:
+    """Return the newest result called ``name``, None where there is none."""
+    files = sorted(folder.glob(f"{name}-[0-9][0-9][0-9][0-9]-*.json"))
+    return json.loads(files[-1].read_text(encoding="utf-8")) if files else None
 
 
-def _lines(figures: dict[str, Any]) -> list[str]:
-    """Return a Markdown table: shift error / axis error of every step and seed."""
-    heads = ["specimen", *(title for _, title in STEPS), "stated", "flagged"]
-    heads += ["cross-correlation alone", "torch-tiltxcorr"]
-    lines = ["| " + " | ".join(heads) + " |", "| --- " * len(heads) + "|"]
-    for row in figures["seeds"]:
-        cells = [f"{row['phantom']} {row['seed']}"]
-        for name, _ in STEPS:
-            step = row["steps"][name]
-            cells.append(f"{step['shift_px']:.2f} / {step['axis_deg']:+.1f}")
-        cells.append(f"+-{row['axis_sigma_deg']:.2f}")
-        cells.append("yes" if row["flagged"] else "")
-        for name in ("cross-correlation alone", "torch-tiltxcorr"):
-            other = row[name]
-            cells.append(_number(None if other is None else other["shift_px"]))
-        lines.append("| " + " | ".join(cells) + " |")
-    total = len(figures["seeds"])
-    lines += [
-        "",
-        f"{figures['right']} of {total} are within 0.5 px and 0.5 degrees; "
-        f"{figures['wrong_and_not_flagged']} of the others carry no flag.",
+def table(head: Row, rows: list[Row]) -> Iterator[str]:
+    """Yield the Markdown lines of a table; None is what was not measured."""
+    yield f"| {' | '.join(map(str, head))} |"
+    yield f"| {'--- | ' * len(head)}"
+    for row in rows or [[None] * len(head)]:
+        cells = [MISSING if cell is None else str(cell) for cell in row]
+        yield f"| {' | '.join(cells)} |"
+    yield ""
+
+
+def origin(result: dict[str, Any] | None) -> Iterator[str]:
+    """Yield a line about when and on what a result was measured."""
+    if result is None:
+        return
+    machine = result["machine"]
+    versions = ", ".join(
+        f"{name} {version}" for name, version in machine["versions"].items() if version
+    )
+    load = machine["load_average"][0]
+    yield (
+        f"Measured {result['date'][:10]} on {machine['processor']}, "
+        f"{machine['cores']} cores, load {load} at the end; {versions}."
+    )
+    yield ""
+
+
+def classic(result: dict[str, Any] | None) -> Iterator[str]:
+    """Yield the times of one forward and one back projection."""
+    rows = []
+    for row in (result or {}).get("projections", []):
+        for case, times in row.items():
+            if isinstance(times, dict):
+                rows.append([row["size"], case, times["wall_ms"], times["cpu_ms"]])
+    yield from table(["size", "case", "wall, ms", "processor, ms"], rows)
+
+
+def paper(result: dict[str, Any] | None) -> Iterator[str]:
+    """Yield every reconstruction of a suite of the paper's experiments."""
+    rows = [
+        [
+            row["case"],
+            row["phantom"],
+            row["tilts"],
+            row.get("dose") or "none",
+            row["method"],
+            row["ssim"],
+            row["ssim_support"],
+            row["psnr_db"],
+            row["wall_s"],
+        ]
+        for row in (result or {}).get("rows", [])
     ]
-    return lines
+    head = ["case", "phantom", "tilts", "counts", "method", "SSIM"]
+    head += ["SSIM in support", "PSNR, dB", "seconds"]
+    yield from table(head, rows)
 
 
-class AlignmentTable(SphinxDirective):
-    """The latest results of ``benchmarks/alignment.py``."""
+def peers(result: dict[str, Any] | None) -> Iterator[str]:
+    """Yield the best point of every curve and the ratios of times."""
+    rows = []
+    for row in (result or {}).get("curves", []):
+        best = max(row["points"], key=lambda point: point["ssim"], default=None)
+        if best is not None:
+            values = [best[k] for k in ("ssim", "psnr_db", "cpu_s", "wall_s")]
+            rows.append([row["phantom"], row["tilts"], row["peer"], *values])
+    head = ["phantom", "tilts", "program or method", "best SSIM", "PSNR, dB"]
+    yield from table([*head, "processor, s", "wall, s"], sorted(rows))
+    ratios = [
+        [
+            row["phantom"],
+            row["tilts"],
+            row["peer"],
+            row["peer_ssim"],
+            row["method"],
+            row["times_faster_cpu_s"] or "not reached",
+            row["times_faster_wall_s"] or "not reached",
+        ]
+        for row in (result or {}).get("ratios", [])
+        if row["peer"] == "quantem lite"
+    ]
+    head = ["phantom", "tilts", "other", "its best SSIM", "method here"]
+    yield from table([*head, "times faster (processor)", "(wall)"], ratios)
+
+
+def memory(result: dict[str, Any] | None) -> Iterator[str]:
+    """Yield peaks beside estimates."""
+    rows = [
+        [
+            row["size"],
+            row["case"],
+            row["method"],
+            round(row["peak_bytes"] / 1e6),
+            round(row["estimate_bytes"] / 1e6),
+            row["peak_over_estimate"],
+        ]
+        for row in (result or {}).get("rows", [])
+    ]
+    head = ["size", "case", "method", "peak, MB", "estimate, MB", "ratio"]
+    yield from table(head, rows)
+
+
+KINDS: dict[str, Callable[[dict[str, Any] | None], Iterator[str]]] = {
+    "classic": classic,
+    "paper": paper,
+    "peers": peers,
+    "memory": memory,
+}
+
+
+class Benchmark(SphinxDirective):
+    """Put the table of a result here: its kind is the first part of its name."""
+
+    required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        """Return the table, or a sentence where there are no results."""
-        path = max(RESULTS.glob("alignment-*.json"), default=None)
-        if path is None:
-            return [nodes.paragraph(text="No results have been recorded.")]
-        self.env.note_dependency(str(path))
-        lines = _lines(json.loads(path.read_text(encoding="utf-8")))
-        return self.parse_text_to_nodes(StringList(lines, source=str(path)))
+        """Parse the table as part of the page."""
+        name = self.arguments[0]
+        result = newest(name)
+        lines = [*origin(result), *KINDS[name.split("-")[0]](result)]
+        return self.parse_text_to_nodes("\n".join(lines))
 
 
-def setup(app: Sphinx) -> dict[str, Any]:
+def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directive."""
-    app.add_directive("alignment-table", AlignmentTable)
+    app.add_directive("benchmark", Benchmark)
     return {"parallel_read_safe": True}

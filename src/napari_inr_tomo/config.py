@@ -20,6 +20,7 @@ PresetName = Literal["preview", "fast", "paper"]
 PRESETS: tuple[PresetName, ...] = get_args(PresetName)
 
 SCHEMA = 1
+_LARGEST_FILE = 1 << 20
 
 
 class _Settings(BaseModel):
@@ -46,6 +47,14 @@ class FieldSettings(_Settings):
     output: Literal["softplus", "sharp-softplus"] = "sharp-softplus"
     """Non-negative output: softplus(x) as in the paper, or softplus(10 x - 1) / 10,
     which starts near zero instead of at 0.69."""
+
+    def bytes_per_point(self, value_bytes: int = 4) -> int:
+        """Return what a step keeps of the hidden layers for one point, in bytes.
+
+        Two values per neuron and sine layer, and a tenth more; measured with bfloat16
+        (2 bytes) and float32 (4 bytes).
+        """
+        return round(2.2 * value_bytes * self.width * (self.hidden_layers + 1))
 
 
 class LossSettings(_Settings):
@@ -227,6 +236,8 @@ class ReconstructionConfig(_Settings):
         """Read a .toml (or .json) file; what it leaves out comes from the preset."""
         path = Path(path)
         try:
+            if path.stat().st_size > _LARGEST_FILE:
+                raise ValueError(f"it is larger than {_LARGEST_FILE} bytes")
             text = path.read_text(encoding="utf-8")
             if path.suffix == ".json":
                 import json
@@ -236,10 +247,10 @@ class ReconstructionConfig(_Settings):
                 values = tomllib.loads(text)
             if not isinstance(values, dict):
                 raise ValueError("it holds no table of settings")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise UserError(
                 f"The settings file {path} cannot be read",
-                str(error),
+                " ".join(str(error).split()),
                 "Give a TOML file as described on the settings page",
             ) from None
         name = preset or values.get("preset", "fast")
@@ -271,7 +282,6 @@ _FOUND_BEFORE = PoseSettings(
 
 _PRESETS: dict[str, InrSettings] = {
     "fast": InrSettings(
-        field=FieldSettings(omega=20.0),
         loss=LossSettings(tv_points=500),
         schedule=_AFTER_WARM_START,
         poses=_FOUND_BEFORE,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
 from napari_inr_tomo.config import FieldSettings, ReconstructionConfig
 from napari_inr_tomo.inr import build_field
-from napari_inr_tomo.inr.fields import positive
+from napari_inr_tomo.inr.fields import positive, usual_count
 
 
 def settings(**changes) -> FieldSettings:
@@ -77,3 +78,41 @@ def test_bfloat16_layers_stay_close() -> None:
 def test_sharp_softplus_starts_near_zero() -> None:
     assert positive(torch.zeros(1), "softplus").item() == pytest.approx(math.log(2))
     assert positive(torch.zeros(1), "sharp-softplus").item() < 0.04
+
+
+def test_numbers_of_points_are_rounded_up_to_few_sizes() -> None:
+    counts = range(4097, 8193)
+    sizes = [usual_count(n) for n in counts]
+    assert all(n <= size <= 1.13 * n for n, size in zip(counts, sizes, strict=True))
+    assert len(set(sizes)) == 8
+    assert [usual_count(n) for n in (0, 1, 7, 8192)] == [0, 1, 7, 8192]
+
+
+def test_rounding_up_changes_neither_densities_nor_gradients() -> None:
+    field = build_field(settings(kind="siren"), 8, compute=torch.bfloat16)
+    points = torch.rand(
+        usual_count(1000), 3, generator=torch.Generator().manual_seed(1)
+    )
+    some = field(points[:901])
+    assert usual_count(901) != 901
+    torch.testing.assert_close(some, field(points)[:901], rtol=1e-5, atol=1e-6)
+    some.sum().backward()
+    found = [p.grad.clone() for p in field.parameters()]
+    field.zero_grad()
+    field(points)[:901].sum().backward()
+    for one, other in zip(found, field.parameters(), strict=True):
+        torch.testing.assert_close(one, other.grad, rtol=2e-2, atol=1e-3)
+
+
+def test_steps_of_ever_new_sizes_do_not_fill_the_memory() -> None:
+    field = build_field(settings(width=64, kind="siren"), 8, compute=torch.bfloat16)
+
+    def step(count: int) -> None:
+        field(torch.rand(count, 3)).sum().backward()
+
+    for count in range(4096, 4608, 64):
+        step(count)
+    before = psutil.Process().memory_info().rss
+    for count in range(4096, 4608, 4):
+        step(count)
+    assert psutil.Process().memory_info().rss - before < 60e6

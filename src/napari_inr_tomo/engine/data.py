@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,12 @@ class Stack:
         """Type of coordinates and intensities."""
         return self.images.dtype
 
+    @cached_property
+    def _reach(self) -> Tensor:
+        """(2,) largest |x|, |y| of pixels that move poses; made once."""
+        _, height, width = self.images.shape
+        return self.images.new_tensor([width, height]) * (0.5 - EDGE)
+
     def rays(self, pixels: Tensor) -> tuple[Rays, Tensor, Tensor]:
         """Return rays, measured values and weights of flat pixel numbers."""
         _, height, width = self.images.shape
@@ -76,8 +83,7 @@ class Stack:
         uv = torch.stack([column - (width - 1) / 2, row - (height - 1) / 2], -1).to(
             self.dtype
         )
-        reach = uv.new_tensor([width, height]) * (0.5 - EDGE)
-        rays = Rays(tilt, uv, (uv.abs() <= reach).all(-1))
+        rays = Rays(tilt, uv, (uv.abs() <= self._reach).all(-1))
         target = self.images.reshape(-1)[pixels]
         if self.weight is None:
             return rays, target, torch.ones_like(target)

@@ -74,14 +74,10 @@ class Optimisers:
         parameters = [*self.network, *self.pose_parameters]
         return [p.grad for p in parameters if p.grad is not None]
 
-    def clip(self) -> bool:
-        """Limit the norms of the reduced gradients; False if one is not finite."""
-        finite = True
-        for group in (self.network, self.pose_parameters):
-            if group:
-                norm = nn.utils.clip_grad_norm_(group, CLIP)
-                finite = finite and bool(torch.isfinite(norm))
-        return finite
+    def clip(self) -> list[Tensor]:
+        """Limit the norms of the reduced gradients; return what they were."""
+        groups = [group for group in (self.network, self.pose_parameters) if group]
+        return [nn.utils.clip_grad_norm_(group, CLIP).double() for group in groups]
 
     def step(self, poses: bool) -> None:
         """Take one step."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -16,7 +17,10 @@ from torch import Tensor
 _MASK31 = (1 << 31) - 1
 
 
-def mix(values: Tensor, key: int) -> Tensor:
+Integers = TypeVar("Integers", Tensor, int)
+
+
+def mix(values: Integers, key: int) -> Integers:
     """Return well-mixed 31-bit integers, a fixed function of ``values`` and ``key``."""
     x = (values + ((key * 0x9E3779B1) & _MASK31)) & _MASK31
     for multiplier in (0x2C1B3C6D, 0x297A2D39, 0x165667B1):
@@ -53,6 +57,9 @@ def permuted(index: Tensor, count: int, key: int) -> Tensor:
 class PixelSampler:
     """Batches of pixel numbers: flat indices into the (tilt, y, x) stack.
 
+    They are found on the CPU and sent to ``device`` without waiting: their number is
+    known, and a GPU meanwhile works on the step before.
+
     count: pixels in the stack; batch: pixels a step takes over all ranks;
     holdout: share of pixels kept out of training.
     """
@@ -78,28 +85,33 @@ class PixelSampler:
         """Return the training pixels of one step, in a fixed order."""
         start = step * self.batch
         stop = min(start + self.batch, self.count)
-        index = torch.arange(start, stop, device=self.device)
+        index = torch.arange(start, stop)
         pixels = permuted(index, self.count, self.seed * 1_000_003 + epoch)
-        return pixels[~self.held_out(pixels)]
+        return self._sent(pixels[~self.held_out(pixels)])
 
     def holdout_batches(self, limit: int) -> Iterator[Tensor]:
         """Yield at most ``limit`` held-out pixels, the same in every epoch."""
         found = 0
         for start in range(0, self.count, self.batch):
             stop = min(start + self.batch, self.count)
-            index = torch.arange(start, stop, device=self.device)
+            index = torch.arange(start, stop)
             pixels = permuted(index, self.count, self.seed * 1_000_003 - 1)
             pixels = pixels[self.held_out(pixels)][: limit - found]
             found += len(pixels)
             if len(pixels):
-                yield pixels
+                yield self._sent(pixels)
             if found >= limit:
                 return
+
+    def _sent(self, pixels: Tensor) -> Tensor:
+        if self.device.type != "cuda":
+            return pixels.to(self.device)
+        return pixels.pin_memory().to(self.device, non_blocking=True)
 
 
 def generator(device: torch.device, *key: int) -> torch.Generator:
     """Return a random generator whose stream depends on ``key`` alone."""
     seed = 0
     for part in key:
-        seed = int(mix(torch.tensor(seed ^ (part & _MASK31)), part % 9973 + 1))
+        seed = mix(seed ^ (part & _MASK31), part % 9973 + 1)
     return torch.Generator(device).manual_seed(seed)

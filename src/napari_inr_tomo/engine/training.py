@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +12,12 @@ from torch import Tensor
 
 from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.engine import schedule as plan
+from napari_inr_tomo.engine.chunk import points_per_chunk
 from napari_inr_tomo.engine.data import Stack
 from napari_inr_tomo.engine.distributed import Ranks
+from napari_inr_tomo.engine.memory import in_pieces
 from napari_inr_tomo.engine.optimisers import Optimisers
+from napari_inr_tomo.engine.readback import Readback
 from napari_inr_tomo.engine.sampling import PixelSampler, generator
 from napari_inr_tomo.inr import Box, Field, LearnedPoses, pixel_loss, render
 from napari_inr_tomo.inr.losses import total_variation
@@ -54,6 +58,15 @@ class StepReport:
     request: int
 
 
+def _checked(position: float, numbers: list[float]) -> StepReport:
+    """Return the report of a step; raises `Diverged` unless all numbers are finite."""
+    loss, asked, *norms = numbers
+    if not all(map(math.isfinite, [loss, *norms])):
+        what = "a gradient" if math.isfinite(loss) else "the loss"
+        raise Diverged(f"{what} is no number after {position:.2f} epochs")
+    return StepReport(position, loss, round(asked))
+
+
 class Trainer:
     """Trains a field and poses on a normalised stack; N ranks equal one."""
 
@@ -76,6 +89,10 @@ class Trainer:
         if tv_weight is None:
             tv_weight = TV_WEIGHT if set_weight is None else set_weight
         self.tv_weight = tv_weight
+        self.compact = ranks.device.type == "cpu"
+        """Leave out empty points of the total variation: on a GPU finding them would
+        take longer than their evaluation."""
+        self.points_per_chunk = points_per_chunk(ranks.device, self.inr.field)
         schedule = self.inr.schedule
         factor = ranks.size if schedule.scale_with_ranks else 1
         self.sampler = PixelSampler(
@@ -88,6 +105,7 @@ class Trainer:
         self.optimisers = Optimisers(field, poses, self.inr, factor**0.5)
         self.progress = Progress()
         self.best: dict[str, Tensor] = {}
+        self._readback = Readback(ranks.device)
         self.tilt_error = torch.zeros(
             2, stack.tilts, dtype=torch.float64, device=ranks.device
         )
@@ -103,12 +121,18 @@ class Trainer:
 
         poll: asked on rank 0 for a pending request (a small number, 0 for none); it
         travels with the gradients, so all ranks learn of it at the same step.
-        after_step: called on every rank after every step, with the same report.
+        after_step: called on every rank with the same report of every step, on a GPU
+        some steps later.  Before it keeps anything it must `settle`.
         after_epoch: called with the hold-out loss (None without hold-out).
         """
         while self.progress.epoch < plan.epochs(self.inr.schedule):
             while self.progress.step < self.sampler.steps:
-                if after_step(self._step(poll() if self.ranks.first else 0)):
+                for report in self._step(poll() if self.ranks.first else 0):
+                    if after_step(report):
+                        self.settle()
+                        return
+            for reading in self._readback.rest():
+                if after_step(_checked(*reading)):
                     return
             self.progress.step = 0
             self.progress.epoch += 1
@@ -118,7 +142,13 @@ class Trainer:
                 break
         self._restore_best()
 
-    def _step(self, request: int) -> StepReport:
+    def settle(self) -> None:
+        """Wait for the steps whose reports are not due yet; raises `Diverged`."""
+        for reading in self._readback.ahead():
+            _checked(*reading)
+
+    def _step(self, request: int) -> list[StepReport]:
+        """Take a step; return the reports that are due; raises `Diverged`."""
         position = self.progress.position(self.sampler.steps)
         schedule = self.inr.schedule
         moving = self.inr.poses.refine and position >= self.inr.poses.start_epoch
@@ -126,24 +156,37 @@ class Trainer:
             plan.network_factor(schedule, position),
             plan.pose_factor(schedule, self.inr.poses.start_epoch, position),
         )
-        self.optimisers.zero_grad()
         for parameter in self.poses.parameters():
             parameter.requires_grad_(moving and self.optimisers.wants(parameter))
         pixels = self.sampler.step(self.progress.epoch, self.progress.step)
-        loss = self._pixel_gradient(pixels, position)
-        if self.tv_weight > 0 and self.inr.loss.tv_points > 0:
-            self._variation_gradient(pixels)
+        loss = self._gradient(pixels, position)
         asked = torch.full_like(loss, float(request))
         self.ranks.sum([*self.optimisers.gradients(), loss, asked])
-        value = float(loss)
-        if not torch.isfinite(loss) or not self.optimisers.clip():
-            raise Diverged(f"the loss is {value} after {position:.2f} epochs")
+        norms = self.optimisers.clip()
+        self.progress.step += 1
+        after = self.progress.position(self.sampler.steps)
+        self._readback.put(after, torch.stack([loss, asked, *norms]))
+        reports = [_checked(*reading) for reading in self._readback.due()]
         self.optimisers.step(moving)
         if moving:
             self.poses.pin()
-        self.progress.step += 1
-        after = self.progress.position(self.sampler.steps)
-        return StepReport(after, value, round(float(asked)))
+        return reports
+
+    def _gradient(self, pixels: Tensor, position: float) -> Tensor:
+        """Return this rank's share of the loss and add its gradient.
+
+        The pieces become smaller where memory runs out; their sum stays the same.
+        """
+
+        def work(points: int) -> Tensor:
+            self.points_per_chunk = points
+            self.optimisers.zero_grad()
+            loss = self._pixel_gradient(pixels, position)
+            if self.tv_weight > 0 and self.inr.loss.tv_points > 0:
+                self._variation_gradient(pixels)
+            return loss
+
+        return in_pieces(work, self.points_per_chunk)[0]
 
     def _pixel_gradient(self, pixels: Tensor, position: float) -> Tensor:
         """Add the gradient of the mean pixel loss of this rank's share; return it."""
@@ -180,11 +223,6 @@ class Trainer:
         for start in range(0, rays, size):
             yield slice(start, start + size)
 
-    @property
-    def points_per_chunk(self) -> int:
-        """Points whose activations are held at once: bounds the memory of a step."""
-        return 1 << (20 if self.ranks.device.type == "cuda" else 14)
-
     def _variation_gradient(self, pixels: Tensor) -> None:
         """Add the gradient of the weighted total variation of this rank's share.
 
@@ -207,11 +245,17 @@ class Trainer:
         with torch.no_grad():
             points, _ = sample_points(self.poses, rays, self.box, fractions[mine])
             points = points[:, 0]
+            share = torch.ones_like(points[:, 0])
             if self.occupied is not None:
-                points = points[occupied_at(self.occupied, points, self.box)]
+                inside = occupied_at(self.occupied, points, self.box)
+                if self.compact:
+                    points, share = points[inside], share[inside]
+                else:
+                    share = inside.to(share)
         size = max(1, self.points_per_chunk // 3)
         for start in range(0, len(points), size):
-            lengths = total_variation(self.field, points[start : start + size])
+            part = slice(start, start + size)
+            lengths = share[part] * total_variation(self.field, points[part])
             weighted = self.tv_weight * lengths.sum() / count
             weighted.backward()  # type: ignore[no-untyped-call]
 
@@ -288,6 +332,7 @@ class Trainer:
 
     def restore(self, arrays: dict[str, Tensor], info: dict[str, Any]) -> None:
         """Put back what `state` returned."""
+        self._readback = Readback(self.ranks.device)
         for name, tensor in self._tensors().items():
             tensor.data.copy_(arrays[name])
         self.optimisers.restore(arrays)

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
 
 from napari_inr_tomo.geometry import centred
+
+
+@cache
+def _half_xyz(
+    shape_zyx: tuple[int, int, int], dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    """Return a constant that is sent to a GPU only once: sending it makes both wait."""
+    z, y, x = shape_zyx
+    return torch.tensor([x / 2, y / 2, z / 2], dtype=dtype, device=device)
 
 
 @dataclass(frozen=True)
@@ -30,8 +40,7 @@ class Box:
 
     def half_xyz(self, like: Tensor) -> Tensor:
         """Return (3,) half extents in pixels, x y z, with the type of ``like``."""
-        z, y, x = self.shape_zyx
-        return like.new_tensor([x / 2, y / 2, z / 2])
+        return _half_xyz(self.shape_zyx, like.dtype, like.device)
 
     def lattice(
         self, step: int, chunk: int, like: Tensor

@@ -122,8 +122,7 @@ def render(
 
 def occupied_at(occupied: Tensor, points: Tensor, box: Box) -> Tensor:
     """Return (point,) bool: whether a normalised point lies in an occupied voxel."""
-    z, y, x = box.shape_zyx
-    size = points.new_tensor([x, y, z])
-    index = torch.floor(points / box.unit + size / 2).long()
-    index = torch.minimum(index.clamp(min=0), size.long() - 1)
+    half = box.half_xyz(points)
+    index = torch.floor(points / box.unit + half).long()
+    index = torch.minimum(index.clamp(min=0), (2 * half).long() - 1)
     return occupied[index[:, 2], index[:, 1], index[:, 0]]

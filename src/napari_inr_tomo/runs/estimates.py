@@ -1,14 +1,19 @@
 """What a run will need, before it starts.
 
-Memory per process, in bytes of float32 (T tilts of Y x X pixels, depth D):
+Memory per process, in bytes of float32 (T tilts of Y x X pixels, depth D), the larger
+of the two phases, on top of the program itself:
 
-- ``program``: about 0.4 GB for Python and torch.
-- classical methods: four stacks (measured, projected, residual, weights) and six
-  volumes (TV keeps three for its gradient), 4 (4 T Y X + 6 D Y X).
-- the network: weights, gradients and two moments, 16 bytes per weight, and what one
-  step keeps for the gradient, two values per neuron and sample:
-  8 (rays per process) D width (layers + 1).  Its warm start is classical, so the larger
-  of the two counts.
+- classical (also the start of the network): stacks and volumes held at once, a stack
+  and a volume being that of the plane in which the tilt axis lies along x; and the
+  projector's matrices, each with its transpose, 16 bytes per entry: 1.6 T D Y entries
+  of the rays, 36 per pixel of a turned plane, and X^2 numbers for every shifted tilt.
+- rays: the network with gradients and two moments, 16 bytes per weight; the points that
+  are in work at once with what they keep for the gradient
+  (`FieldSettings.bytes_per_point`); and the stack, the volume and copies of both.
+
+On a GPU the chunk of points is larger and adapts to the card's free memory
+(`napari_inr_tomo.engine.chunk`); these numbers are those of a CPU.  The constants were
+fitted to measured peaks (docs/performance.md).
 
 Disk: the input, three checkpoints (two kept, one being written) and two volumes (the
 result and a preview).
@@ -21,11 +26,23 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from napari_inr_tomo.config import FieldSettings, ReconstructionConfig
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.geometry import default_depth
+from napari_inr_tomo.types import Poses
 
-PROGRAM_BYTES = 400_000_000
+PROGRAM_BYTES = 310_000_000
+"""Python, torch and this package."""
+OPTIMISER_BYTES = 100_000_000
+"""What torch's optimisers import, and what the allocator keeps."""
+POINTS = 1 << 14
+"""Points in work at once on a CPU (`napari_inr_tomo.engine.chunk`)."""
+SLACK = 1.6
+"""Share for what passes for a moment and what the allocator cannot reuse."""
+HELD = {"fbp": (6, 5), "sirt": (10, 9), "tv": (13, 20)}
+"""Stacks and volumes that a classical method holds at once."""
 
 
 @dataclass(frozen=True)
@@ -48,33 +65,71 @@ class Estimate:
 def estimate(
     config: ReconstructionConfig,
     shape_tyx: tuple[int, int, int],
-    axis_deg: float = 0.0,
+    poses: Poses | None = None,
     processes: int = 1,
 ) -> Estimate:
     """Return what a run on a stack of ``shape_tyx`` needs; see the module's formulas.
 
-    axis_deg: angle of the tilt axis; the default depth is the extent across it.
+    poses: the poses to start from, of the used views; none: all zero.
     """
     tilts, rows, columns = shape_tyx
-    depth = config.depth_px or default_depth((rows, columns), axis_deg)
+    poses = Poses.zeros(tilts) if poses is None else poses
+    depth = config.depth_px or default_depth((rows, columns), poses.axis_deg)
     stack, volume = 4 * tilts * rows * columns, 4 * depth * rows * columns
-    memory = 4 * stack + 6 * volume
-    checkpoint = volume
-    if config.method == "inr":
-        field, schedule = config.inr.field, config.inr.schedule
-        weights = _weights(field, max(depth, rows, columns))
-        rays = schedule.batch_rays
-        rays = rays if schedule.scale_with_ranks else math.ceil(rays / processes)
-        kept = 8 * rays * depth * field.width * (field.hidden_layers + 1)
-        memory = max(memory, 16 * weights + kept + stack + 2 * volume)
+    memory, checkpoint = float(PROGRAM_BYTES), volume
+    if config.method != "inr":
+        memory += _classic(config.method, (tilts, rows, columns), depth, poses)
+    else:
+        inr = config.inr
+        weights = _weights(inr.field, max(depth, rows, columns))
+        points = min(POINTS, math.ceil(inr.schedule.batch_rays / processes) * depth)
+        if inr.schedule.scale_with_ranks:
+            points = min(POINTS, inr.schedule.batch_rays * depth)
+        points = max(points, min(POINTS, depth * rows * columns))
+        rays = SLACK * points * inr.field.bytes_per_point() + 3 * stack + 4 * volume
+        start = 0.0
+        if inr.warm_start != "none":
+            found = inr.poses.refine and inr.poses.coarse
+            method = inr.warm_start
+            start = _classic(method, shape_tyx, depth, poses, found)
+        memory += OPTIMISER_BYTES + 16 * weights + max(rays, start)
         checkpoint = 16 * weights + 128 * tilts
     return Estimate(
         shape_zyx=(depth, rows, columns),
-        memory_bytes=PROGRAM_BYTES + memory,
+        memory_bytes=int(memory),
         input_bytes=stack,
         checkpoint_bytes=checkpoint,
         volume_bytes=volume,
     )
+
+
+def _classic(
+    method: str,
+    shape_tyx: tuple[int, int, int],
+    depth: int,
+    poses: Poses,
+    found: bool = False,
+) -> float:
+    """Return what a classical method holds; found: at poses that are yet to be found.
+
+    Found poses have some turn of the tilt axis and shifts of their own.
+    """
+    tilts, rows, columns = shape_tyx
+    turns = np.unique(np.concatenate([poses.z1_deg, poses.z3_deg]))
+    turns = turns[turns != 0]
+    moved = tilts if found or poses.dx_px.any() or poses.dy_px.any() else 0
+    height, width = rows, columns
+    if found or len(turns):
+        angle = np.deg2rad(turns if len(turns) else [1.0])
+        c, s = np.abs(np.cos(angle)), np.abs(np.sin(angle))
+        height = int((rows * c + columns * s).max()) + 4
+        width = int((columns * c + rows * s).max()) + 4
+    matrices = 16 * 1.6 * tilts * min(height * depth, height**2)
+    matrices += 16 * 36 * rows * columns * max(len(turns), 2 * found)
+    matrices += 4 * moved * width**2
+    stacks, volumes = HELD[method]
+    plane = 4 * height * width
+    return matrices + plane * (stacks * tilts + volumes * depth)
 
 
 def _weights(field: FieldSettings, side: int) -> int:

@@ -68,12 +68,12 @@ class RunFolder:
                 valid = np.load(self.paths.valid, mmap_mode="r", allow_pickle=False)
             if images.shape != self.spec.shape or images.dtype != np.float32:
                 raise ValueError(f"it is {images.dtype} of shape {images.shape}")
-        except (OSError, ValueError) as error:
+        except Exception as error:  # numpy's header may provoke anything
             raise UserError(
                 f"The input of the run {self.path} cannot be read",
                 " ".join(str(error).split()),
                 "Start the reconstruction again from the tilt series",
-            ) from None
+            ) from error
         return TiltSeries(
             images=images,
             angles_deg=self.spec.angles_deg,
@@ -87,7 +87,10 @@ class RunFolder:
 
     def events(self) -> list[Event]:
         """Return all events so far."""
-        return Follower(self.paths).poll()
+        follower, found = Follower(self.paths), list[Event]()
+        while fresh := follower.poll():
+            found += fresh
+        return found
 
     def status(self) -> _status.RunStatus:
         """Return how the run stands; cheap enough to ask several times a second."""
@@ -222,7 +225,7 @@ def create_run(
             "Include at least two views",
         )
     shape = (len(used), *series.images.shape[1:])
-    need = estimate(config, shape, series.start_poses.take(used).axis_deg)
+    need = estimate(config, shape, series.start_poses.take(used))
     check_space(paths.folder, need.disk_bytes)
 
     def fill() -> None:
@@ -359,7 +362,7 @@ def copy_run(run: RunFolder, folder: Path) -> RunFolder:
     """
     run.verify_input()
     paths, spec = RunPaths(folder), run.spec
-    need = estimate(spec.config, spec.shape, spec.poses.axis_deg)
+    need = estimate(spec.config, spec.shape, spec.poses)
     check_space(paths.folder, need.disk_bytes)
 
     def fill() -> None:

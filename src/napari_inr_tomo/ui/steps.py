@@ -225,9 +225,8 @@ def estimate(series: TiltSeries, config: Any, processes: int) -> str:
     from napari_inr_tomo.runs.estimates import in_words
 
     shape = (int(series.mask.sum()), *series.images.shape[1:])
-    need = runs.estimate(
-        config, shape, series.start_poses.take(series.mask).axis_deg, processes
-    )
+    poses = series.start_poses.take(series.mask)
+    need = runs.estimate(config, shape, poses, processes)
     depth, height, width = need.shape_zyx
     total = need.memory_bytes * processes
     each = f" in each of {processes} processes" if processes > 1 else ""
