@@ -20,6 +20,7 @@ extensions = [
     "api_parts",
     "failure_tables",
     "settings_tables",
+    "alignment_table",
     "benchmark_tables",
     "plain_docstrings",
 ]
