@@ -7,12 +7,13 @@
 # make manifest    npe2, the napari manifest
 # make docs        sphinx, warnings as errors, into docs/_build/html
 # make unit        pytest; PYTEST_ARGS="-k geometry" narrows it
+# make test-faults every failure scenario, up to half an hour; figures for docs/failures.md
 # make clean       remove .venv and everything built
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint contracts types manifest docs unit clean
+.PHONY: help setup demo test lint contracts types manifest docs unit test-faults clean
 
 BIN := .venv/bin
 PYTEST_ARGS ?=
@@ -63,6 +64,14 @@ unit: setup
 	@settings=$$(mktemp -d); trap 'rm -rf "$$settings"' EXIT; \
 	OMP_NUM_THREADS=1 NAPARI_CONFIG=$$settings/settings.yaml \
 	    scripts/with-display.sh $(BIN)/python -m pytest -q $(PYTEST_ARGS)
+
+# the scenarios of other folders are marked where they are
+test-faults: setup
+	@echo "test-faults: pytest, one line a scenario"
+	@settings=$$(mktemp -d); trap 'rm -rf "$$settings"' EXIT; \
+	OMP_NUM_THREADS=1 NAPARI_CONFIG=$$settings/settings.yaml \
+	    scripts/with-display.sh $(BIN)/python -m pytest -q --fault-report \
+	    --timeout=900 -m "scenario" $(PYTEST_ARGS)
 
 clean:
 	@rm -rf .venv demo-output docs/_build .mypy_cache .ruff_cache .pytest_cache \

@@ -3,15 +3,15 @@
     python benchmarks/paper.py [--suite targets poses sweeps] [--size 64] [--threads 2]
 
 Every reconstruction is a process of its own, started as a user starts it, with
-``inr-tomo reconstruct``; seconds, processor time and peak memory are of that process
-and its workers, start-up and writing included.  The series are analytic projections of
+``inr-tomo reconstruct``; seconds are of the whole command, start-up and writing
+included.  The series are analytic projections of
 the phantoms, so no method sees its own discretisation.
 
 targets  three cases (wedge +-60 and +-45, noise) on three phantom families, aligned
 poses    tilt axis off by 1 to 10 degrees with shifts of 3 px rms, poses refined
 sweeps   wedge, tilt step, fluence, and L1 against L2 on noise; axis error not refined
 
-The settings were tuned on "sea-mine" and, for noise, "porous"; "lattice" is held out.
+The settings were tuned on "sea-mine", "porous" and "lattice"; "ellipsoids" is held out.
 Rows are written to ``--work`` as they come; an interrupted run goes on from there.
 """
 
@@ -34,7 +34,7 @@ from scores import scores
 from napari_inr_tomo import io, metrics
 from napari_inr_tomo.simulate import Simulation, simulate_series
 
-FAMILIES = ("sea-mine", "porous", "lattice")
+FAMILIES = ("sea-mine", "porous", "lattice", "ellipsoids")
 CLASSIC = ("sirt", "tv")
 CASES = {
     "A": ("-60:60:2", None),
@@ -182,8 +182,9 @@ def command(experiment: Experiment, stack: Path, out: Path, size: int) -> list[s
 
 
 def measured(parts: list[str], threads: int) -> dict[str, Any]:
-    """Run a command; return its wall and processor seconds and peak memory."""
+    """Run a command; return its wall seconds and the load of the machine before it."""
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    load = round(os.getloadavg()[0], 1)
     began = time.perf_counter()
     with subprocess.Popen(
         parts, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -191,7 +192,7 @@ def measured(parts: list[str], threads: int) -> dict[str, Any]:
         _, errors = process.communicate()
     if process.returncode:
         raise RuntimeError(errors.decode(errors="replace")[-2000:])
-    return {"wall_s": round(time.perf_counter() - began, 2)}
+    return {"wall_s": round(time.perf_counter() - began, 2), "load_before": load}
 
 
 def judged(experiment: Experiment, out: Path, size: int) -> dict[str, Any]:

@@ -18,6 +18,7 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "api_parts",
+    "failure_tables",
     "settings_tables",
     "benchmark_tables",
     "plain_docstrings",

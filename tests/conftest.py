@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,32 @@ import psutil
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--fault-report",
+        action="store_true",
+        help="say how every failure scenario was met, and write the figures down",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--fault-report"):
+        sys.path.insert(0, str(ROOT / "tests" / "faults"))
+        from fault_report import FaultReport
+
+        config.pluginmanager.register(FaultReport(), "fault report")
+
+
+@pytest.fixture
+def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Note a figure of a failure scenario, in words, for the report."""
+
+    def note(words: str) -> None:
+        record_property("figure", words)
+
+    return note
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+_TEMPORARY = re.compile(r"\..*\.[0-9a-f]{8}(\.[^.]*)?")
 
 
 @contextmanager
@@ -50,6 +53,17 @@ def write_npy(path: Path, array: np.ndarray[Any, Any]) -> None:
     """Write ``array`` as .npy to ``path`` atomically."""
     with replacing(path) as temporary, open(temporary, "wb") as handle:
         np.lib.format.write_array(handle, np.asarray(array), allow_pickle=False)
+
+
+def sweep(folder: Path) -> int:
+    """Remove what killed writers left in ``folder``; return how many files.
+
+    Only whoever keeps all others from writing there may call it.
+    """
+    left = [path for path in folder.glob(".*") if _TEMPORARY.fullmatch(path.name)]
+    for path in left:
+        path.unlink(missing_ok=True)
+    return len(left)
 
 
 def sha256(path: Path) -> str:

@@ -20,6 +20,7 @@ PresetName = Literal["preview", "fast", "paper"]
 PRESETS: tuple[PresetName, ...] = get_args(PresetName)
 
 SCHEMA = 1
+_LARGEST_FILE = 1 << 20
 
 
 class _Settings(BaseModel):
@@ -235,6 +236,8 @@ class ReconstructionConfig(_Settings):
         """Read a .toml (or .json) file; what it leaves out comes from the preset."""
         path = Path(path)
         try:
+            if path.stat().st_size > _LARGEST_FILE:
+                raise ValueError(f"it is larger than {_LARGEST_FILE} bytes")
             text = path.read_text(encoding="utf-8")
             if path.suffix == ".json":
                 import json
@@ -244,10 +247,10 @@ class ReconstructionConfig(_Settings):
                 values = tomllib.loads(text)
             if not isinstance(values, dict):
                 raise ValueError("it holds no table of settings")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise UserError(
                 f"The settings file {path} cannot be read",
-                str(error),
+                " ".join(str(error).split()),
                 "Give a TOML file as described on the settings page",
             ) from None
         name = preset or values.get("preset", "fast")
@@ -279,7 +282,6 @@ _FOUND_BEFORE = PoseSettings(
 
 _PRESETS: dict[str, InrSettings] = {
     "fast": InrSettings(
-        field=FieldSettings(omega=20.0),
         loss=LossSettings(tv_points=500),
         schedule=_AFTER_WARM_START,
         poses=_FOUND_BEFORE,

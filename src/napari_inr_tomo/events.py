@@ -6,9 +6,17 @@ relative to the folder, so a line stays below 4 kB and is written in one piece.
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+)
 
 
 def _encodable(value: object) -> object:
@@ -18,7 +26,22 @@ def _encodable(value: object) -> object:
     return value
 
 
+def stays_inside(relative: str) -> bool:
+    """Tell whether a relative path cannot lead out of the folder it is joined to."""
+    plain = PurePosixPath(relative.replace("\\", "/"))
+    odd = plain.is_absolute() or ".." in plain.parts or not plain.parts
+    return not (odd or "\0" in relative or ":" in relative or len(relative) > 255)
+
+
+def _inside(relative: str) -> str:
+    if not stays_inside(relative):
+        raise ValueError("it points outside the run folder")
+    return relative
+
+
 Text = Annotated[str, BeforeValidator(_encodable)]
+File = Annotated[Text, AfterValidator(_inside)]
+"""Name of a file relative to the run folder, and inside it."""
 
 
 class _Event(BaseModel):
@@ -78,7 +101,7 @@ class PosesUpdated(_Event):
 
     type: Literal["poses"] = "poses"
     step: int
-    file: Text
+    file: File
 
 
 class Preview(_Event):
@@ -86,7 +109,7 @@ class Preview(_Event):
 
     type: Literal["preview"] = "preview"
     step: int
-    file: Text
+    file: File
     shape_zyx: tuple[int, int, int]
     voxel_px: float
     """Edge of a preview voxel in pixels of the input (1 = full resolution)."""
@@ -97,7 +120,7 @@ class Checkpoint(_Event):
 
     type: Literal["checkpoint"] = "checkpoint"
     step: int
-    file: Text
+    file: File
 
 
 class Warned(_Event):
@@ -110,12 +133,16 @@ class Warned(_Event):
 
 
 class Finished(_Event):
-    """The result is complete in ``result/``; ``stopped``: early, on request."""
+    """The result is complete in ``result/``; ``stopped``: early, on request.
+
+    reason: why it ended early where nobody asked for it.
+    """
 
     type: Literal["finished"] = "finished"
     step: int
     stopped: bool = False
     elapsed_s: float
+    reason: Text | None = None
 
 
 class Cancelled(_Event):
@@ -147,6 +174,8 @@ Event = (
     | Failed
 )
 
+_LONGEST = 1 << 16
+
 _ADAPTER: TypeAdapter[Event] = TypeAdapter(
     Annotated[Event, Field(discriminator="type")]
 )
@@ -159,4 +188,6 @@ def encode(event: Event) -> bytes:
 
 def decode(line: bytes) -> Event:
     """Read one line written by `encode`; raises ``ValueError`` on anything else."""
+    if len(line) > _LONGEST:
+        raise ValueError(f"a line of {len(line)} bytes is no event")
     return _ADAPTER.validate_json(line)

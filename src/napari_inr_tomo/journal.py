@@ -70,6 +70,6 @@ def _last_seq(content: bytes) -> int:
     for line in reversed(content.splitlines()):
         try:
             return int(json.loads(line)["seq"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             continue
     return -1

@@ -11,7 +11,7 @@ import platform
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -20,10 +20,26 @@ from numpy.typing import NDArray
 from napari_inr_tomo import __version__, atomic
 from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.events import stays_inside
+from napari_inr_tomo.plain import only_plain
 from napari_inr_tomo.types import BoolArray, FloatArray, Poses, Step
 
 SCHEMA = 1
 """Version of the run folder's layout; a newer one is refused, never guessed at."""
+
+LARGEST_JSON = 1 << 26
+"""Bytes of a ``run.json`` that are read; thousands of tilts take one of them."""
+
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    MemoryError,
+    RecursionError,
+)
+"""What JSON from a stranger may provoke."""
 
 DEVICE_VARIABLE = "INR_TOMO_DEVICE"
 """Environment variable by which a launch overrides the device in the settings."""
@@ -149,10 +165,8 @@ class RunPaths:
         Raises `UserError` for an absolute path, ``..``, a drive letter, or a link
         that leads outside.
         """
-        plain = PurePosixPath(relative.replace("\\", "/"))
-        bad = plain.is_absolute() or ".." in plain.parts or "\0" in relative
-        if not (bad or ":" in relative or not plain.parts):
-            path = self.folder / plain
+        if stays_inside(relative):
+            path = self.folder / relative.replace("\\", "/")
             if path.resolve().is_relative_to(self.folder.resolve()):
                 return path
         raise UserError(
@@ -160,6 +174,14 @@ class RunPaths:
             f"it points outside the run folder: {relative[:200]!r}",
             "Use run folders only as this program wrote them",
         )
+
+    def check_kinds(self) -> None:
+        """Raise `UserError` unless all of ours are plain files and folders."""
+        only_plain(self.folder, _FILES, _FOLDERS)
+
+
+_FOLDERS = ("previews", "control", "checkpoints", "logs", "result")
+_FILES = ("run.json", "input.npy", "valid.npy", "events.jsonl", "lock")
 
 
 def _no_versions() -> dict[str, str]:
@@ -302,6 +324,7 @@ def read_run(folder: Path | RunPaths) -> RunSpec:
             "it has no run.json",
             "Give the folder a reconstruction was started in",
         )
+    paths.check_kinds()
     return read_spec(paths.run_json)
 
 
@@ -311,6 +334,8 @@ def read_spec(path: Path) -> RunSpec:
     Refuses a newer schema and anything missing or contradictory.
     """
     try:
+        if Path(path).stat().st_size > LARGEST_JSON:
+            raise ValueError(f"it is larger than {LARGEST_JSON} bytes")
         value = json.loads(Path(path).read_text(encoding="utf-8"))
         schema = value["schema"]
         if isinstance(schema, int) and schema > SCHEMA:
@@ -326,7 +351,9 @@ def read_spec(path: Path) -> RunSpec:
         return RunSpec.from_json(value)
     except KeyError as error:
         why = f"it has no entry {error}"
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except UserError:
+        raise
+    except _UNREADABLE as error:
         why = " ".join(str(error).split()) or type(error).__name__
     raise UserError(
         f"{path} cannot be read", why, "Use run folders only as this program wrote them"

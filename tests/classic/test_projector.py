@@ -67,6 +67,7 @@ def test_the_error_falls_with_the_square_of_the_voxel():
     assert errors[1] < errors[0] / 3
 
 
+@pytest.mark.scenario(22)
 @pytest.mark.parametrize("name", POSES)
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float64, 1e-12)]

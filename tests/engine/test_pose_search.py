@@ -78,18 +78,22 @@ def test_stops_when_asked() -> None:
     assert len(count) == 2
 
 
-def test_without_noise_it_is_right_to_a_fifth_of_a_pixel_and_of_a_degree() -> None:
-    angles = np.arange(-60, 61, 3.0)
-    sim = simulate_series(
-        "sea-mine", 48, angles, axis_deg=3.0, shift_sigma_px=1.5, seed=1
-    )
+@pytest.mark.parametrize(("name", "axis"), [("sea-mine", 10.0), ("porous", -3.0)])
+def test_without_noise_it_is_right_to_a_tenth_of_a_pixel_and_of_a_degree(
+    name, axis
+) -> None:
+    angles = np.arange(-60, 61, 2.0)
+    sim = simulate_series(name, 64, angles, axis_deg=axis, shift_sigma_px=3.0, seed=1)
+    steps = []
     found = find_poses(
         sim.series.images / intensity_scale(sim.series.images),
         angles,
         sim.series.start_poses,
         sim.series.reference,
-        48,
+        64,
+        report=lambda poses, volume, residual, done: bool(steps.append(done)),
     )
     errors = metrics.pose_errors(angles, found, sim.truth_poses)
-    assert errors["shift_px"] < 0.2
-    assert abs(errors["axis_deg"]) < 0.2
+    assert errors["shift_px"] < 0.1
+    assert abs(errors["axis_deg"]) < 0.1
+    assert steps[-1] < 32  # turns that are not stretched need more than 40

@@ -196,6 +196,10 @@ def test_changed_input_is_refused(tmp_path) -> None:
 def test_divergence_and_full_memory_are_told_in_words(tmp_path, monkeypatch) -> None:
     changes = {"inr": {"schedule": {"learning_rate": 1e30}}}
     paths = make(tmp_path / "wild", "inr", changes)
+    assert worker.main(str(paths.folder)) == 0
+    assert "diverged" in events(paths)[-1]["reason"]  # the classical start remains
+    changes["inr"]["warm_start"] = "none"
+    paths = make(tmp_path / "nothing", "inr", changes)
     assert worker.main(str(paths.folder)) == 1
     assert "diverged" in events(paths)[-1]["what"]
 

@@ -12,9 +12,15 @@ import tifffile
 from io_samples import ANGLES, KINDS, SHAPE, make, mrc, pixels
 
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.io import check_file, read_images, read_series, read_volume
+from napari_inr_tomo.io import check_file, hdf5, read_images, read_series, read_volume
 
 HEADER = {"mrc": 1024, "npy": 128, "emd": 4000, "h5": 4000}
+
+
+@pytest.fixture(autouse=True)
+def _no_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process for each of hundreds of files would take minutes."""
+    monkeypatch.setattr(hdf5, "probe", lambda path: None)
 
 
 def opened(path: Path) -> tuple[int, ...] | None:

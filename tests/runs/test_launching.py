@@ -70,6 +70,7 @@ def test_one_worker_is_started_directly_and_politely(
     assert int(str(seen["threads"])) >= 1
 
 
+@pytest.mark.scenario(1)
 @posix
 @pytest.mark.parametrize("blow", ["SIGKILL", "SIGINT", "SIGHUP"])
 def test_the_run_outlives_its_caller(
@@ -96,6 +97,7 @@ def test_the_run_outlives_its_caller(
     assert [event.seq for event in run.events()] == list(range(42))
 
 
+@pytest.mark.scenario(3)
 @posix
 def test_no_worker_outlives_torchs_launcher(
     run: RunFolder, worker: str, eventually: Wait, monkeypatch: pytest.MonkeyPatch
@@ -115,6 +117,7 @@ def test_no_worker_outlives_torchs_launcher(
     eventually(lambda: run.status().state == "interrupted", 3)
 
 
+@pytest.mark.scenario(28)
 def test_a_busy_folder_is_refused_with_pid_and_host(
     run: RunFolder, worker: str, eventually: Wait, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,6 +148,7 @@ def test_stop_keeps_the_result_and_a_stale_request_is_forgotten(
     run.verify_result()
 
 
+@pytest.mark.scenario(2)
 def test_a_killed_run_is_interrupted_and_goes_on(
     run: RunFolder, worker: str, eventually: Wait, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.runs import slurm_script, submit_slurm
+
+Figure = Callable[[str], None]
 
 
 def test_the_script_says_what_was_asked(tmp_path: Path) -> None:
@@ -27,8 +32,10 @@ def test_the_script_says_what_was_asked(tmp_path: Path) -> None:
     assert "#SBATCH --gpus-per-node=4" in head
     assert "#SBATCH --time=01:30:00" in head
     assert head[-2:] == ["#SBATCH --partition=gpu", "#SBATCH -A m123"]
+    assert "#SBATCH --requeue" in head
+    assert "#SBATCH --signal=B:USR1@180" in head
     assert "--nnodes=2 --nproc-per-node=4 --max-restarts=0" in text
-    assert f"-m napari_inr_tomo.engine {tmp_path}\n" in text
+    assert f"-m napari_inr_tomo.engine {tmp_path} &\n" in text
     assert "srun /opt/py -m torch.distributed.run" in text
     assert f"rm -f {tmp_path}/control/stop {tmp_path}/control/cancel" in text
     last = f"/opt/py -m napari_inr_tomo.cli export {tmp_path} -o {tmp_path}/v.mrc"
@@ -40,6 +47,70 @@ def test_bash_understands_it(tmp_path: Path) -> None:
     text = slurm_script(tmp_path / "a'b$(reboot)")
     subprocess.run(["bash", "-n"], input=text, text=True, check=True)
     assert "'\"'\"'" in text  # the quote in the name is quoted
+
+
+def test_the_account_and_the_time_for_saving(tmp_path: Path) -> None:
+    text = slurm_script(tmp_path, account="m12", save_before_s=60)
+    assert "#SBATCH --account=m12\n" in text
+    assert "#SBATCH --signal=B:USR1@60\n" in text
+
+
+@pytest.mark.parametrize("limit", ["soon", "1h", "00:05:00", "10"])
+def test_time_limits_that_cannot_work_are_refused(tmp_path: Path, limit: str) -> None:
+    with pytest.raises(UserError, match="time limit"):
+        slurm_script(tmp_path, time_limit=limit)
+    assert "--time=1-02:00:00" in slurm_script(tmp_path, time_limit="1-02:00:00")
+
+
+SRUN = """#!/bin/bash
+echo started >> "$STORY"
+for i in $(seq 100); do
+    if [ -e "$RUN/control/cancel" ] && [ "$OBEY" = yes ]; then
+        rm "$RUN/control/cancel"; echo saved >> "$STORY"; exit 0
+    fi
+    sleep 0.05
+done
+echo finished >> "$STORY"
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs bash and signals")
+@pytest.mark.scenario(30)
+@pytest.mark.parametrize("obeys", [True, False])
+def test_at_the_time_limit_the_job_saves_and_goes_back_into_the_queue(
+    tmp_path: Path, eventually: Callable[..., None], obeys: bool, figure: Figure
+) -> None:
+    """The script is run by bash with stand-ins for srun and scontrol."""
+    run, tools, story = tmp_path / "it's", tmp_path / "bin", tmp_path / "story"
+    (run / "control").mkdir(parents=True)
+    tools.mkdir()
+    scontrol = '#!/bin/bash\n[ "$1" = show ] && echo node0 || echo "$@" >> "$STORY"\n'
+    for name, text in (("srun", SRUN), ("scontrol", scontrol)):
+        (tools / name).write_text(text)
+        (tools / name).chmod(0o755)
+    (run / "control" / "cancel").touch()  # of an attempt before
+    path = f"{tools}{os.pathsep}{os.environ['PATH']}"
+    said = {"PATH": path, "STORY": str(story), "RUN": str(run)}
+    said |= {"OBEY": "yes" if obeys else "no"}
+    script = slurm_script(run, output=tmp_path / "v.mrc", python="echo")
+    job = subprocess.Popen(
+        ["bash", "-c", script],
+        env=os.environ | said | {"SLURM_JOB_ID": "42", "SLURM_JOB_NODELIST": "n"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    eventually(story.exists)
+    assert not (run / "control" / "cancel").exists()
+    os.kill(job.pid, signal.SIGUSR1)  # as --signal=B:USR1 does
+    out, _ = job.communicate(timeout=30)
+    if obeys:
+        assert story.read_text().split("\n")[:3] == ["started", "saved", "requeue 42"]
+        assert "export" not in out
+        figure("saved and requeued by the script")
+    else:  # they came to their end before they looked
+        assert story.read_text().split() == ["started", "finished"]
+        assert "export" in out
+    assert job.returncode == 0
 
 
 @pytest.mark.parametrize("option", ["gpu", "--x=1\nreboot"])

@@ -179,6 +179,7 @@ def test_axis_and_points_lie_where_the_poses_say(
     assert np.rad2deg(np.arctan2(step[1], step[2])) == pytest.approx(30)
 
 
+@pytest.mark.scenario(35)
 def test_a_removed_layer_stays_away_until_asked_for(
     open_dock: Any, qtbot: Any, worker: Worker
 ) -> None:
@@ -280,6 +281,7 @@ def test_cancelled_run_can_be_resumed(
     assert panel.resume_button.isEnabled()
 
 
+@pytest.mark.scenario(36)
 def test_closing_every_dock_and_the_window_leaves_the_run_alone(
     open_dock: Any, qtbot: Any, worker: Worker
 ) -> None:

@@ -122,31 +122,16 @@ def make_run(
     return run
 
 
-def warn_of_memory(run: RunFolder) -> None:
-    """Say so where a run may not fit into the memory."""
-    import psutil
-
-    from napari_inr_tomo.runs import default_processes, estimate
-    from napari_inr_tomo.runs.estimates import in_words
-
-    spec = run.spec
-    count = default_processes(spec.config)
-    need = estimate(spec.config, spec.shape, spec.poses, count)
-    free = psutil.virtual_memory().available
-    if count * need.memory_bytes > free:
-        note(
-            f"Warning: the run may need {in_words(count * need.memory_bytes)} of "
-            f"memory and {in_words(free)} are free."
-        )
-
-
 def run_to_the_end(
     run: RunFolder, processes: int | None = None, device: str | None = None
 ) -> None:
     """Launch, follow, and return when there is a result; else raises `UserError`."""
-    from napari_inr_tomo.runs import launch
+    from napari_inr_tomo.runs import check_needs, default_processes, launch
 
-    warn_of_memory(run)
+    count = processes or default_processes(run.config, device)
+    doubt = check_needs(run, count, device)
+    if doubt is not None:
+        note(f"Warning: {doubt}")
     launch(run, processes=processes, device=device)
     require_result(run, watch(run, mine=True))
 
@@ -170,6 +155,7 @@ def write_outputs(
         "method": run.config.method,
         "steps": status.step,
         "loss": status.loss,
+        "message": status.message,
         "holdout": status.holdout,
         "elapsed_s": status.elapsed_s,
     }
@@ -188,7 +174,9 @@ def residuals(run: RunFolder) -> list[float] | None:
 def report(values: dict[str, Any]) -> list[str]:
     """Return the answer in words."""
     loss = "" if values["loss"] is None else f", loss {values['loss']:.4g}"
+    early = [values["message"]] if "last good volume" in values["message"] else []
     return [
+        *early,
         f"{values['state']} after {values['steps']} steps and "
         f"{values['elapsed_s']:.0f} s{loss}",
         f"volume: {values['volume']}",

@@ -166,6 +166,17 @@ def submit(
     time: Annotated[str, typer.Option(metavar="H:M:S", help="Time limit.")] = (
         "04:00:00"
     ),
+    account: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Account that pays.")
+    ] = None,
+    save_before: Annotated[
+        int,
+        typer.Option(
+            metavar="S",
+            min=30,
+            help="Seconds before the limit to save and go back into the queue.",
+        ),
+    ] = 180,
     sbatch: Annotated[
         list[str] | None,
         typer.Option(
@@ -189,7 +200,16 @@ def submit(
         seed,
     )  # fmt: skip
     settings = wishes.settings()
-    script = slurm_script(folder, nodes, gpus_per_node, time, sbatch or (), output)
+    script = slurm_script(
+        folder,
+        nodes,
+        gpus_per_node,
+        time,
+        sbatch or (),
+        output,
+        account=account,
+        save_before_s=save_before,
+    )
     if dry_run:
         common.say(script.rstrip())
         return

@@ -46,16 +46,25 @@ def info(stack: Stack, angles: Angles = None, as_json: AsJson = False) -> None:
 def _facts(name: str, images: Any, pixel_nm: float | None) -> dict[str, Any]:
     import numpy as np
 
-    finite = images[np.isfinite(images)]
-    some = finite.size > 0
+    from napari_inr_tomo.io import release
+
+    least, greatest, total, count = float("inf"), float("-inf"), 0.0, 0
+    for image in images:  # one by one: the stack may be larger than the memory
+        finite = image[np.isfinite(image)]
+        if finite.size:
+            least = min(least, float(finite.min()))
+            greatest = max(greatest, float(finite.max()))
+            total += float(finite.sum(dtype=np.float64))
+            count += finite.size
+        release(images)
     return {
         "name": name,
         "tilts": len(images),
         "shape_tyx": list(images.shape),
         "pixel_size_nm": pixel_nm,
-        "minimum": float(finite.min()) if some else None,
-        "maximum": float(finite.max()) if some else None,
-        "mean": float(finite.mean(dtype=np.float64)) if some else None,
+        "minimum": least if count else None,
+        "maximum": greatest if count else None,
+        "mean": total / count if count else None,
     }
 
 
@@ -158,13 +167,14 @@ def _reduced(
     series: TiltSeries, exclude: list[int], size: int | None, factor: int | None
 ) -> TiltSeries:
     from napari_inr_tomo import preprocess as steps
+    from napari_inr_tomo.cli.streaming import view_by_view
 
     if exclude:
         series = steps.exclude_views(series, exclude)
     if factor is not None:
-        series = steps.bin_images(series, factor)
+        series = view_by_view(series, lambda part: steps.bin_images(part, factor))
     if size is not None:
-        series = steps.fourier_downsample(series, size)
+        series = view_by_view(series, lambda part: steps.fourier_downsample(part, size))
     return series
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_inr_tomo import atomic
@@ -16,10 +18,15 @@ from napari_inr_tomo import atomic
 KEPT = 2
 
 
+class Damaged(Exception):
+    """A file that is not what `save` wrote."""
+
+
 def save(folder: Path, step: int, arrays: dict[str, Tensor], info: Any) -> Path:
     """Write ``arrays`` and the JSON-able ``info`` as one checkpoint; return its path.
 
-    The file appears whole or not at all; older ones beyond `KEPT` are removed after.
+    The file appears whole or not at all.  Others beyond `KEPT`, and those of later
+    steps (damaged, or of a course that was given up), are removed after.
     """
     folder.mkdir(exist_ok=True)
     path = folder / f"step-{step:09d}.npz"
@@ -28,31 +35,72 @@ def save(folder: Path, step: int, arrays: dict[str, Tensor], info: Any) -> Path:
     with atomic.replacing(path) as temporary, open(temporary, "wb") as handle:
         np.savez(handle, allow_pickle=False, **values)
     atomic.write_bytes(path.with_suffix(".sha256"), atomic.sha256(path).encode())
-    for old in sorted(folder.glob("step-*.npz"))[:-KEPT]:
+    others = sorted(folder.glob("step-*.npz"))
+    here = others.index(path)
+    for old in others[: max(here + 1 - KEPT, 0)] + others[here + 1 :]:
         old.with_suffix(".sha256").unlink(missing_ok=True)
         old.unlink(missing_ok=True)
     return path
 
 
-def load(folder: Path) -> tuple[dict[str, Tensor], Any, list[str]] | None:
+def load(
+    folder: Path, largest: int | None = None
+) -> tuple[dict[str, Tensor], Any, list[str]] | None:
     """Return (arrays, info, names of damaged files passed over), newest good first.
 
+    largest: bytes a checkpoint of this run can have; a larger file is not opened.
     None when there is no usable checkpoint.
     """
     damaged = []
     for path in sorted(folder.glob("step-*.npz"), reverse=True):
         try:
-            digest = path.with_suffix(".sha256").read_text().strip()
-            if digest != atomic.sha256(path):
-                raise ValueError("digest differs")
-            with np.load(path, allow_pickle=False) as file:
-                values = {k: file[k] for k in file.files}
-        except (OSError, ValueError, zipfile.BadZipFile, KeyError):
+            values = _read(path, largest)
+            info = json.loads(values.pop("info").tobytes())
+        except Exception:  # noqa: BLE001 - whatever is wrong, the one before is used
             damaged.append(path.name)
             continue
-        info = json.loads(values.pop("info").tobytes())
         return {k: torch.from_numpy(v) for k, v in values.items()}, info, damaged
     return None
+
+
+def _read(path: Path, largest: int | None) -> dict[str, NDArray[Any]]:
+    """Return the arrays of one file, having checked that it cannot swell."""
+    size = path.stat().st_size
+    if largest is not None and size > largest:
+        raise Damaged(f"{size} bytes are more than this run can have written")
+    with open(path.with_suffix(".sha256"), encoding="ascii") as handle:
+        digest = handle.read(100).strip()
+    if digest != atomic.sha256(path):
+        raise Damaged("its content does not match its digest")
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+            raise Damaged("a part of it is compressed, and none is written so")
+        if sum(member.file_size for member in members) > size:
+            raise Damaged("its parts claim more bytes than the file has")
+        return {m.filename.removesuffix(".npy"): _array(archive, m) for m in members}
+
+
+def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
+    """Return one array, allocated only once its bytes are known to be there."""
+    with archive.open(member) as handle:
+        np.lib.format.read_magic(handle)
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(handle)
+        content = bytearray(handle.read())
+    if dtype.kind not in "biuf" or len(content) != math.prod(shape) * dtype.itemsize:
+        raise Damaged(f"{member.filename} does not hold the {shape} it promises")
+    values = np.frombuffer(content, dtype)
+    return values.reshape(shape, order="F" if fortran else "C")
+
+
+def same_shapes(wanted: dict[str, Tensor], found: dict[str, Tensor]) -> None:
+    """Raise ValueError where an array is missing or of another shape."""
+    for name, tensor in wanted.items():
+        if name not in found:
+            raise ValueError(f"{name} is missing")
+        if found[name].shape != tensor.shape:
+            have, want = tuple(found[name].shape), tuple(tensor.shape)
+            raise ValueError(f"{name} has the shape {have}, not {want}")
 
 
 def optimiser_arrays(name: str, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -67,12 +115,19 @@ def optimiser_arrays(name: str, optimiser: torch.optim.Optimizer) -> dict[str, T
 def restore_optimiser(
     name: str, optimiser: torch.optim.Optimizer, arrays: dict[str, Tensor]
 ) -> None:
-    """Put back what `optimiser_arrays` returned."""
+    """Put back what `optimiser_arrays` returned; ValueError where it does not fit."""
     state: dict[int, dict[str, Tensor]] = {}
     for path, value in arrays.items():
         head, *rest = path.split("/")
         if head == name and len(rest) == 2:
             state.setdefault(int(rest[0]), {})[rest[1]] = value
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    for index, values in state.items():
+        if not 0 <= index < len(parameters):
+            raise ValueError(f"{name} has no parameter {index}")
+        for key, value in values.items():
+            if value.ndim and value.shape != parameters[index].shape:
+                raise ValueError(f"{name}/{index}/{key} is of another shape")
     whole = optimiser.state_dict()
     whole["state"] = state
     optimiser.load_state_dict(whole)

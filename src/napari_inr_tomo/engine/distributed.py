@@ -11,6 +11,11 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+TIMEOUT_S = 120.0
+"""A rank that does not answer for so long is given up."""
+TIMEOUT_VARIABLE = "INR_TOMO_TIMEOUT"
+"""Environment variable with another number of seconds."""
+
 
 @dataclass(frozen=True)
 class Ranks:
@@ -71,9 +76,25 @@ def connect(device: str) -> Ranks:
     if size > 1:
         nccl = use_cuda and dist.is_nccl_available() and os.name != "nt"
         dist.init_process_group(
-            "nccl" if nccl else "gloo", timeout=timedelta(seconds=120)
+            "nccl" if nccl else "gloo", timeout=timedelta(seconds=_patience_s())
         )
     return Ranks(rank, size, chosen)
+
+
+def _patience_s() -> float:
+    try:
+        return max(1.0, float(os.environ.get(TIMEOUT_VARIABLE, "")))
+    except ValueError:
+        return TIMEOUT_S
+
+
+def is_lost(error: BaseException) -> bool:
+    """Tell whether an error means that another rank has gone or hangs."""
+    text = str(error)
+    return isinstance(error, dist.DistError) or (
+        isinstance(error, RuntimeError)
+        and any(word in text for word in ("gloo", "NCCL", "ProcessGroup"))
+    )
 
 
 def disconnect(ranks: Ranks) -> None:

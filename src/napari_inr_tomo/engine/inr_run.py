@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -14,12 +15,16 @@ from napari_inr_tomo.engine import checkpoint, precision, schedule
 from napari_inr_tomo.engine.chunk import CPU_POINTS, points_per_chunk
 from napari_inr_tomo.engine.data import Stack
 from napari_inr_tomo.engine.job import Cancelled, Job, Outcome
+from napari_inr_tomo.engine.memory import in_pieces, is_full
+from napari_inr_tomo.engine.recovery import ATTEMPTS, Recovery
 from napari_inr_tomo.engine.reporter import CANCEL, SAVE, STOP
-from napari_inr_tomo.engine.training import StepReport, Trainer
+from napari_inr_tomo.engine.training import Diverged, StepReport, Trainer
 from napari_inr_tomo.engine.warm_start import Start, learn_volume, prepare_start
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.inr import Box, Field, LearnedPoses, build_field
 from napari_inr_tomo.types import Poses
+
+_Result = TypeVar("_Result")
 
 
 @torch.no_grad()
@@ -41,15 +46,19 @@ def read_volume(
     inside = None
     if occupied is not None and step == 1:
         inside = occupied.reshape(-1)
-    for part, points in box.lattice(step, chunk, like):
-        if inside is None:
-            volume[part] = (field(points) * box.unit).float()
-        else:
-            keep = inside[part]
-            values = torch.zeros(len(points), device=like.device)
-            if keep.any():
-                values[keep] = (field(points[keep]) * box.unit).float()
-            volume[part] = values
+
+    def fill(points_at_once: int) -> None:
+        for part, points in box.lattice(step, points_at_once, like):
+            if inside is None:
+                volume[part] = (field(points) * box.unit).float()
+            else:
+                keep = inside[part]
+                values = torch.zeros(len(points), device=like.device)
+                if keep.any():
+                    values[keep] = (field(points[keep]) * box.unit).float()
+                volume[part] = values
+
+    in_pieces(fill, chunk)
     return volume.reshape(shape)
 
 
@@ -58,7 +67,7 @@ class InrRun:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.loaded = checkpoint.load(job.paths.checkpoints)
+        self.loaded = checkpoint.load(job.paths.checkpoints, _largest(job))
         decided = self.loaded[1].get("precision") if self.loaded else None
         self.dtype, hidden = precision.types(
             job.config.compute, job.ranks, job.config.inr.field, decided
@@ -71,6 +80,7 @@ class InrRun:
         ).to(job.ranks.device, self.dtype)
         self.stack: Stack = job.stack(self.dtype)
         self.stopped = False
+        self.reason: str | None = None
         self._next_save = time.monotonic() + job.config.compute.checkpoint_seconds
         self._last = StepReport(0.0, float("nan"), 0)
         self._losses: list[float] = []
@@ -83,7 +93,7 @@ class InrRun:
         start = (
             prepare_start(job, self.dtype)
             if loaded is None
-            else _start_from(loaded, job)
+            else fitting(_start_from, loaded, job)
         )
         self.occupied = start.occupied
         self.poses = LearnedPoses(job.spec.angles_deg, start.poses, job.reference).to(
@@ -102,20 +112,53 @@ class InrRun:
             job.ranks,
             start.tv_weight,
         )
+        halved = (0, 0)
         if loaded is not None:
-            self._resume(loaded)
+            fitting(_check_state, self.trainer, loaded)
+            fitting(self._resume, loaded)
+            halved = loaded[1].get("halved", halved)
+        taught = loaded is not None or start.volume is not None
+        self.recovery = Recovery(self.trainer, taught, halved)
         self.stopped = start.stopped
         if start.stopped and start.volume is not None:
             return self._finish(start.volume)
         job.reporter.phase("rays")
         self._show(force=True)
-        self.trainer.run(job.reporter.poll, self._after_step, self._after_epoch)
+        while not self._trained():
+            pass
         self.poses.pin()
         return self._finish(self._read(1))
 
     def _read(self, step: int) -> Tensor:
         box, occupied = self.job.box, self.occupied
         return read_volume(self.field, box, step, self._like, occupied, self.chunk)
+
+    def _trained(self) -> bool:
+        """Train to an end; False where it has to go on from an earlier state."""
+        try:
+            self.trainer.run(
+                self.job.reporter.poll, self._after_step, self._after_epoch
+            )
+        except Diverged as error:
+            again = self.recovery.roll_back()
+            if not (again or self.recovery.shows_something):
+                raise
+            if not again:
+                self.reason = f"It diverged again and again: {error}"
+                self.stopped = True
+            epoch = self.trainer.progress.epoch
+            self.job.reporter.warn(
+                UserError(
+                    "The reconstruction diverged",
+                    f"{error}; it is taken back to epoch {epoch}",
+                    "Nothing: it goes on at half the learning rates"
+                    if again
+                    else "Look at the result, which is the last good one, then lower "
+                    "the learning rates or check the angles and the alignment",
+                )
+            )
+            return not again
+        return True
 
     @property
     def _like(self) -> Tensor:
@@ -135,6 +178,7 @@ class InrRun:
 
     def _after_step(self, report: StepReport) -> bool:
         job, self._last = self.job, report
+        self.recovery.after_step(report.loss)
         self._losses.append(report.loss)
         self._progress(report.position)
         self._show()
@@ -149,8 +193,26 @@ class InrRun:
     def _after_epoch(self, holdout: float | None) -> None:
         self.holdout = holdout
         epoch = self.trainer.progress.epoch
+        self._rein_in_poses()
+        self.recovery.keep()
         self._progress(epoch, force=True)
         self.job.reporter.poses(self.poses.poses(), epoch, self._residual())
+
+    def _rein_in_poses(self) -> None:
+        far = self.recovery.rein_in_poses()
+        if far is None:
+            return
+        tilt, turn, shift = far[np.argmax(far[:, 1])]
+        frozen = self.recovery.pose_halvings >= ATTEMPTS
+        self.job.reporter.warn(
+            UserError(
+                "The poses ran away",
+                f"{len(far)} tilts moved too far, tilt {tilt:.0f} by {turn:.0f} "
+                f"degrees and {shift:.0f} pixels",
+                "Check the alignment; the poses start again where they began"
+                + (" and stay there" if frozen else ", at half the learning rate"),
+            )
+        )
 
     def _progress(self, position: float, force: bool = False) -> None:
         """Report the mean loss since the last report."""
@@ -181,7 +243,13 @@ class InrRun:
         step = 1
         while voxels / step**3 > job.config.compute.preview_voxels:
             step += 1
-        volume = self._read(step)
+        try:
+            volume = self._read(step)
+        except (MemoryError, RuntimeError) as error:
+            if not is_full(error):
+                raise
+            job.reporter.rest(time.monotonic() - began)
+            return
         epoch = self.trainer.progress.epoch
         job.reporter.preview(volume * job.scale, float(step), epoch)
         job.reporter.poses(self.poses.poses(), epoch, self._residual())
@@ -192,9 +260,12 @@ class InrRun:
         job = self.job
         self.trainer.settle()
         arrays, info = self.trainer.state()
+        info["halved"] = self.recovery.told
         info["precision"] = self.precision
         arrays["start/poses"] = torch.from_numpy(self.start.poses.as_array().copy())
-        arrays["start/tv_weight"] = torch.tensor(self.trainer.tv_weight).double()
+        arrays["start/tv_weight"] = torch.tensor(
+            self.trainer.tv_weight, dtype=torch.float64
+        )
         if self.occupied is not None:
             arrays["start/occupied"] = self.occupied
         progress = self.trainer.progress
@@ -226,13 +297,55 @@ class InrRun:
             stopped=self.stopped,
             loss=self._last.loss,
             holdout=self.holdout,
+            reason=self.reason,
         )
+
+
+def _largest(job: Job) -> int:
+    """Return the bytes a checkpoint of this run can have, generously.
+
+    Weights, their best state and two moments in 64 bits, the occupied voxels, poses.
+    """
+    field = build_field(job.config.inr.field, max(job.box.shape_zyx), 0)
+    weights = sum(parameter.numel() for parameter in field.parameters())
+    voxels = int(np.prod(job.box.shape_zyx))
+    return 40 * weights + voxels + 2000 * job.spec.shape[0] + 1_000_000
+
+
+def fitting(use: Callable[..., _Result], *args: Any) -> _Result:
+    """Return ``use(*args)``; `UserError` where a checkpoint is not of this run."""
+    try:
+        return use(*args)
+    except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
+        raise UserError(
+            "The checkpoint does not belong to this run",
+            " ".join(str(error).split())[:300] or type(error).__name__,
+            "Remove the folder checkpoints in the run folder to start afresh",
+        ) from error
+
+
+def _check_state(trainer: Trainer, loaded: tuple[dict[str, Tensor], Any, Any]) -> None:
+    arrays, info, _ = loaded
+    checkpoint.same_shapes(trainer.state()[0], arrays)
+    progress = info["progress"]
+    if set(progress) != set(vars(trainer.progress)):
+        raise ValueError(f"its progress speaks of {sorted(progress)}")
+    for name, kind in (("epoch", int), ("step", int), ("worse", int)):
+        if not isinstance(progress[name], kind) or progress[name] < 0:
+            raise ValueError(f"its {name} is {progress[name]!r}")
+    rates, poses = info.get("halved", (0, 0))
+    if not {rates, poses} <= set(range(ATTEMPTS + 1)):
+        raise ValueError(f"its learning rates were halved {info['halved']!r} times")
 
 
 def _start_from(loaded: tuple[dict[str, Tensor], Any, list[str]], job: Job) -> Start:
     """Return the start a checkpoint remembers."""
     arrays = loaded[0]
     occupied = arrays.get("start/occupied")
+    wanted = {"start/poses": torch.empty(job.spec.shape[0], 4)}
+    if occupied is not None:
+        wanted["start/occupied"] = torch.empty(job.box.shape_zyx, dtype=torch.bool)
+    checkpoint.same_shapes(wanted, arrays)
     return Start(
         Poses.from_array(arrays["start/poses"].numpy()),
         None if occupied is None else occupied.to(job.ranks.device),

@@ -35,6 +35,7 @@ class Outcome:
 
     volume: (z, y, x), the input's intensity per voxel; poses of the used tilts;
     residual: (tilt,) rms of measured minus computed pixels, the input's intensity.
+    reason: why it ended early where nobody asked for it.
     """
 
     volume: Tensor
@@ -44,6 +45,7 @@ class Outcome:
     stopped: bool
     loss: float
     holdout: float | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True)

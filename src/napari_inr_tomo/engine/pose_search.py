@@ -37,6 +37,10 @@ LARGEST_TURN_DEG, LARGEST_SHIFT_PX = 3.0, 2.0
 """Most that one step may change (shifts in coarse pixels)."""
 SETTLED_DEG, SETTLED_PX = 0.01, 0.005
 """A level ends when a step changes less (rms)."""
+STILL_PX = 0.1
+"""Shifts that change less (rms) no longer disturb the search for the axis."""
+LARGEST_STRETCH = 12.0
+"""Most that a turn of the axis is stretched, see `_Stretch`."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +80,9 @@ def find_poses(
     for size, iterations, steps in STAGES:
         edge = min(size, max(images.shape[1:]))
         level = _level(images, valid, edge, depth_px, angles_deg, poses, device)
+        stretch = _Stretch()
         for _ in range(steps):
-            moved, volume, residual, change = _step(level, poses, iterations)
+            moved, volume, residual, change = _step(level, poses, iterations, stretch)
             poses, _ = geometry.fix_gauge(
                 angles_deg, moved, _turned(start, moved), reference
             )
@@ -87,6 +92,33 @@ def find_poses(
             if change[0] < SETTLED_DEG and change[1] < SETTLED_PX:
                 break
     return poses
+
+
+class _Stretch:
+    """Makes the turns of the axis as long as they need to be.
+
+    The volume was made with the present axis and agrees with it, so a turn that takes
+    the volume as given falls short by a factor that changes little from step to step.
+    Two steps tell it (secant method on the turn as a function of the axis).
+    """
+
+    def __init__(self) -> None:
+        self.factor = 1.0
+        self._last: tuple[float, float] | None = None
+
+    def __call__(self, turn: float, settled: bool) -> float:
+        """Return the turn to take for the one found, in degrees.
+
+        settled: the shifts hardly move any more, so the turn depends on the axis alone.
+        """
+        if settled and self._last is not None:
+            found, taken = self._last
+            if abs(taken) > 1e-3:
+                slope = (found - turn) / taken
+                self.factor = float(np.clip(1 / max(slope, 1e-3), 1, LARGEST_STRETCH))
+        taken = float(np.clip(self.factor * turn, -LARGEST_TURN_DEG, LARGEST_TURN_DEG))
+        self._last = (turn, taken) if settled else None
+        return taken
 
 
 def _turned(start: Poses, moved: Poses) -> Poses:
@@ -174,7 +206,7 @@ def _in_axis_frame(level: _Level, poses: Poses) -> tuple[Tensor, Tensor]:
 
 
 def _step(
-    level: _Level, poses: Poses, iterations: int
+    level: _Level, poses: Poses, iterations: int, stretch: _Stretch
 ) -> tuple[Poses, Tensor, float, tuple[float, float]]:
     """Reconstruct and take one Gauss-Newton step; return what changed (deg, px)."""
     images, valid = _in_axis_frame(level, poses)
@@ -190,6 +222,8 @@ def _step(
     residual = weight * (images - predicted)
     slopes = weight[..., None] * _derivatives(level.projector, volume, predicted)
     turn, shift = _solve(residual, slopes)
+    moved_px = float(np.sqrt(np.mean(shift**2))) * level.factor
+    turn = stretch(turn, moved_px < STILL_PX)
     angle = np.deg2rad(poses.z3_deg)
     c, s = np.cos(angle), np.sin(angle)
     new = Poses(
@@ -199,8 +233,7 @@ def _step(
         poses.dy_px + (s * shift[:, 0] + c * shift[:, 1]) * level.factor,
     )
     misfit = float(residual.norm() / (weight * images).norm().clamp(min=1e-12))
-    change = (abs(turn), float(np.sqrt(np.mean(shift**2))) * level.factor)
-    return new, volume, misfit, change
+    return new, volume, misfit, (abs(turn), moved_px)
 
 
 def _window(valid: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import time
 from typing import Any
@@ -16,6 +17,8 @@ from napari_inr_tomo.io import write_poses
 from napari_inr_tomo.journal import EventWriter
 from napari_inr_tomo.layout import RunPaths, RunSpec
 from napari_inr_tomo.types import Poses
+
+log = logging.getLogger(__name__)
 
 NOTHING, STOP, CANCEL, SAVE = 0, 1, 2, 3
 _REQUESTS = {"cancel": CANCEL, "stop": STOP, "save-now": SAVE}
@@ -48,9 +51,13 @@ class Reporter:
         return time.monotonic() - self.began
 
     def say(self, event: events.Event) -> None:
-        """Append an event."""
-        if self.writer is not None:
+        """Append an event; a full disk costs the event, not the run."""
+        if self.writer is None:
+            return
+        try:
             self.writer.write(event)
+        except OSError as error:
+            log.error("an event could not be written (%s): %s", error, event)
 
     def warn(self, problem: UserError) -> None:
         """Append a warning."""
@@ -160,7 +167,11 @@ class Reporter:
         """Replace the live poses (used tilts in, all tilts of the stack out)."""
         if self.paths is None:
             return
-        self.write_poses(self.paths.preview_poses, poses, residual)
+        try:
+            self.write_poses(self.paths.preview_poses, poses, residual)
+        except UserError as error:
+            self.warn(error)
+            return
         file = self.paths.preview_poses.relative_to(self.paths.folder).as_posix()
         self.say(events.PosesUpdated(step=step, file=file))
 

@@ -15,6 +15,7 @@ from napari_inr_tomo.engine import schedule as plan
 from napari_inr_tomo.engine.chunk import points_per_chunk
 from napari_inr_tomo.engine.data import Stack
 from napari_inr_tomo.engine.distributed import Ranks
+from napari_inr_tomo.engine.memory import in_pieces
 from napari_inr_tomo.engine.optimisers import Optimisers
 from napari_inr_tomo.engine.readback import Readback
 from napari_inr_tomo.engine.sampling import PixelSampler, generator
@@ -61,7 +62,8 @@ def _checked(position: float, numbers: list[float]) -> StepReport:
     """Return the report of a step; raises `Diverged` unless all numbers are finite."""
     loss, asked, *norms = numbers
     if not all(map(math.isfinite, [loss, *norms])):
-        raise Diverged(f"the loss is {loss} after {position:.2f} epochs")
+        what = "a gradient" if math.isfinite(loss) else "the loss"
+        raise Diverged(f"{what} is no number after {position:.2f} epochs")
     return StepReport(position, loss, round(asked))
 
 
@@ -154,13 +156,10 @@ class Trainer:
             plan.network_factor(schedule, position),
             plan.pose_factor(schedule, self.inr.poses.start_epoch, position),
         )
-        self.optimisers.zero_grad()
         for parameter in self.poses.parameters():
             parameter.requires_grad_(moving and self.optimisers.wants(parameter))
         pixels = self.sampler.step(self.progress.epoch, self.progress.step)
-        loss = self._pixel_gradient(pixels, position)
-        if self.tv_weight > 0 and self.inr.loss.tv_points > 0:
-            self._variation_gradient(pixels)
+        loss = self._gradient(pixels, position)
         asked = torch.full_like(loss, float(request))
         self.ranks.sum([*self.optimisers.gradients(), loss, asked])
         norms = self.optimisers.clip()
@@ -172,6 +171,22 @@ class Trainer:
         if moving:
             self.poses.pin()
         return reports
+
+    def _gradient(self, pixels: Tensor, position: float) -> Tensor:
+        """Return this rank's share of the loss and add its gradient.
+
+        The pieces become smaller where memory runs out; their sum stays the same.
+        """
+
+        def work(points: int) -> Tensor:
+            self.points_per_chunk = points
+            self.optimisers.zero_grad()
+            loss = self._pixel_gradient(pixels, position)
+            if self.tv_weight > 0 and self.inr.loss.tv_points > 0:
+                self._variation_gradient(pixels)
+            return loss
+
+        return in_pieces(work, self.points_per_chunk)[0]
 
     def _pixel_gradient(self, pixels: Tensor, position: float) -> Tensor:
         """Add the gradient of the mean pixel loss of this rank's share; return it."""
@@ -317,6 +332,7 @@ class Trainer:
 
     def restore(self, arrays: dict[str, Tensor], info: dict[str, Any]) -> None:
         """Put back what `state` returned."""
+        self._readback = Readback(self.ranks.device)
         for name, tensor in self._tensors().items():
             tensor.data.copy_(arrays[name])
         self.optimisers.restore(arrays)

@@ -13,9 +13,10 @@ import torch
 from napari_inr_tomo import atomic, events
 from napari_inr_tomo.engine import schedule
 from napari_inr_tomo.engine.classic_run import run_classic
-from napari_inr_tomo.engine.distributed import connect, disconnect
+from napari_inr_tomo.engine.distributed import connect, disconnect, is_lost
 from napari_inr_tomo.engine.inr_run import run_inr
 from napari_inr_tomo.engine.job import Cancelled, Job, Outcome, device_name
+from napari_inr_tomo.engine.memory import is_full
 from napari_inr_tomo.engine.reporter import Reporter
 from napari_inr_tomo.engine.training import Diverged
 from napari_inr_tomo.errors import UserError
@@ -52,6 +53,7 @@ def main(folder: str) -> int:
             return 1
         if first:
             paths.make_folders()
+            _tidy(paths)
         reporter = Reporter(paths if first else None, spec)
         try:
             return _run(paths, spec, reporter)
@@ -65,6 +67,13 @@ def main(folder: str) -> int:
                 events.Failed(what=problem.what, why=problem.why, do=problem.do)
             )
             return 1
+
+
+def _tidy(paths: RunPaths) -> None:
+    """Remove what killed workers were writing."""
+    folders = (paths.previews, paths.checkpoints, paths.result, paths.logs)
+    for folder in (paths.folder, *folders):
+        atomic.sweep(folder)
 
 
 def _run(paths: RunPaths, spec: RunSpec, reporter: Reporter) -> int:
@@ -134,6 +143,7 @@ def _write(job: Job, outcome: Outcome) -> None:
     told = {
         "step": outcome.step,
         "stopped": outcome.stopped,
+        "reason": outcome.reason,
         "loss": outcome.loss if outcome.loss == outcome.loss else None,
         "holdout": outcome.holdout,
         "elapsed_s": job.reporter.elapsed_s,
@@ -146,6 +156,7 @@ def _write(job: Job, outcome: Outcome) -> None:
             step=outcome.step,
             stopped=outcome.stopped,
             elapsed_s=job.reporter.elapsed_s,
+            reason=outcome.reason,
         )
     )
 
@@ -155,18 +166,24 @@ def explained(error: BaseException) -> UserError:
     if isinstance(error, UserError):
         return error
     text = " ".join(str(error).split())[:300] or type(error).__name__
-    memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    if memory or "can't allocate memory" in text:
+    if is_full(error):
         return UserError(
             "There is not enough memory for this reconstruction",
             text,
             "Bin the images, choose a smaller depth or network, or use fewer processes",
         )
+    if is_lost(error):
+        return UserError(
+            "Another process of this run has gone or does not answer",
+            text,
+            "Resume the run; it goes on from its last checkpoint, on another number of "
+            "processes if need be",
+        )
     if isinstance(error, Diverged):
         return UserError(
             "The reconstruction diverged",
             text,
-            "Lower the learning rate, or check the angles and the alignment; the last "
+            "Lower the learning rates, or check the angles and the alignment; the last "
             "live volume stays in the run folder",
         )
     return UserError(

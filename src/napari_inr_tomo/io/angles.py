@@ -196,9 +196,9 @@ def _parse_text(text: str, name: str) -> FloatArray:
     if len(header) == table.shape[1] and len(named) == 1:
         return np.ascontiguousarray(table[:, named[0]])
     index = table[:, 0]
-    if table.shape[1] == 2 and np.array_equal(index - index[0], np.arange(len(index))):
-        if index[0] in (0, 1):
-            return np.ascontiguousarray(table[:, 1])
+    numbered = any(np.array_equal(index, n + np.arange(len(index))) for n in (0, 1))
+    if table.shape[1] == 2 and numbered:
+        return np.ascontiguousarray(table[:, 1])
     raise UserError(
         f"The angles in {name} are not understood",
         f"every line holds {table.shape[1]} values, and the first is not a running "

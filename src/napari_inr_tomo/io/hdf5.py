@@ -8,6 +8,8 @@ refused: HDF5 itself would return zeros.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,28 @@ from napari_inr_tomo.io.border import (
 from napari_inr_tomo.io.stack import ImageStack, shortest
 from napari_inr_tomo.types import FloatArray, ImageArray
 
+PROBE_S = 30.0
+"""So long a first look may take."""
+
+_PROBE = """
+import sys
+import h5py
+def look(name, item):
+    for key in list(item.attrs):
+        try:
+            item.attrs[key]
+        except Exception:
+            pass
+    if isinstance(item, h5py.Dataset) and item.size and item.size < 100000:
+        try:
+            item[()]
+        except Exception:
+            pass
+with h5py.File(sys.argv[1], "r") as file:
+    look("", file)
+    file.visititems(look)
+"""
+
 _ANGLE_NAMES = ("angles", "angle", "tilt_angles", "tilts", "tilt_angle", "theta")
 
 
@@ -43,6 +67,7 @@ def read_hdf5(path: Path) -> ImageStack:
     """
     with reading(path):
         need_file(path)
+        probe(path)
         with h5py.File(path, "r") as file:
             if "Experiments" in file:
                 from napari_inr_tomo.io.formats import read_microscope
@@ -58,6 +83,31 @@ def read_hdf5(path: Path) -> ImageStack:
             if isinstance(file.get("exchange/data"), h5py.Dataset):
                 return _data_exchange(path, file)
             return _plain(path, file)
+
+
+def probe(path: Path) -> None:
+    """Have a process of its own look at a file first.
+
+    The HDF5 library can loop for ever in, or crash on, a damaged file, and nothing
+    within the same process could stop it.  Raises `UserError` then.
+    """
+    if not sys.executable:
+        return
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", _PROBE, str(path.absolute())],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=PROBE_S,
+            check=False,
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        )
+    except subprocess.TimeoutExpired:
+        why = "the HDF5 library does not come to an end with it"
+        raise damaged(path, why) from None
+    if done.returncode < 0:
+        raise damaged(path, "the HDF5 library crashes on it")
 
 
 def write_emd(

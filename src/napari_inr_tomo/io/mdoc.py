@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -107,8 +108,9 @@ def _stack_order(
             f"{name} describes {repeated} images twice; the later entry counts."
         )
     if len(by_z) != max(by_z) - min(by_z) + 1:
-        gaps = sorted(set(range(min(by_z), max(by_z) + 1)) - set(by_z))
-        shown = ", ".join(str(z) for z in gaps[:10])
+        # the numbers may be anything, and so may be the length of the range
+        gaps = (z for z in range(min(by_z), max(by_z) + 1) if z not in by_z)
+        shown = ", ".join(str(z) for z in islice(gaps, 10))
         notices.append(
             f"{name} is a sub-set: the images {shown} of the numbering are missing."
         )

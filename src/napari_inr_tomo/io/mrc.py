@@ -83,16 +83,37 @@ def read_mrc_volume(path: Path) -> tuple[NDArray[Any], float | None]:
 def write_mrc(
     path: Path, data: ImageArray, size_nm: float | None, *, volume: bool
 ) -> None:
-    """Write float32 data (z or tilt, y, x) and its voxel or pixel size, atomically."""
+    """Write float32 data (z or tilt, y, x) and its voxel or pixel size, atomically.
+
+    The images are written one by one; no second copy of the data is made.
+    """
     with writing(path), replacing(path) as temporary:
-        with mrcfile.new(temporary) as file:
-            file.set_data(np.ascontiguousarray(data, np.float32))
+        with mrcfile.new_mmap(temporary, data.shape, mrc_mode=2) as file:
             if volume:
                 file.set_volume()
             else:
                 file.set_image_stack()
             if size_nm is not None:
                 file.voxel_size = size_nm * 10
+            header, order = file.header, file.data.dtype
+            lowest, highest, mean, spread = _statistics(data)
+            header.dmin, header.dmax = lowest, highest
+            header.dmean, header.rms = mean, spread
+        with open(temporary, "r+b") as handle:
+            handle.seek(1024)
+            for image in data:
+                handle.write(np.ascontiguousarray(image, order).data)
+
+
+def _statistics(data: ImageArray) -> tuple[float, float, float, float]:
+    """Return least, greatest, mean and standard deviation, image by image."""
+    if not len(data):
+        return 0.0, -1.0, -2.0, -1.0
+    mean = float(np.mean([image.mean(dtype=np.float64) for image in data]))
+    squares = [np.square(image - mean, dtype=np.float64).mean() for image in data]
+    least = min(float(image.min()) for image in data)
+    greatest = max(float(image.max()) for image in data)
+    return least, greatest, mean, float(np.mean(squares)) ** 0.5
 
 
 def _load(path: Path) -> tuple[NDArray[Any], Any, bytes, int]:

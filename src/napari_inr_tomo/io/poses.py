@@ -64,7 +64,14 @@ def read_poses(
     Raises `UserError` if columns or tilts are missing, or it is for another stack.
     """
     path = Path(path)
-    rows = list(csv.DictReader(io.StringIO(read_text(path))))
+    try:
+        rows = list(csv.DictReader(io.StringIO(read_text(path), newline="")))
+    except csv.Error as error:
+        raise UserError(
+            f"{path.name} is damaged",
+            f"it is no table ({error})",
+            "Write it again, or correct it in a text editor",
+        ) from error
     missing = [name for name in COLUMNS if not rows or name not in rows[0]]
     if missing:
         raise UserError(
@@ -80,7 +87,7 @@ def read_poses(
         used = np.array([int(float(row.get("used") or 1)) != 0 for row in rows])
         if not np.isfinite(table).all():
             raise ValueError("not every number is finite")
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise UserError(
             f"{path.name} is damaged",
             f"a line is not understood ({error})",

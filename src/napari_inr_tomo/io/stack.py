@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.io.angles import Angles, check_count, resolve_angles
+from napari_inr_tomo.io.border import release
 from napari_inr_tomo.types import (
     BoolArray,
     FloatArray,
@@ -184,6 +185,7 @@ def clean_pixels(stack: ImageStack) -> ImageStack:
                 empty.append(tilt)
                 continue
         negative += int((single < 0).sum())
+        release(images)
         if image.size > 1 and single.min() == single.max():
             flat.append(tilt)
     total = int(np.prod(images.shape))

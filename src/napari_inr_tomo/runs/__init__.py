@@ -9,6 +9,7 @@ from napari_inr_tomo.runs.folder import RunFolder, copy_run, create_run
 from napari_inr_tomo.runs.follow import Follower
 from napari_inr_tomo.runs.launching import (
     Launch,
+    check_needs,
     default_processes,
     launch,
     visible_gpus,
@@ -25,6 +26,7 @@ __all__ = [
     "RunSpec",
     "RunStatus",
     "State",
+    "check_needs",
     "check_space",
     "copy_run",
     "create_run",

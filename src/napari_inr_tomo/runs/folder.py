@@ -68,12 +68,12 @@ class RunFolder:
                 valid = np.load(self.paths.valid, mmap_mode="r", allow_pickle=False)
             if images.shape != self.spec.shape or images.dtype != np.float32:
                 raise ValueError(f"it is {images.dtype} of shape {images.shape}")
-        except (OSError, ValueError) as error:
+        except Exception as error:  # numpy's header may provoke anything
             raise UserError(
                 f"The input of the run {self.path} cannot be read",
                 " ".join(str(error).split()),
                 "Start the reconstruction again from the tilt series",
-            ) from None
+            ) from error
         return TiltSeries(
             images=images,
             angles_deg=self.spec.angles_deg,
@@ -87,7 +87,10 @@ class RunFolder:
 
     def events(self) -> list[Event]:
         """Return all events so far."""
-        return Follower(self.paths).poll()
+        follower, found = Follower(self.paths), list[Event]()
+        while fresh := follower.poll():
+            found += fresh
+        return found
 
     def status(self) -> _status.RunStatus:
         """Return how the run stands; cheap enough to ask several times a second."""

@@ -9,6 +9,9 @@ from typing import Protocol
 from napari_inr_tomo.events import Event, decode
 from napari_inr_tomo.layout import RunPaths
 
+AT_ONCE = 1 << 25
+"""Bytes read by one poll."""
+
 
 class HasPaths(Protocol):
     """Anything with the paths of a run folder."""
@@ -42,13 +45,18 @@ class Follower:
         self._seq = -1
 
     def poll(self) -> list[Event]:
-        """Return the events since the last poll; never raises on a torn file."""
+        """Return the events since the last poll; never raises on a torn file.
+
+        A file of hundreds of megabytes is handed out in several polls.
+        """
         fresh = self._read()
         if fresh is None:
             self.restarts += 1
             self._rewind()
             fresh = self._read() or b""
         whole = fresh[: fresh.rfind(b"\n") + 1]
+        if not whole and len(fresh) >= AT_ONCE:  # no event is that long
+            whole = fresh
         if not whole:
             return []
         lines = whole.splitlines(keepends=True)
@@ -62,7 +70,7 @@ class Follower:
         try:
             with open(self.path, "rb") as handle:
                 handle.seek(self._offset - known)
-                content = handle.read()
+                content = handle.read(known + AT_ONCE)
         except FileNotFoundError:
             return None if self._offset else b""
         except OSError:  # a network disk that is away for a moment
@@ -87,6 +95,6 @@ class Follower:
 
 def _seq(line: bytes) -> int | None:
     try:
-        return int(json.loads(line)["seq"])
-    except (ValueError, KeyError, TypeError):
+        return int(json.loads(line)["seq"]) if len(line) < 1 << 16 else None
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None

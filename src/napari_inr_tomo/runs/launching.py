@@ -18,9 +18,12 @@ from typing import Any
 
 from napari_inr_tomo import atomic, lock
 from napari_inr_tomo.config import ReconstructionConfig
+from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.layout import CONTROLS, DEVICE_VARIABLE, RunPaths, versions
 from napari_inr_tomo.runs import status
+from napari_inr_tomo.runs.estimates import check_space, estimate
 from napari_inr_tomo.runs.folder import RunFolder
+from napari_inr_tomo.runs.memory import card_memory, check_fit, main_memory
 
 ENGINE = "napari_inr_tomo.engine"
 NICENESS = 10
@@ -67,18 +70,20 @@ def launch(
 
     processes: number of workers; none: `default_processes`.  device: auto, cpu or cuda
     in place of the settings' own.  module: the worker program, for ``python -m``.
-    Raises `UserError` where workers are at it already, or where the input of a run that
-    is resumed has changed.
+    Raises `UserError` where workers are at it already, where the input of a run that is
+    resumed has changed, or where memory or disk cannot hold the run.
     """
     paths = run.paths
+    paths.check_kinds()
     _let_leave(run)
     _refuse_if_busy(run)
     if paths.events.exists():
         run.verify_input()
+    count = processes or default_processes(run.config, device)
+    check_needs(run, count, device)
     paths.make_folders()
     for name in CONTROLS:
         paths.control(name).unlink(missing_ok=True)
-    count = processes or default_processes(run.config, device)
     started = time.time()
     with open(paths.launcher_log, "ab") as log:
         process = subprocess.Popen(
@@ -95,6 +100,25 @@ def launch(
     _started.append(process)
     atomic.write_json(paths.launcher, _identity(process.pid, started))
     return Launch(process, count)
+
+
+def check_needs(
+    run: RunFolder, processes: int, device: str | None = None
+) -> UserError | None:
+    """Compare what a run needs with this computer.
+
+    Raises `UserError` where memory or disk cannot hold it; returns one where the memory
+    that is free now may not suffice.
+    """
+    spec = run.spec
+    need = estimate(spec.config, spec.shape, spec.poses, processes)
+    written = sum(path.stat().st_size for path in run.paths.checkpoints.glob("*.npz"))
+    left = need.disk_bytes - need.input_bytes - written
+    check_space(run.path, max(left, need.checkpoint_bytes + need.volume_bytes))
+    wanted = device or spec.config.compute.device
+    if wanted != "cpu" and visible_gpus():
+        return check_fit(need.memory_bytes, card_memory()[:processes])
+    return check_fit(processes * need.memory_bytes, [main_memory()])
 
 
 def _let_leave(run: RunFolder) -> None:

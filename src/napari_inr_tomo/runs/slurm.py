@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 import subprocess
@@ -24,21 +25,38 @@ _SCRIPT = """\
 #SBATCH --time={time}
 #SBATCH --output={log}
 #SBATCH --open-mode=append
+#SBATCH --signal=B:USR1@{before}
+#SBATCH --requeue
 {options}
 # One task per node starts {gpus} workers there; all of them work in the run folder,
-# which must be on a disk that every node sees.  Submit this file again to go on from
-# the last checkpoint, e.g. after the time limit.  Network settings of the site
-# (NCCL_SOCKET_IFNAME ...) and module loads belong here:
+# which must be on a disk that every node sees.  {before} s before the time limit the
+# workers are asked to save and end, and the job goes back into the queue; there, and
+# after a node has failed, it goes on from the last checkpoint.  Network settings of the
+# site (NCCL_SOCKET_IFNAME ...) and module loads belong here:
 
 export PYTHONSAFEPATH=1
 rm -f {requests}  # asked of an earlier attempt
+time_is_up=no
+trap 'time_is_up=yes; touch {cancel}' USR1
 head_node=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 
 srun {python} -m torch.distributed.run \\
     --nnodes={nodes} --nproc-per-node={gpus} --max-restarts=0 \\
     --rdzv-backend=c10d --rdzv-id="$SLURM_JOB_ID" \\
     --rdzv-endpoint="$head_node:$((20000 + SLURM_JOB_ID % 20000))" \\
-    -m {module} {folder}
+    -m {module} {folder} &
+workers=$!
+wait "$workers"
+status=$?
+while kill -0 "$workers" 2>/dev/null; do  # a signal ended the wait, not the workers
+    wait "$workers"
+    status=$?
+done
+if [ "$time_is_up" = yes ] && [ ! -e {request} ]; then  # they obeyed
+    scontrol requeue "$SLURM_JOB_ID"
+    exit
+fi
+[ "$status" -eq 0 ] || exit "$status"
 {after}"""
 
 
@@ -50,13 +68,18 @@ def slurm_script(
     options: Sequence[str] = (),
     output: Path | None = None,
     python: str = sys.executable,
+    account: str | None = None,
+    save_before_s: int = 180,
 ) -> str:
     """Return an sbatch script for a run folder.
 
+    time_limit: as sbatch takes it.  account: who pays, where the site asks for that.
+    save_before_s: so long before the time limit the workers save and end.
     options: further sbatch options, e.g. ``--partition=gpu``, one line each.
     output: volume to write when the workers are done.
     """
     paths = RunPaths(folder)
+    options = (*options, *([f"--account={account}"] if account else []))
     for option in options:
         if not option.startswith("-") or "\n" in option:
             raise UserError(
@@ -70,6 +93,7 @@ def slurm_script(
             "its path has a blank in it, which an #SBATCH line cannot hold",
             "Choose a run folder without blanks in its path",
         )
+    _check_time(time_limit, save_before_s)
     after = ""
     if output is not None:
         export = ["-m", "napari_inr_tomo.cli", "export", str(paths.folder)]
@@ -86,8 +110,38 @@ def slurm_script(
         module=ENGINE,
         folder=shlex.quote(str(paths.folder)),
         requests=shlex.join(str(paths.control(name)) for name in CONTROLS),
+        before=save_before_s,
+        cancel=_inside_quotes(paths.control("cancel")),
+        request=shlex.quote(str(paths.control("cancel"))),
         after=after,
     )
+
+
+def _check_time(limit: str, before_s: int) -> None:
+    """Refuse a time limit that sbatch would not take or that leaves no time to work."""
+    match = _TIME.fullmatch(limit)
+    if match is None:
+        raise UserError(
+            f"The time limit {limit!r} is not understood",
+            "it is not in one of the forms of sbatch",
+            "Write hours:minutes:seconds, e.g. 04:00:00, or days-hours:minutes:seconds",
+        )
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    whole = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+    if whole <= 2 * before_s:
+        raise UserError(
+            f"The time limit {limit} is too short",
+            f"{before_s} s of it are kept for saving",
+            "Ask for more time, or give less for saving",
+        )
+
+
+_TIME = re.compile(r"(?:(\d+)-)?(\d+):(\d\d):(\d\d)")
+
+
+def _inside_quotes(path: Path) -> str:
+    """Return a path as one word of a command within single quotes."""
+    return shlex.quote(str(path)).replace("'", "'\"'\"'")
 
 
 def submit_slurm(folder: Path, script: str) -> str:

@@ -156,6 +156,8 @@ def _last_words(end: Finished | Cancelled | Failed) -> str:
     if isinstance(end, Cancelled):
         return f"Cancelled at step {end.step}; it can be resumed"
     how = "Stopped on request" if end.stopped else "Finished"
+    if end.reason:
+        return f"Ended early at step {end.step} with the last good volume. {end.reason}"
     return f"{how} at step {end.step} after {end.elapsed_s:.0f} s"
 
 

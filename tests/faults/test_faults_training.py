@@ -1,0 +1,422 @@
+"""Training that leaves the rails, loses memory or has a term without a gradient."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from napari_inr_tomo import io, runs
+from napari_inr_tomo.config import ReconstructionConfig
+from napari_inr_tomo.engine import checkpoint, inr_run, memory, recovery, worker
+from napari_inr_tomo.engine.training import Trainer
+from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.layout import RunPaths
+from napari_inr_tomo.runs import RunFolder, launch
+from napari_inr_tomo.runs import memory as run_memory
+from napari_inr_tomo.types import Poses
+
+if os.name == "nt":
+    pytest.skip("the forked workers are POSIX", allow_module_level=True)
+
+from fault_runs import ANGLES, finished_state, gap, make_run, ranks
+
+Figure = Callable[[str], None]
+
+
+def told(paths: RunPaths, kind: str) -> list[dict]:
+    lines = [json.loads(line) for line in paths.events.open()]
+    return [line for line in lines if line["type"] == kind]
+
+
+def spoil(when: Callable[[Trainer], bool], rank: int = 0) -> Callable[[], None]:
+    """Put NaN into the gradient of one rank in the steps that ``when`` picks."""
+
+    def before() -> None:
+        whole = Trainer._pixel_gradient
+
+        def gradient(self, pixels, position):
+            loss = whole(self, pixels, position)
+            if self.ranks.rank == rank and when(self):
+                self.optimisers.gradients()[0].view(-1)[0] = float("nan")
+            return loss
+
+        Trainer._pixel_gradient = gradient
+
+    return before
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Keep what a test changes in the worker's classes to that test."""
+    for name in ("_pixel_gradient", "_step", "run"):
+        monkeypatch.setattr(Trainer, name, getattr(Trainer, name))
+    return monkeypatch
+
+
+@pytest.mark.scenario(32)
+def test_one_spoilt_gradient_takes_training_back_and_on(
+    tmp_path: Path, figure: Figure
+) -> None:
+    """On two ranks, of which one has the NaN: both decide alike."""
+    seen = {"count": 0}
+
+    def once(trainer: Trainer) -> bool:
+        seen["count"] += 1
+        return seen["count"] == 8
+
+    paths = make_run(tmp_path / "run")
+    with ranks(paths, 2, spoil(once, rank=1)) as members:
+        assert [member.wait() for member in members] == [0, 0]
+    run = RunFolder(paths.folder)
+    assert run.status().state == "finished"
+    run.verify_result()
+    warned = told(paths, "warning")
+    assert [w["what"] for w in warned] == ["The reconstruction diverged"]
+    assert np.isfinite(io.read_volume(run.result()).data).all()
+    figure("one NaN on one of 2 ranks: taken back once, then finished")
+
+
+@pytest.mark.scenario(32)
+def test_training_that_cannot_be_saved_ends_with_the_last_good_volume(
+    tmp_path: Path, figure: Figure, in_process: pytest.MonkeyPatch
+) -> None:
+    spoil(lambda trainer: trainer.progress.epoch >= 2)()
+    paths = make_run(tmp_path / "run")
+    assert worker.main(str(paths.folder)) == 0
+    run = RunFolder(paths.folder)
+    status = run.status()
+    assert status.state == "stopped"
+    assert "last good volume" in status.message
+    assert len(told(paths, "warning")) == recovery.ATTEMPTS + 1
+    record = json.loads(paths.record.read_text())["outcome"]
+    assert "diverged" in record["reason"]
+    two_epochs = make_run(tmp_path / "two", {"inr": {"schedule": {"epochs": 2}}})
+    assert worker.main(str(two_epochs.folder)) == 0
+    good = io.read_volume(run.result()).data
+    assert np.isfinite(good).all()
+    assert good.max() > 0
+    figure(f"taken back {recovery.ATTEMPTS} times, then the last good volume")
+
+
+@pytest.mark.scenario(32)
+def test_a_wild_learning_rate_ends_in_the_classical_start(
+    tmp_path: Path, figure: Figure
+) -> None:
+    inr = {"schedule": {"learning_rate": 1e30}, "warm_start": "tv"}
+    inr |= {"warm_start_iterations": 10, "warm_start_steps": 60}
+    paths = make_run(tmp_path / "run", {"inr": inr})
+    assert worker.main(str(paths.folder)) == 0
+    assert RunFolder(paths.folder).status().state == "stopped"
+    volume = io.read_volume(paths.result_volume).data
+    assert np.isfinite(volume).all()
+    assert volume.std() > 0
+
+
+@pytest.mark.scenario(32)
+def test_nothing_good_is_no_result(tmp_path: Path) -> None:
+    inr = {"schedule": {"learning_rate": 1e30}}
+    paths = make_run(tmp_path / "run", {"inr": inr})
+    assert worker.main(str(paths.folder)) == 1
+    assert "diverged" in told(paths, "failed")[-1]["what"]
+    assert not paths.complete.exists()
+
+
+@pytest.mark.scenario(32)
+def test_the_halved_rates_outlive_a_resume(
+    tmp_path: Path, in_process: pytest.MonkeyPatch
+) -> None:
+    count = {"count": 0}
+
+    def once(trainer: Trainer) -> bool:
+        count["count"] += 1
+        return count["count"] == 3
+
+    spoil(once)()
+    paths = make_run(tmp_path / "run")
+    assert worker.main(str(paths.folder)) == 0
+    loaded = checkpoint.load(paths.checkpoints)
+    assert loaded is not None
+    assert loaded[1]["halved"] == [1, 0]
+
+
+@pytest.mark.scenario(33)
+def test_poses_that_run_away_are_put_back(
+    tmp_path: Path, figure: Figure, in_process: pytest.MonkeyPatch
+) -> None:
+    """A pose rate a thousand times too high; the reference never moves."""
+    poses = {"learning_rate_deg": 50.0, "learning_rate_px": 10.0, "start_epoch": 0}
+    inr = {"poses": poses, "schedule": {"epochs": 6}}
+    paths = make_run(tmp_path / "run", {"inr": inr})
+    assert worker.main(str(paths.folder)) == 0
+    warned = [w for w in told(paths, "warning") if "poses ran away" in w["what"]]
+    assert len(warned) == recovery.ATTEMPTS
+    _, found, _ = io.read_poses(paths.result_poses)
+    start = RunFolder(paths.folder).spec.poses
+    far = recovery.runaways(ANGLES, start, found, 0.2 * 13)
+    assert not len(far)
+    reference = int(np.argmin(np.abs(ANGLES)))
+    assert found.as_array()[reference] == pytest.approx(start.as_array()[reference])
+    figure(f"put back {len(warned)} times, then held; all poses within bounds")
+
+
+def test_poses_that_only_look_far_are_left_alone() -> None:
+    """At a low tilt z1 and z3 may drift apart and turn nothing."""
+    zeros, drift = np.zeros(3), np.array([0.0, 40.0, 0.0])
+    low, start = np.array([-1.0, 0.5, 1.0]), Poses.zeros(3)
+    assert not len(recovery.runaways(low, start, Poses(drift, -drift, zeros, zeros), 9))
+    turned = recovery.runaways(low, start, Poses(drift, zeros, zeros, zeros), 9)
+    np.testing.assert_allclose(turned, [[1, 40, 0]], atol=1e-5)
+    moved = replace(start, dx_px=np.array([0, 0, 10.0]))
+    np.testing.assert_allclose(recovery.runaways(low, start, moved, 9), [[2, 0, 10]])
+
+
+def short_of_memory(error: type[Exception], words: str) -> Callable[[], None]:
+    """Refuse pieces of more than 1000 points, as an allocator would (in a child)."""
+
+    def before() -> None:
+        whole = Trainer._chunks
+
+        def chunks(self, rays, samples):
+            for part in whole(self, rays, samples):
+                if (part.stop - part.start) * samples > 1000 and self.field.training:
+                    raise error(words)
+                yield part
+
+        Trainer._chunks = chunks
+
+    return before
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        pytest.param(
+            MemoryError, "", marks=[pytest.mark.scenario(5), pytest.mark.faults]
+        ),
+        pytest.param(
+            RuntimeError,
+            "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9",
+            marks=[pytest.mark.scenario(5), pytest.mark.faults],
+        ),
+        pytest.param(
+            torch.OutOfMemoryError,
+            "CUDA out of memory. Tried to allocate 9 GiB",
+            marks=pytest.mark.scenario(6),
+        ),
+    ],
+    ids=["numpy", "torch", "cuda"],
+)
+def test_full_memory_is_met_with_smaller_pieces(
+    tmp_path: Path, error: type[Exception], words: str, figure: Figure
+) -> None:
+    straight = finished_state(make_run(tmp_path / "a"))
+    paths = make_run(tmp_path / "b")
+    target = paths.logs / "final.npz"
+
+    def before() -> None:
+        from fault_runs import keep_final_state
+
+        os.environ["FINAL_STATE"] = str(target)
+        keep_final_state()
+        short_of_memory(error, words)()
+
+    with ranks(paths, 1, before) as (member,):
+        assert member.wait() == 0
+    with np.load(target, allow_pickle=False) as file:
+        apart = gap(straight, {name: file[name] for name in file.files})
+    assert apart < 1e-12
+    injected = " (injected error, no GPU)" if "CUDA" in words else ""
+    figure(f"{error.__name__}: finished in smaller pieces, {apart:.1e} apart{injected}")
+
+
+@pytest.mark.faults
+@pytest.mark.scenario(5)
+def test_a_real_limit_ends_in_words(tmp_path: Path, figure: Figure) -> None:
+    """The address space of the worker is limited to little more than it has."""
+    import resource
+
+    import psutil
+
+    changes = {"inr": {"schedule": {"batch_rays": 90_000, "epochs": 1}}}
+    paths = make_run(tmp_path / "run", {"depth_px": 1500} | changes)
+
+    def before() -> None:
+        most = psutil.Process().memory_info().vms + 40_000_000
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+    with ranks(paths, 1, before) as (member,):
+        code = member.wait(120)
+    run = RunFolder(paths.folder)
+    last = run.events()[-1]
+    if code:
+        assert "not enough memory" in last.what
+    assert run.status().state == ("failed" if code else "finished")
+    figure(
+        "a limit on the real allocator: " + ("told in words" if code else "survived")
+    )
+
+
+def test_what_counts_as_full_memory() -> None:
+    assert memory.is_full(MemoryError())
+    assert memory.is_full(torch.OutOfMemoryError("x"))
+    assert not memory.is_full(RuntimeError("shapes differ"))
+    assert not memory.is_full(ValueError("out of memory"))
+    sizes = []
+
+    def work(size: int) -> int:
+        sizes.append(size)
+        if size > 1000:
+            raise MemoryError
+        return 7
+
+    assert memory.in_pieces(work, 4096) == (7, 512)
+    assert sizes == [4096, 2048, 1024, 512]
+    with pytest.raises(RuntimeError, match="other"):
+        memory.in_pieces(lambda _: (_ for _ in ()).throw(RuntimeError("other")), 4096)
+
+
+@pytest.mark.scenario(5, 6)
+def test_a_run_larger_than_the_machine_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figure: Figure
+) -> None:
+    run = RunFolder(make_run(tmp_path / "run").folder)
+    need = runs.estimate(run.config, run.spec.shape).memory_bytes
+
+    def pretend(total: float, free: float) -> None:
+        found = run_memory.Memory("main memory", int(total * need), int(free * need))
+        monkeypatch.setattr(runs.launching, "main_memory", lambda: found)
+
+    pretend(0.9, 0.9)
+    with pytest.raises(UserError, match="not enough memory"):
+        launch(run, 1)
+    assert not run.paths.events.exists()
+    pretend(2, 0.9)
+    doubt = runs.check_needs(run, 1)
+    assert doubt is not None
+    assert "may not suffice" in str(doubt)
+    pretend(2, 1.1)
+    assert runs.check_needs(run, 1) is None
+    figure("predicted and refused before the start")
+
+
+@pytest.mark.scenario(6, 28)
+def test_the_memory_of_cards_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figure: Figure
+) -> None:
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho '24576, 100'\necho '81559, 81000'\n")
+    tool.chmod(0o755)
+    monkeypatch.setattr("shutil.which", lambda name: str(tool))
+    cards = run_memory.card_memory()
+    assert [card.total >> 20 for card in cards] == [24576, 81559]
+    assert run_memory.check_fit(50 << 20, cards) is None
+    doubt = run_memory.check_fit(1 << 30, cards)
+    assert doubt is not None
+    assert "GPU 0" in doubt.why
+    with pytest.raises(UserError, match="GPU 0"):
+        run_memory.check_fit(30 << 30, cards)
+    tool.write_text("#!/bin/sh\nexit 9\n")
+    assert run_memory.card_memory() == []
+    figure("a card that others fill is warned about (stand-in for nvidia-smi)")
+
+
+@pytest.mark.scenario(40)
+def test_every_term_of_the_loss_moves_something(
+    tmp_path: Path, figure: Figure, in_process: pytest.MonkeyPatch
+) -> None:
+    """Gradients of the pixel term alone and of the total variation alone."""
+    found: dict[str, dict[str, float]] = {}
+
+    def step(self: Trainer, request: int):
+        for parameter in self.poses.parameters():
+            parameter.requires_grad_(True)
+        pixels = self.sampler.step(0, 0)
+        named = {"network": self.optimisers.network}
+        named["poses"] = self.optimisers.pose_parameters
+        for term in ("pixels", "variation"):
+            self.optimisers.zero_grad()
+            if term == "pixels":
+                self._pixel_gradient(pixels, 1.0)
+            else:
+                self._variation_gradient(pixels)
+            found[term] = {
+                name: max(
+                    float(p.grad.abs().max()) for p in group if p.grad is not None
+                )
+                for name, group in named.items()
+            }
+        raise UserError("enough", "seen", "stop")
+
+    in_process.setattr(Trainer, "_step", step)
+    paths = make_run(tmp_path / "run")
+    assert worker.main(str(paths.folder)) == 1
+    assert found["pixels"]["network"] > 1e-6
+    assert found["pixels"]["poses"] > 1e-6
+    assert found["variation"]["network"] > 1e-9
+    figure("pixels move network and poses, total variation moves the network")
+
+
+@pytest.mark.scenario(15)
+@pytest.mark.parametrize(
+    "share",
+    [0.01, *(pytest.param(s, marks=pytest.mark.faults) for s in (0.001, 0.5))],
+    ids=str,
+)
+def test_nan_in_the_data_equals_masked_pixels(
+    tmp_path: Path, share: float, figure: Figure
+) -> None:
+    """And one NaN would have spoilt all weights after one step (Adam)."""
+    clean = RunFolder(make_run(tmp_path / "clean").folder).series()
+    rng = np.random.default_rng(15)
+    bad = rng.random(clean.images.shape) < share
+    bad[0, 0, 0] = True
+    config = ReconstructionConfig.from_preset("fast").merged(
+        RunFolder(tmp_path / "clean").config.model_dump()
+    )
+    volumes = []
+    for name, series in (
+        ("nan", clean.evolve(images=np.where(bad, np.nan, clean.images))),
+        ("masked", clean.evolve(images=np.where(bad, 0, clean.images), valid=~bad)),
+    ):
+        runs.create_run(tmp_path / name, series, config)
+        assert worker.main(str(tmp_path / name)) == 0
+        volumes.append(io.read_volume(tmp_path / name / "result" / "volume.mrc").data)
+    assert np.isfinite(volumes[0]).all()
+    assert np.array_equal(*volumes)
+    figure(f"{share:.1%} NaN: equal to the same pixels masked")
+
+
+@pytest.fixture(autouse=True)
+def _own_signals():
+    import signal
+
+    before = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGUSR1)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_a_live_volume_without_memory_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = inr_run.read_volume
+
+    def read(field, box, step, like, occupied=None):
+        raise_now = bool(RunPaths(tmp_path / "run").folder.exists()) and calls[0] < 2
+        calls[0] += 1
+        if raise_now:
+            raise MemoryError
+        return whole(field, box, step, like, occupied)
+
+    calls = [0]
+    monkeypatch.setattr(inr_run, "read_volume", read)
+    paths = make_run(tmp_path / "run")
+    assert worker.main(str(paths.folder)) == 0
+    assert calls[0] > 2
