@@ -126,11 +126,38 @@ def memory(result: dict[str, Any] | None) -> Iterator[str]:
     yield from table(head, rows)
 
 
+STEPS = {
+    "raw": "before",
+    "xcorr": "after cross-correlation",
+    "axis": "after the tilt axis",
+    "match": "after projection matching",
+}
+OTHERS = ("cross-correlation alone", "torch-tiltxcorr")
+
+
+def alignment(result: dict[str, Any] | None) -> Iterator[str]:
+    """Yield the errors of shifts and axis after every step, a row per series."""
+    rows = []
+    for row in (result or {}).get("seeds", []):
+        steps = [row["steps"][name] for name in STEPS]
+        cells = [f"{s['shift_px']:.2f} / {s['axis_deg']:+.1f}" for s in steps]
+        stated = [f"±{row['axis_sigma_deg']:.2f}", "yes" if row["flagged"] else "no"]
+        others = [row[name] and f"{row[name]['shift_px']:.2f}" for name in OTHERS]
+        rows.append([f"{row['phantom']} {row['seed']}", *cells, *stated, *others])
+    yield from table(["specimen", *STEPS.values(), "stated", "flagged", *OTHERS], rows)
+    if result is not None:
+        yield (
+            f"{result['right']} of {len(rows)} are within 0.5 px and 0.5 degrees; "
+            f"{result['wrong_and_not_flagged']} of the others carry no flag."
+        )
+
+
 KINDS: dict[str, Callable[[dict[str, Any] | None], Iterator[str]]] = {
     "classic": classic,
     "paper": paper,
     "peers": peers,
     "memory": memory,
+    "alignment": alignment,
 }
 
 

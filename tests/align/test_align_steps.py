@@ -141,6 +141,7 @@ def test_the_whole_chain_from_nothing(seed):
         "align_cross_correlation",
         "align_center_of_mass",
         "align_tilt_axis",
+        "align_projections",
     ]
 
 

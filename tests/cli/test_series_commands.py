@@ -86,6 +86,28 @@ def test_preprocess_goes_the_whole_way(cli: Cli, tmp_path: Path) -> None:
     ]
 
 
+def test_everything_with_nothing_to_set(cli: Cli, stack: Path, tmp_path: Path) -> None:
+    out = tmp_path / "o.mrc"
+    found = cli("preprocess", stack, "-o", out, "--auto", "--json").json
+    assert [step["name"] for step in found["history"]][-8:] == [
+        "mask_outliers",
+        "check_views",
+        "subtract_background",
+        "normalise_tilts",
+        "align_cross_correlation",
+        "align_center_of_mass",
+        "align_tilt_axis",
+        "align_projections",
+    ]
+
+
+def test_single_cleaning_steps(cli: Cli, stack: Path, tmp_path: Path) -> None:
+    words = ["--mask-outliers", "--check-views", "--normalise", "mass", "--json"]
+    found = cli("preprocess", stack, "-o", tmp_path / "o.mrc", *words).json
+    names = [step["name"] for step in found["history"]]
+    assert names[-3:] == ["mask_outliers", "check_views", "normalise_tilts"]
+
+
 def test_without_an_axis_search_there_is_none_found(
     cli: Cli, stack: Path, tmp_path: Path
 ) -> None:
@@ -106,6 +128,8 @@ def test_without_an_axis_search_there_is_none_found(
         (["--exclude", "3,x"], "3,x"),
         (["--exclude", "99"], "99"),
         (["--bin", "0"], "binned by 0"),
+        (["--auto", "--align", "xcorr"], "--auto cannot be used"),
+        (["--normalise", "sum"], "'sum' is not known"),
     ],
 )
 def test_slips_of_preprocess(

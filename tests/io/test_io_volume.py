@@ -109,7 +109,7 @@ def test_a_failed_write_keeps_the_old_file(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    for name in ("mrcfile.new", "tifffile.imwrite", "zarr.Array.__setitem__"):
+    for name in ("mrcfile.new_mmap", "tifffile.imwrite", "zarr.Array.__setitem__"):
         monkeypatch.setattr(name, full)
     monkeypatch.setattr("numpy.lib.format.write_array", full)
     with pytest.raises(UserError, match="No space left"):

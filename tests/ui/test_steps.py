@@ -164,6 +164,26 @@ def test_painted_mask_is_used(
     assert panel.mask_box.currentText() == "automatic"
 
 
+def test_cleaning_buttons_leave_their_steps_and_can_be_undone(
+    open_dock: Any, qtbot: Any, small_series: TiltSeries
+) -> None:
+    panel, session = open_dock(BackgroundDock).panel, open_dock.session
+    assert not panel.prepare_button.isEnabled()
+    session.add_series(small_series)
+    before = len(small_series.history)
+    for button in (panel.hot_button, panel.views_button, panel.level_button):
+        button.click()
+        done(qtbot, session)
+    names = [step.name for step in session.series.history[before:]]
+    assert names == ["mask_outliers", "check_views", "normalise_tilts"]
+    for _ in names:
+        panel.undo_button.click()
+    assert session.series is small_series
+    panel.prepare_button.click()
+    done(qtbot, session)
+    assert session.series.history[-1].name == "normalise_tilts"
+
+
 # alignment -------------------------------------------------------------------------
 
 
@@ -182,6 +202,19 @@ def test_alignment_writes_poses_and_leaves_the_pixels(
     panel.forget_button.click()
     done(qtbot, session)
     assert not session.series.start_poses.as_array().any()
+
+
+def test_projection_matching_from_its_button(
+    open_dock: Any, qtbot: Any, small_series: TiltSeries
+) -> None:
+    panel, session = open_dock(AlignmentDock).panel, open_dock.session
+    assert not panel.match_button.isEnabled()
+    assert not panel.all_button.isEnabled()
+    session.add_series(small_series)
+    panel.match_button.click()
+    done(qtbot, session)
+    assert session.series.history[-1].name == "align_projections"
+    assert session.series.images is small_series.images
 
 
 def test_axis_tool_typed_undone_applied(

@@ -4,6 +4,7 @@ Every step leaves one line in the history with its parameters and results.
 """
 
 from napari_inr_tomo.align.chain import STEPS, align
+from napari_inr_tomo.align.common_line import CommonLine, find_common_line
 from napari_inr_tomo.align.correlation import align_cross_correlation
 from napari_inr_tomo.align.frame import current_axis, set_tilt_axis
 from napari_inr_tomo.align.mass import align_center_of_mass
@@ -12,6 +13,7 @@ from napari_inr_tomo.align.preview import (
     SlicePreviewer,
     preview_slices,
 )
+from napari_inr_tomo.align.projections import align_projections
 from napari_inr_tomo.align.search import (
     AxisEstimate,
     align_tilt_axis,
@@ -21,13 +23,16 @@ from napari_inr_tomo.align.search import (
 __all__ = [
     "STEPS",
     "AxisEstimate",
+    "CommonLine",
     "SlicePreview",
     "SlicePreviewer",
     "align",
     "align_center_of_mass",
     "align_cross_correlation",
+    "align_projections",
     "align_tilt_axis",
     "current_axis",
+    "find_common_line",
     "find_tilt_axis",
     "preview_slices",
     "set_tilt_axis",

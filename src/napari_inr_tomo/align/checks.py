@@ -10,13 +10,11 @@ from napari_inr_tomo.align.frame import (
     axis_directions,
     border_level,
     filled_images,
-    resample,
     shifts_xy,
     with_axis,
 )
 from napari_inr_tomo.types import FloatArray, TiltSeries
 
-_PROFILE_PX = 64
 _SMOOTHING_PX = 1.5
 
 
@@ -67,47 +65,3 @@ def axis_from_masses(series: TiltSeries, axis_deg: float) -> float | None:
     columns = np.stack([np.ones(len(theta)), np.cos(theta), -np.sin(theta)], axis=1)
     fit, *_ = np.linalg.lstsq(columns[~cut], measured[~cut], rcond=None)
     return float(fit[0])
-
-
-def axis_from_profiles(
-    series: TiltSeries, near_deg: float, reach_deg: float = 15.0
-) -> float | None:
-    """Return the angle near ``near_deg`` at which all tilts have one profile, degrees.
-
-    The sum of an image across the axis is the same for every tilt, whatever the
-    specimen, as long as it stays in the field across the axis.  Returns None where it
-    does not, or where the best angle lies at the end of the range.
-    """
-    used = series.only_used()
-    images = filled_images(used)
-    factor = max(1, -(-min(images.shape[1:]) // _PROFILE_PX))
-    rows, columns = (n // factor * factor for n in images.shape[1:])
-    blocks = images[:, :rows, :columns].reshape(
-        len(images), rows // factor, factor, columns // factor, factor
-    )
-    small = blocks.mean(axis=(2, 4), dtype=np.float64)
-    small -= np.array([border_level(image) for image in small])[:, None, None]
-    small = small[:: -(-len(small) // 30)]
-    keep = np.flatnonzero(series.mask)[:: -(-len(images) // 30)]
-    mean = np.abs(small).mean()
-    angles = near_deg + np.arange(-reach_deg, reach_deg + 1e-9, 1.0)
-    spread = np.full(len(angles), np.inf)
-    for i, angle in enumerate(angles):
-        shifts = shifts_xy(with_axis(series, angle, 0.0).take(keep)) / factor
-        frames = np.stack(
-            [resample(a, angle, d) for a, d in zip(small, shifts, strict=True)]
-        )
-        edge = np.abs(frames[:, [1, 2, -3, -2]]).mean()
-        if edge > 0.2 * mean:
-            continue
-        middle = frames[:, :, frames.shape[2] // 8 : -(frames.shape[2] // 8)]
-        profiles = middle.sum(axis=1)
-        spread[i] = profiles.var(axis=0).sum() / (profiles.mean(axis=0) ** 2).sum()
-    best = int(np.argmin(spread))
-    if not np.isfinite(spread[best]) or not 2 < best < len(angles) - 3:
-        return None
-    around = spread[best - 1 : best + 2]
-    if not np.isfinite(around).all():
-        return float(angles[best])
-    curvature = around[0] - 2 * around[1] + around[2]
-    return float(angles[best] + (around[0] - around[2]) / (2 * curvature))

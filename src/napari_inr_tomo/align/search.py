@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from napari_inr_tomo.align.checks import axis_from_masses, axis_from_profiles
+from napari_inr_tomo.align.checks import axis_from_masses
+from napari_inr_tomo.align.common_line import find_common_line
 from napari_inr_tomo.align.frame import (
     current_axis,
     set_tilt_axis,
@@ -33,8 +34,8 @@ class AxisEstimate:
     angles; below about 0.3 the minimum is shallow.
     negativity_before, negativity_after: ratio of negative to positive energy of the
     slices with the poses as they were and with the axis found.
-    profile_axis_deg: angle from another measure, the agreement of the sums across the
-    axis of all tilts; None where the specimen reaches the edges across the axis.
+    profile_axis_deg: angle from another measure, the common line of all tilts; None
+    where the specimen reaches the edges across the axis.
     mass_shift_px: shift from another measure, the centre of mass fitted by
     ``c + y cos(theta) - z sin(theta)``; None where mass touches the borders.
     agreement: sentences that say how far the measures agree.
@@ -261,11 +262,12 @@ def _with_checks(series: TiltSeries, found: AxisEstimate) -> AxisEstimate:
             f"the minimum is shallow (score {found.score:.2f}), so the axis is in "
             "doubt; look at the slices and set it by hand if they show crescents"
         )
-    other = axis_from_profiles(series, found.axis_deg)
+    line = find_common_line(series)
+    other = None if line is None else line.axis_deg
     if other is not None:
         gap = abs((other - found.axis_deg + 90) % 180 - 90)
         verdict = "agrees" if gap < 2 else "disagrees, so the angle is in doubt"
-        lines.append(f"the profile along the axis gives {other:.1f} degrees: {verdict}")
+        lines.append(f"the common line gives {other:.1f} degrees: {verdict}")
     mass = axis_from_masses(series, found.axis_deg)
     if mass is not None:
         gap = abs(mass - found.shift_px)

@@ -125,16 +125,49 @@ def preprocess(
     ] = 3,
     align: Annotated[
         str,
-        typer.Option(metavar="xcorr,com,axis", help="Alignments, in this order."),
+        typer.Option(metavar="xcorr,com,axis,match", help="Alignments, in this order."),
     ] = "",
+    mask_outliers: Annotated[
+        bool, typer.Option("--mask-outliers", help="Mask hot and dead pixels.")
+    ] = False,
+    check_views: Annotated[
+        bool,
+        typer.Option("--check-views", help="Name tilts with a blocked beam or a jump."),
+    ] = False,
+    normalise: Annotated[
+        str | None,
+        typer.Option(
+            metavar="mass|thickness",
+            help="One intensity for all tilts: of an isolated specimen, or of a slab.",
+        ),
+    ] = None,
+    automatic: Annotated[
+        bool,
+        typer.Option(
+            "--auto", help="All of this with nothing to set: clean, then align."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Down-sample, exclude views, subtract the background, align, and write a stack.
 
     The images are interpolated once, when they are written.
     """
+    from napari_inr_tomo import preprocess as steps
     from napari_inr_tomo.io import SERIES_OUT_SUFFIXES, write_series
 
+    if automatic and (background or align or mask_outliers or check_views or normalise):
+        raise UserError(
+            "--auto cannot be used with single steps",
+            "it does all of them itself",
+            "Leave out --auto, or the steps",
+        )
+    if normalise not in (None, "mass", "thickness"):
+        raise UserError(
+            f"The normalisation {normalise!r} is not known",
+            "it is neither mass nor thickness",
+            "Write --normalise mass or --normalise thickness",
+        )
     if size is not None and factor is not None:
         raise UserError(
             "--size and --bin cannot be used together",
@@ -150,7 +183,14 @@ def preprocess(
     common.check_out(output, (*SERIES_OUT_SUFFIXES, ".tiff", ".hdf5", ".emd"))
     series = common.open_series(stack, angles)
     done = _reduced(series, common.numbers(exclude, "--exclude"), size, factor)
-    done = _cleaned(done, background, degree, align)
+    if automatic:
+        done = _automatic(done)
+    else:
+        if mask_outliers:
+            done = steps.mask_outliers(done)
+        if check_views:
+            done = steps.check_views(done)
+        done = _cleaned(done, background, degree, normalise, align)
     common.new_notices(series, done)
     written = write_series(output, done)
     values = _axis_found(done) | {
@@ -178,14 +218,27 @@ def _reduced(
     return series
 
 
+def _automatic(series: TiltSeries) -> TiltSeries:
+    from napari_inr_tomo.align import align as aligned
+    from napari_inr_tomo.preprocess import prepare
+
+    return aligned(prepare(series))
+
+
 def _cleaned(
-    series: TiltSeries, background: str | None, degree: int, align: str
+    series: TiltSeries,
+    background: str | None,
+    degree: int,
+    normalise: str | None,
+    align: str,
 ) -> TiltSeries:
     from napari_inr_tomo import preprocess as steps
     from napari_inr_tomo.align import align as aligned
 
     if background is not None:
         series = steps.subtract_background(series, degree_yx=(degree, degree))
+    if normalise is not None:
+        series = steps.normalise_tilts(series, thickness=normalise == "thickness")
     names = [name.strip() for name in align.split(",") if name.strip()]
     return aligned(series, names)
 

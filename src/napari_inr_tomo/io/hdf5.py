@@ -35,6 +35,8 @@ from napari_inr_tomo.io.border import (
 from napari_inr_tomo.io.stack import ImageStack, shortest
 from napari_inr_tomo.types import FloatArray, ImageArray
 
+_LONGEST_AXIS = 1_000_000
+
 PROBE_S = 30.0
 """So long a first look may take."""
 
@@ -240,7 +242,7 @@ def _angle_axis(group: Any) -> int | None:
 
 
 def _axis_angles(path: Path, dim: Any, count: int) -> tuple[FloatArray, str]:
-    values = shortest(dim[()]).ravel()
+    values = shortest(_line(dim)).ravel()
     if values.size == 2 and count > 2:  # a linear axis may be given by its first two
         values = values[0] + (values[1] - values[0]) * np.arange(count)
     source = f"{dim.name} in {path.name}"
@@ -249,8 +251,17 @@ def _axis_angles(path: Path, dim: Any, count: int) -> tuple[FloatArray, str]:
     return values, source
 
 
+def _line(dim: Any) -> Any:
+    """Return the numbers of an axis, not allocated before their count is credible."""
+    if dim.size is None or dim.size > _LONGEST_AXIS:
+        raise damaged(
+            Path(dim.file.filename), f"its axis {dim.name} has {dim.size} entries"
+        )
+    return dim[()]
+
+
 def _spacing(dim: Any) -> float | None:
-    values = np.asarray(dim[()], np.float64).ravel()
+    values = np.asarray(_line(dim), np.float64).ravel()
     if values.size < 2 or not np.isfinite(values).all():
         return None
     step = float(abs(values[-1] - values[0]) / (values.size - 1))

@@ -9,6 +9,14 @@ from napari_inr_tomo.preprocess.background import (
     subtract_background,
 )
 from napari_inr_tomo.preprocess.bernstein import bernstein_basis
+from napari_inr_tomo.preprocess.chain import prepare
+from napari_inr_tomo.preprocess.facts import (
+    flip_handedness,
+    set_angles,
+    set_pixel_size,
+)
+from napari_inr_tomo.preprocess.intensity import check_views, normalise_tilts
+from napari_inr_tomo.preprocess.outliers import mask_outliers
 from napari_inr_tomo.preprocess.resize import bin_images, fourier_downsample
 from napari_inr_tomo.preprocess.views import exclude_views, include_views
 
@@ -16,9 +24,16 @@ __all__ = [
     "BackgroundFit",
     "bernstein_basis",
     "bin_images",
+    "check_views",
     "exclude_views",
     "fit_background",
+    "flip_handedness",
     "fourier_downsample",
     "include_views",
+    "mask_outliers",
+    "normalise_tilts",
+    "prepare",
+    "set_angles",
+    "set_pixel_size",
     "subtract_background",
 ]

@@ -46,6 +46,8 @@ def simulate_series(
     background: float = 0.0,
     seed: int = 0,
     margin: float = 0.0,
+    drift: float = 0.0,
+    hot_pixels: float = 0.0,
 ) -> Simulation:
     """Simulate a tilt series of a phantom.
 
@@ -62,7 +64,13 @@ def simulate_series(
     background: maximum of a smooth non-negative polynomial of degree 3 in x and y that
         changes slowly with the tilt, as a fraction of the brightest pixel.
     seed: of everything random.  margin: share of the field left empty around the
-        phantom's box.  Raises `UserError` for settings that make no sense.
+        phantom's box.
+    drift: how much brighter or darker the beam gets, as a share: the images are
+        multiplied by ``exp(drift * a)`` with a smooth curve a over the order of the
+        stack, of mean 0 and largest distance 1 from 0.
+    hot_pixels: share of pixels that are far too bright (up to 4 times the brightest):
+        half of them in the same places in every image, half anew in each.
+    Raises `UserError` for settings that make no sense.
     """
     shape_yx = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
     angles = _checked_angles(angles_deg)
@@ -74,6 +82,8 @@ def simulate_series(
         background=background,
         dose=dose,
         margin=margin,
+        drift=drift,
+        hot_pixels=hot_pixels,
     )
     if margin >= 1:
         raise UserError(
@@ -84,17 +94,21 @@ def simulate_series(
     box = (shape_yx[0], *shape_yx)
     inner = (max(1, round(n * (1 - margin))) for n in box)
     thing = phantom(name, (next(inner), next(inner), next(inner)))
-    moves, counts, glow = (
-        np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(3)
+    moves, counts, glow, beam, sparks = (
+        np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(5)
     )
     poses = _poses(angles, axis_deg, axis_shift_px, shift_sigma_px, jitter_deg, moves)
     images = thing.project(angles, poses, shape_yx).astype(np.float64)
     peak = float(images.max())
     if background:
         images += background * peak * _background(angles, shape_yx, glow)
+    if drift:
+        images *= _beam(len(angles), drift, beam)[:, None, None]
     if dose is not None:
         scale = dose / peak
         images = counts.poisson(np.maximum(images, 0) * scale) / scale
+    if hot_pixels:
+        _add_hot_pixels(images, hot_pixels, peak, sparks)
     parameters = {
         "phantom": name,
         "size_yx": list(shape_yx),
@@ -106,6 +120,8 @@ def simulate_series(
         "background": background,
         "seed": seed,
         "margin": margin,
+        "drift": drift,
+        "hot_pixels": hot_pixels,
     }
     return _simulation(thing, box, images, angles, poses, Step("simulate", parameters))
 
@@ -171,6 +187,25 @@ def _background(
         "tij,iy,jx->tyx", weights, _bernstein(shape_yx[0]), _bernstein(shape_yx[1])
     )
     return np.asarray(glow / glow.max())
+
+
+def _beam(count: int, drift: float, rng: np.random.Generator) -> FloatArray:
+    """Return (tilt,) intensities of the beam around 1, a smooth curve."""
+    along = np.linspace(0, np.pi, count)
+    waves = np.cos(np.arange(1, 4)[:, None] * along)
+    curve = (rng.normal(size=3) / np.arange(1, 4)) @ waves
+    curve -= curve.mean()
+    return np.exp(drift * curve / max(float(np.abs(curve).max()), 1e-12))
+
+
+def _add_hot_pixels(
+    images: FloatArray, share: float, peak: float, rng: np.random.Generator
+) -> None:
+    """Add to some pixels, in place, 0.5 to 4 times the brightest pixel."""
+    fixed = rng.random(images.shape[1:]) < share / 2
+    images += fixed * rng.uniform(0.5, 4, images.shape[1:]) * peak
+    single = rng.random(images.shape) < share / 2
+    images += single * rng.uniform(0.5, 4, images.shape) * peak
 
 
 def _checked_angles(angles_deg: ArrayLike | None) -> FloatArray:

@@ -46,9 +46,9 @@ def angles_from(text: str) -> tuple[np.ndarray, str]:
 
 def set_angles(series: TiltSeries, text: str) -> TiltSeries:
     """Return the series with other angles; everything else stays."""
-    angles, source = angles_from(text)
-    step = Step("set_angles", {"angles_deg": angles.tolist(), "source": source})
-    return series.evolve(step, angles_deg=angles, angle_source=source)
+    from napari_inr_tomo import preprocess
+
+    return preprocess.set_angles(series, *angles_from(text))
 
 
 def series_from_image(data: Any, text: str, size_nm: float | None, name: str) -> Any:
@@ -64,18 +64,17 @@ def series_from_image(data: Any, text: str, size_nm: float | None, name: str) ->
 
 
 def flip_handedness(series: TiltSeries) -> TiltSeries:
-    """Return the series with the sign of every tilt angle turned round.
+    """Return the series with the sign of every tilt angle turned round."""
+    from napari_inr_tomo import preprocess
 
-    The volume comes out mirrored along the beam: some microscopes and programs count
-    the angles the other way round.
-    """
-    return series.evolve(Step("flip_handedness"), angles_deg=-series.angles_deg)
+    return preprocess.flip_handedness(series)
 
 
 def set_pixel_size(series: TiltSeries, size_nm: float) -> TiltSeries:
     """Return the series with another pixel size."""
-    step = Step("set_pixel_size", {"pixel_size_nm": size_nm})
-    return series.evolve(step, pixel_size_nm=size_nm)
+    from napari_inr_tomo import preprocess
+
+    return preprocess.set_pixel_size(series, size_nm)
 
 
 def set_used(series: TiltSeries, tilts: list[int], used: bool) -> TiltSeries:
@@ -128,6 +127,48 @@ def centre_of_mass(series: TiltSeries) -> TiltSeries:
     from napari_inr_tomo import align
 
     return align.align_center_of_mass(series)
+
+
+def match_projections(series: TiltSeries) -> TiltSeries:
+    """Find shifts and axis from what a reconstruction predicts."""
+    from napari_inr_tomo import align
+
+    return align.align_projections(series)
+
+
+def align_all(series: TiltSeries) -> TiltSeries:
+    """Align with all steps and no setting."""
+    from napari_inr_tomo import align
+
+    return align.align(series)
+
+
+def mask_outliers(series: TiltSeries) -> TiltSeries:
+    """Mask hot and dead pixels."""
+    from napari_inr_tomo import preprocess
+
+    return preprocess.mask_outliers(series)
+
+
+def check_views(series: TiltSeries) -> TiltSeries:
+    """Name the tilts with a blocked beam or a jump."""
+    from napari_inr_tomo import preprocess
+
+    return preprocess.check_views(series)
+
+
+def normalise(series: TiltSeries, thickness: bool) -> TiltSeries:
+    """Bring all tilts to one intensity."""
+    from napari_inr_tomo import preprocess
+
+    return preprocess.normalise_tilts(series, thickness=thickness)
+
+
+def prepare(series: TiltSeries) -> TiltSeries:
+    """Clean the images with all steps and no setting."""
+    from napari_inr_tomo import preprocess
+
+    return preprocess.prepare(series)
 
 
 def find_axis(series: TiltSeries) -> Any:

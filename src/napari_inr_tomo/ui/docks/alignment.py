@@ -40,7 +40,23 @@ class AlignmentPanel(Panel):
                 self.session, "Finding centres of mass", steps.centre_of_mass
             ),
         )
+        self.match_button = self.row.add(
+            "Projection matching",
+            "Lay every tilt on what a reconstruction of all predicts: refines shifts "
+            "and axis together; last, from rough poses",
+            lambda: start_step(
+                self.session, "Matching projections", steps.match_projections
+            ),
+        )
         layout.addWidget(self.row)
+        self.all_row = ActionRow()
+        self.all_button = self.all_row.add(
+            "Align automatically",
+            "Cross-correlation, centre of mass, tilt axis and projection matching, one "
+            "after the other",
+            lambda: start_step(self.session, "Aligning", steps.align_all),
+        )
+        layout.addWidget(self.all_row)
         self.plot = PosePlot(angles=False)
         layout.addWidget(self.plot)
         self.undo_row = ActionRow()
@@ -85,8 +101,9 @@ class AlignmentPanel(Panel):
         """Bring the controls into agreement with the session."""
         session, series = self.session, self.session.series
         why = session.why_not_step()
-        for button in (self.xcorr_button, self.mass_button):
+        for button in (self.xcorr_button, self.mass_button, self.match_button):
             self.row.bar(button, why)
+        self.all_row.bar(self.all_button, why)
         undo = why or (None if session.undo_label else "Nothing to take back")
         self.undo_row.bar(self.undo_button, undo)
         moved = series is not None and series.start_poses.as_array().any()

@@ -13,6 +13,7 @@ from napari_inr_tomo.ui.controls import (
     SlicePicture,
     form,
     group,
+    tick,
     whole,
     words,
 )
@@ -35,6 +36,7 @@ class BackgroundPanel(Panel):
 
     def build(self) -> None:
         """Make the controls."""
+        self._build_beam()
         box, layout = group("Fit")
         tip = "Degree of the polynomial along {}: 0 constant, 1 plane, 3 usual"
         self.degree_y = whole(3, 0, 8, tip.format("y"))
@@ -65,6 +67,42 @@ class BackgroundPanel(Panel):
         layout.addWidget(self.row)
         self.body.addWidget(box)
         self._build_preview()
+
+    def _build_beam(self) -> None:
+        box, layout = group("Detector and beam")
+        self.thickness = tick(
+            "slab", "For Normalise: a slab that fills the field, thicker with the tilt"
+        )
+        self.beam_row = ActionRow()
+        self.prepare_button = self.beam_row.add(
+            "Clean automatically",
+            "Hot pixels, doubtful views, background and brightness of the tilts, one "
+            "after the other",
+            lambda: start_step(self.session, "Cleaning", steps.prepare),
+        )
+        self.hot_button = self.beam_row.add(
+            "Hot pixels",
+            "Find hot and dead pixels; they do not count from then on",
+            lambda: start_step(self.session, "Finding hot pixels", steps.mask_outliers),
+        )
+        self.views_button = self.beam_row.add(
+            "Check views",
+            "Name the tilts where something blocks the beam or the intensity jumps",
+            lambda: start_step(self.session, "Checking views", steps.check_views),
+        )
+        self.level_button = self.beam_row.add(
+            "Normalise",
+            "Scale all tilts to one total intensity; subtract the background first",
+            lambda: start_step(
+                self.session,
+                "Normalising",
+                steps.normalise,
+                self.thickness.isChecked(),
+            ),
+        )
+        self.beam_row.add_widget(self.thickness)
+        layout.addWidget(self.beam_row)
+        self.body.addWidget(box)
 
     def _build_preview(self) -> None:
         box, layout = group("This tilt")
@@ -181,6 +219,13 @@ class BackgroundPanel(Panel):
         why = self.session.why_not_step()
         for button in (self.preview_button, self.paint_button):
             self.row.bar(button, why)
+        for button in (
+            self.prepare_button,
+            self.hot_button,
+            self.views_button,
+            self.level_button,
+        ):
+            self.beam_row.bar(button, why)
         self.apply_row.bar(self.apply_button, why)
         undo = why or (None if self.session.undo_label else "Nothing to take back")
         self.apply_row.bar(self.undo_button, undo)

@@ -1,0 +1,136 @@
+"""Hot pixels, brightness of the tilts, doubtful views."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from napari_inr_tomo import io
+from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.preprocess import (
+    check_views,
+    mask_outliers,
+    normalise_tilts,
+    prepare,
+)
+from napari_inr_tomo.simulate import simulate_series
+from napari_inr_tomo.types import TiltSeries
+
+ANGLES = np.arange(-60.0, 61.0, 10.0)
+
+
+def make(**changes):
+    settings = {"dose": 100, "background": 0.2, "margin": 0.3, "seed": 3}
+    return simulate_series("ellipsoids", (56, 63), ANGLES, **(settings | changes))
+
+
+def test_hot_pixels_are_found_and_nothing_else():
+    hot, clean = make(hot_pixels=0.004).series, make().series
+    planted = hot.images != clean.images
+    done = mask_outliers(hot)
+    assert (~done.valid & planted).sum() > 0.97 * planted.sum()
+    assert (~done.valid & ~planted).mean() < 1e-4
+    # filled from their neighbours, to within the noise
+    off = (done.images - clean.images)[~done.valid]
+    assert np.abs(off).mean() < 0.05 * clean.images.max()
+    np.testing.assert_array_equal(done.images[done.valid], hot.images[done.valid])
+    untouched = mask_outliers(clean)
+    assert untouched.valid is None or (~untouched.valid).mean() < 1e-4
+
+
+def test_a_dead_pixel_is_found_in_every_image():
+    images = make().series.images.copy()
+    images[:, 20, 31] = 0
+    done = mask_outliers(TiltSeries(images, ANGLES))
+    assert not done.valid[:, 20, 31].any()
+    assert (~done.valid).sum() < len(ANGLES) + 5
+
+
+def test_the_rim_of_a_real_specimen_is_no_defect(shared_data):
+    needle = io.read_series(shared_data / "needle" / "needle_unaligned.mrc")
+    assert mask_outliers(needle).valid is None
+
+
+def test_where_much_stands_out_nothing_is_changed():
+    images = np.zeros((5, 40, 41))
+    images[:, ::3, ::3] = 100 + np.arange(5)[:, None, None]
+    done = mask_outliers(TiltSeries(images, np.arange(5)))
+    np.testing.assert_array_equal(done.images, images)
+    assert "nothing was changed" in done.notices[-1]
+    with pytest.raises(UserError):
+        mask_outliers(TiltSeries(images, np.arange(5)), threshold=2)
+
+
+def test_a_drifting_beam_is_evened_out():
+    settings = {"dose": None, "background": 0.0}
+    steady, drifting = make(**settings).series, make(**settings, drift=0.3).series
+    done = normalise_tilts(drifting)
+    scale = done.images.sum(axis=(1, 2)) / steady.images.sum(axis=(1, 2))
+    before = drifting.images.sum(axis=(1, 2)) / steady.images.sum(axis=(1, 2))
+    assert np.ptp(before) > 0.3
+    assert np.ptp(scale) < 0.01
+    assert np.median(done.images.mean(axis=(1, 2))) == pytest.approx(
+        np.median(drifting.images.mean(axis=(1, 2))), rel=1e-5
+    )
+
+
+def test_a_slab_keeps_the_growth_of_its_thickness():
+    thickness = 1 / np.cos(np.deg2rad(ANGLES))
+    beam = 1 + 0.2 * np.sin(np.arange(len(ANGLES)))
+    images = np.ones((len(ANGLES), 20, 31)) * (thickness * beam)[:, None, None]
+    done = normalise_tilts(TiltSeries(images, ANGLES), thickness=True)
+    level = done.images.mean(axis=(1, 2)) / thickness
+    np.testing.assert_allclose(level, level[0], rtol=1e-5)
+    steep = TiltSeries(images[:3], [0, 45, 88])
+    with pytest.raises(UserError, match="slab"):
+        normalise_tilts(steep, thickness=True)
+
+
+def test_a_full_field_is_not_normalised_unasked():
+    full = TiltSeries(np.random.default_rng(0).normal(50, 2, (7, 30, 33)), np.arange(7))
+    done = normalise_tilts(full, only_isolated=True)
+    np.testing.assert_array_equal(done.images, full.images)
+    assert "not normalised" in done.notices[-1]
+
+
+def test_a_tilt_without_intensity_is_refused():
+    images = np.ones((5, 20, 21))
+    images[2] = 0
+    with pytest.raises(UserError, match="2"):
+        normalise_tilts(TiltSeries(images, np.arange(5)))
+
+
+def test_blocked_and_jumping_tilts_are_named_and_can_be_left_out():
+    images = make(drift=0.2).series.images.copy()
+    images[4] *= 1.8
+    images[9, :, :40] *= 0.05
+    order = np.random.default_rng(1).permutation(len(ANGLES))
+    series = TiltSeries(images[order], ANGLES[order])
+    done = check_views(series)
+    parameters = done.history[-1].parameters
+    assert [order[k] for k in parameters["jump_tilts"] if order[k] != 9] == [4]
+    assert [order[k] for k in parameters["blocked_tilts"]] == [9]
+    assert done.mask.all()
+    left = check_views(series, exclude=True)
+    assert sorted(order[~left.mask]) == [4, 9]
+    assert not check_views(make(drift=0.2).series).notices
+
+
+def test_prepare_gives_the_specimen_back():
+    dirty = make(drift=0.2, hot_pixels=0.001, background=0.3)
+    clean = make(dose=None, background=0.0)
+    done = prepare(dirty.series)
+    names = [step.name for step in done.history[1:]]
+    assert names == [
+        "mask_outliers",
+        "check_views",
+        "subtract_background",
+        "normalise_tilts",
+    ]
+    error = ndimage.gaussian_filter(done.images - clean.series.images, (0, 3, 3))
+    assert np.abs(error).max() < 0.08 * clean.series.images.max()
+    scale = done.images.sum(axis=(1, 2)) / clean.series.images.sum(axis=(1, 2))
+    assert np.ptp(scale) < 0.06
+    again = prepare(dirty.series)
+    np.testing.assert_array_equal(again.images, done.images)
