@@ -1,4 +1,4 @@
-"""A directive that writes the table of the alignment from what its benchmark has left."""
+"""A directive that writes the table of the alignment from its benchmark's result."""
 
 from __future__ import annotations
 
