@@ -16,6 +16,7 @@ from typing import Any
 from napari_inr_tomo.errors import UserError
 
 MOST_S = 10
+MOST_MB = 250
 MOST_BYTES = 1 << 35
 """Address space of the child: mapped files count, so it is large."""
 
@@ -93,8 +94,8 @@ def fuzz(
     """Try ``count`` damaged copies at ``path``; ``attempt`` may raise `UserError` only.
 
     after: called with every content that was written, e.g. to make its digest anew.
-    Anything else that is raised is an escape.  A copy on which the reader dies or hangs
-    is kept in ``deadly``, and another child goes on behind it.
+    Anything else that is raised is an escape.  A copy on which the reader dies,
+    hangs or takes too much memory is kept in ``deadly``; another child goes on behind.
     """
     good = _GOOD[path] = path.read_bytes()
     found = Fuzzed(count)
@@ -173,6 +174,9 @@ def _trials(
         except BaseException as error:  # noqa: BLE001 - that is what is looked for
             outcome = ("escaped", f"{type(error).__name__}: {str(error)[:200]}")
         signal.alarm(0)
+        now = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        if now - before > 1000 * MOST_MB:
+            os._exit(1)  # one that takes too much memory counts as deadly too
         slowest = max(slowest, time.process_time() - began)
         yield outcome
     growth = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1000

@@ -78,7 +78,7 @@ def test_damaged_stacks(
     monkeypatch.setattr(hdf5, "PROBE_S", 5.0)
     deadly, found.deadly = found.deadly, []
     assert kind in ("emd", "h5") or not deadly
-    for content in deadly:  # the HDF5 library itself hangs in these, or crashes
+    for content in deadly:  # the HDF5 library itself hangs or crashes on these
         path.write_bytes(content)
         with pytest.raises(UserError, match="HDF5 library"):
             read_images(path)

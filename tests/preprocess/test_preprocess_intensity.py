@@ -25,6 +25,7 @@ def make(**changes):
     return simulate_series("ellipsoids", (56, 63), ANGLES, **(settings | changes))
 
 
+@pytest.mark.scenario(16)
 def test_hot_pixels_are_found_and_nothing_else():
     hot, clean = make(hot_pixels=0.004).series, make().series
     planted = hot.images != clean.images

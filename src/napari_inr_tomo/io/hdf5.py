@@ -44,7 +44,12 @@ _PROBE = """
 import sys
 import h5py
 def look(name, item):
-    for key in list(item.attrs):
+    keys = ["units", "name", "emd_group_type"]
+    try:
+        keys += list(item.attrs)
+    except Exception:
+        pass
+    for key in keys:
         try:
             item.attrs[key]
         except Exception:
@@ -57,6 +62,13 @@ def look(name, item):
 with h5py.File(sys.argv[1], "r") as file:
     look("", file)
     file.visititems(look)
+try:
+    import resource
+except ImportError:
+    sys.exit(0)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+peak *= 1 if sys.platform == "darwin" else 1024
+sys.exit(3 if peak > 1000000000 else 0)
 """
 
 _ANGLE_NAMES = ("angles", "angle", "tilt_angles", "tilts", "tilt_angle", "theta")
@@ -90,8 +102,8 @@ def read_hdf5(path: Path) -> ImageStack:
 def probe(path: Path) -> None:
     """Have a process of its own look at a file first.
 
-    The HDF5 library can loop for ever in, or crash on, a damaged file, and nothing
-    within the same process could stop it.  Raises `UserError` then.
+    The HDF5 library can loop for ever in, crash on, or take any memory for a damaged
+    file, and nothing within the same process could stop it.  Raises `UserError` then.
     """
     if not sys.executable:
         return
@@ -110,6 +122,8 @@ def probe(path: Path) -> None:
         raise damaged(path, why) from None
     if done.returncode < 0:
         raise damaged(path, "the HDF5 library crashes on it")
+    if done.returncode == 3:
+        raise damaged(path, "the HDF5 library takes gigabytes for its smallest parts")
 
 
 def write_emd(
