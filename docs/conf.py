@@ -20,7 +20,6 @@ extensions = [
     "api_parts",
     "failure_tables",
     "settings_tables",
-    "alignment_table",
     "benchmark_tables",
     "plain_docstrings",
 ]

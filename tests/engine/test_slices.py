@@ -13,6 +13,7 @@ import torch
 from napari_inr_tomo import io, planes, runs
 from napari_inr_tomo.config import FieldSettings, ReconstructionConfig
 from napari_inr_tomo.engine import inr_run, worker
+from napari_inr_tomo.engine.slices import read_plane
 from napari_inr_tomo.inr import Box, build_field
 from napari_inr_tomo.simulate import simulate_series
 
@@ -30,7 +31,7 @@ def test_a_plane_of_the_network_is_a_slice_of_its_volume(field) -> None:
     occupied = torch.rand(SHAPE_ZYX, generator=torch.Generator().manual_seed(1)) > 0.3
     volume = inr_run.read_volume(field, box, 1, LIKE, occupied)
     wanted = planes.orthogonal((-2.0, 1.5, 1.0), SHAPE_ZYX)
-    xy, xz, yz = (inr_run.read_plane(field, box, p, LIKE, occupied) for p in wanted)
+    xy, xz, yz = (read_plane(field, box, p, LIKE, occupied) for p in wanted)
     for found, expected in ((xy, volume[4]), (xz, volume[:, 7]), (yz, volume[:, :, 2])):
         torch.testing.assert_close(found, expected)
     assert volume.std() > 0
@@ -38,7 +39,7 @@ def test_a_plane_of_the_network_is_a_slice_of_its_volume(field) -> None:
 
 def test_there_is_nothing_outside_the_box(field) -> None:
     plane = planes.Plane((0, 0, 0), (1, 0, 0), (0, 0.6, 0.8), (31, 31))
-    image = inr_run.read_plane(field, Box(SHAPE_ZYX), plane, LIKE)
+    image = read_plane(field, Box(SHAPE_ZYX), plane, LIKE)
     inside = (np.abs(plane.points()) <= np.array([4.5, 6, 3.5])).all(-1)
     assert np.array_equal(image.numpy() > 0, inside)
 

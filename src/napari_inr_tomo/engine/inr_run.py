@@ -18,12 +18,11 @@ from napari_inr_tomo.engine.job import Cancelled, Job, Outcome
 from napari_inr_tomo.engine.memory import in_pieces, is_full
 from napari_inr_tomo.engine.recovery import ATTEMPTS, Recovery
 from napari_inr_tomo.engine.reporter import CANCEL, SAVE, STOP
+from napari_inr_tomo.engine.slices import read_plane
 from napari_inr_tomo.engine.training import Diverged, StepReport, Trainer
 from napari_inr_tomo.engine.warm_start import Start, learn_volume, prepare_start
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.inr import Box, Field, LearnedPoses, build_field
-from napari_inr_tomo.inr.rendering import occupied_at
-from napari_inr_tomo.planes import Plane
 from napari_inr_tomo.types import Poses
 
 _Result = TypeVar("_Result")
@@ -62,31 +61,6 @@ def read_volume(
 
     in_pieces(fill, chunk)
     return volume.reshape(shape)
-
-
-@torch.no_grad()
-def read_plane(
-    field: Field,
-    box: Box,
-    plane: Plane,
-    like: Tensor,
-    occupied: Tensor | None = None,
-    chunk: int = CPU_POINTS,
-) -> Tensor:
-    """Return the (row, column) density in a plane, at any angle and zoom.
-
-    chunk: points evaluated at once.  Normalised intensity per pixel-sized voxel; zero
-    outside the box and where not occupied.
-    """
-    flat = torch.from_numpy(plane.points().reshape(-1, 3)).to(like.device, like.dtype)
-    keep = (flat.abs() <= box.half_xyz(flat)).all(-1)
-    points = flat * box.unit
-    if occupied is not None:
-        keep &= occupied_at(occupied, points, box)
-    values = torch.zeros(len(points), device=like.device)
-    for index in torch.split(keep.nonzero()[:, 0], chunk):
-        values[index] = (field(points[index]) * box.unit).float()
-    return values.reshape(plane.shape)
 
 
 class InrRun:
