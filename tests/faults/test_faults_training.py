@@ -256,12 +256,12 @@ def test_a_live_volume_without_memory_is_left_out(
 ) -> None:
     whole = inr_run.read_volume
 
-    def read(field, box, step, like, occupied=None):
+    def read(*args):
         raise_now = bool(RunPaths(tmp_path / "run").folder.exists()) and calls[0] < 2
         calls[0] += 1
         if raise_now:
             raise MemoryError
-        return whole(field, box, step, like, occupied)
+        return whole(*args)
 
     calls = [0]
     monkeypatch.setattr(inr_run, "read_volume", read)
