@@ -123,7 +123,7 @@ def test_toml_file_fills_up_from_its_preset(tmp_path: Path) -> None:
     other = ReconstructionConfig.load(path, preset="preview")
     assert other.preset == "preview"
     assert other.inr.schedule.epochs == 7
-    assert other.inr.field.width == 64
+    assert other.inr.warm_start == "tv"
 
 
 def test_a_written_file_reads_back(tmp_path: Path) -> None:

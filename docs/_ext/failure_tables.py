@@ -51,7 +51,8 @@ def figures() -> Iterator[str]:
     machine = result["machine"]
     yield (
         f"Run on {result['date'][:10]} on {machine['cores']} cores "
-        f"({machine['processor']}), Python {machine['python']}."
+        f"({machine['processor']}), Python {machine['python']}. "
+        + result.get("note", "").capitalize()
     )
     yield ""
     yield "| | scenario | outcome | figures |"

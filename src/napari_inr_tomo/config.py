@@ -283,16 +283,15 @@ _FOUND_BEFORE = PoseSettings(
 _PRESETS: dict[str, InrSettings] = {
     "fast": InrSettings(
         loss=LossSettings(tv_points=500),
-        schedule=_AFTER_WARM_START,
+        schedule=_AFTER_WARM_START.model_copy(update={"visits": 200.0}),
         poses=_FOUND_BEFORE,
     ),
+    # few rays: they have no time to undo what a short lesson has left out
     "preview": InrSettings(
-        field=FieldSettings(width=64, hidden_layers=2, omega=20.0),
         loss=LossSettings(tv_points=500),
-        schedule=_AFTER_WARM_START.model_copy(update={"visits": 30.0}),
+        schedule=_AFTER_WARM_START.model_copy(update={"visits": 20.0}),
         poses=_FOUND_BEFORE,
-        warm_start_iterations=50,
-        warm_start_steps=100,
+        warm_start_steps=300,
     ),
     # section 4.1 of the paper, with the ambiguities resolved as docs/method.md says
     "paper": InrSettings(

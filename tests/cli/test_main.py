@@ -21,6 +21,7 @@ COMMANDS = {
     "rerun": "-o",
     "resume": "-o --processes --device",
     "follow": "--json",
+    "list": "--json",
     "stop": "--cancel",
     "export": "-o --poses",
     "validate": "--json",

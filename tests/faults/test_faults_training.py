@@ -118,9 +118,11 @@ def test_a_wild_learning_rate_ends_in_the_classical_start(
 
 
 @pytest.mark.scenario(32)
-def test_nothing_good_is_no_result(tmp_path: Path) -> None:
-    inr = {"schedule": {"learning_rate": 1e30}}
-    paths = make_run(tmp_path / "run", {"inr": inr})
+def test_nothing_good_is_no_result(
+    tmp_path: Path, in_process: pytest.MonkeyPatch
+) -> None:
+    spoil(lambda trainer: True)()
+    paths = make_run(tmp_path / "run")
     assert worker.main(str(paths.folder)) == 1
     assert "diverged" in told(paths, "failed")[-1]["what"]
     assert not paths.complete.exists()
@@ -256,12 +258,12 @@ def test_a_live_volume_without_memory_is_left_out(
 ) -> None:
     whole = inr_run.read_volume
 
-    def read(field, box, step, like, occupied=None):
+    def read(*args):
         raise_now = bool(RunPaths(tmp_path / "run").folder.exists()) and calls[0] < 2
         calls[0] += 1
         if raise_now:
             raise MemoryError
-        return whole(field, box, step, like, occupied)
+        return whole(*args)
 
     calls = [0]
     monkeypatch.setattr(inr_run, "read_volume", read)

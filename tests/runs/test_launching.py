@@ -34,7 +34,10 @@ Wait = Callable[..., None]
 posix = pytest.mark.skipif(os.name == "nt", reason="signals and sessions are POSIX")
 
 CALLER = """
-import sys, time
+import signal, sys, time
+# a parent may have told its children to ignore them
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from napari_inr_tomo.runs import RunFolder, launch
 launch(RunFolder(sys.argv[1]), 1, module="fake_worker")
 print("launched", flush=True)

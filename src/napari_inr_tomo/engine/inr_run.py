@@ -237,10 +237,10 @@ class InrRun:
     def _show(self, force: bool = False) -> None:
         """Show a live volume if one is due; coarser where the box is large."""
         job = self.job
-        if not (force or job.reporter.preview_due()) or job.reporter.paths is None:
+        due = (force or job.reporter.preview_due()) and job.reporter.paths is not None
+        if not due or not self.trainer.sound():
             return
         began = time.monotonic()
-        self.trainer.settle()
         voxels = float(np.prod(job.box.shape_zyx))
         step = 1
         while voxels / step**3 > job.config.compute.preview_voxels:
@@ -275,7 +275,8 @@ class InrRun:
     def _save(self) -> None:
         """Write a checkpoint; a full disk costs the checkpoint, not the run."""
         job = self.job
-        self.trainer.settle()
+        if not self.trainer.sound():
+            return
         arrays, info = self.trainer.state()
         info["halved"] = self.recovery.told
         info["precision"] = self.precision

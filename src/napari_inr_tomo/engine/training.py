@@ -122,7 +122,7 @@ class Trainer:
         poll: asked on rank 0 for a pending request (a small number, 0 for none); it
         travels with the gradients, so all ranks learn of it at the same step.
         after_step: called on every rank with the same report of every step, on a GPU
-        some steps later.  Before it keeps anything it must `settle`.
+        some steps later.  It must not keep anything that is not `sound`.
         after_epoch: called with the hold-out loss (None without hold-out).
         """
         while self.progress.epoch < plan.epochs(self.inr.schedule):
@@ -146,6 +146,17 @@ class Trainer:
         """Wait for the steps whose reports are not due yet; raises `Diverged`."""
         for reading in self._readback.ahead():
             _checked(*reading)
+
+    def sound(self) -> bool:
+        """Wait for the steps whose reports are not due yet; whether all went well.
+
+        One rank may ask alone: what is wrong is raised on all ranks when it is due.
+        """
+        try:
+            self.settle()
+        except Diverged:
+            return False
+        return True
 
     def _step(self, request: int) -> list[StepReport]:
         """Take a step; return the reports that are due; raises `Diverged`."""

@@ -228,7 +228,8 @@ def _be_nice(pid: int) -> None:
     """Let the window and everything else go first (POSIX; Windows: at creation)."""
     if sys.platform != "win32":
         try:
-            os.setpriority(os.PRIO_PROCESS, pid, NICENESS)
+            own = os.getpriority(os.PRIO_PROCESS, 0)
+            os.setpriority(os.PRIO_PROCESS, pid, min(own + NICENESS, 19))
         except OSError:
             return
 
