@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import importlib.metadata
 import json
 import os
@@ -28,8 +29,9 @@ def versions() -> dict[str, str | None]:
     return found
 
 
+@functools.cache
 def gemm_gflops(dtype: torch.dtype = torch.float32) -> float:
-    """Return what a 1024 x 1024 matrix product reaches now, in GFLOP/s."""
+    """Return what a 1024 x 1024 matrix product reaches, in GFLOP/s; measured once."""
     square = torch.rand(1024, 1024).to(dtype)
     seconds = []
     for _ in range(6):
@@ -74,11 +76,11 @@ def machine() -> dict[str, Any]:
     return found
 
 
-def write(name: str, figures: dict[str, Any]) -> Path:
-    """Write ``figures`` with machine and date to ``results/NAME-DATE.json``."""
+def write(name: str, figures: dict[str, Any], folder: Path = RESULTS) -> Path:
+    """Write ``figures`` with machine and date to ``folder/NAME-DATE.json``."""
     now = datetime.datetime.now(datetime.UTC)
     whole = {"date": now.isoformat(timespec="seconds"), "machine": machine()} | figures
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}-{now:%Y-%m-%d}.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}-{now:%Y-%m-%d}.json"
     path.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
     return path

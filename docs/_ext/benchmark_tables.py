@@ -152,12 +152,27 @@ def alignment(result: dict[str, Any] | None) -> Iterator[str]:
         )
 
 
+def gpu(result: dict[str, Any] | None) -> Iterator[str]:
+    """Yield every figure of a graphics card and how it was come by."""
+    if result is not None:
+        yield f"The card is {result['device']}."
+        if not result["complete"]:
+            yield "The benchmark did not come to its end."
+        yield ""
+    rows = [
+        [row["part"], row["case"], row["value"], row["unit"], row["how"]]
+        for row in (result or {}).get("rows", [])
+    ]
+    yield from table(["part", "case", "figure", "unit", "how"], rows)
+
+
 KINDS: dict[str, Callable[[dict[str, Any] | None], Iterator[str]]] = {
     "classic": classic,
     "paper": paper,
     "peers": peers,
     "memory": memory,
     "alignment": alignment,
+    "gpu": gpu,
 }
 
 
