@@ -11,7 +11,8 @@ targets  three cases (wedge +-60 and +-45, noise) on three phantom families, ali
 poses    tilt axis off by 1 to 10 degrees with shifts of 3 px rms, poses refined
 sweeps   wedge, tilt step, fluence, and L1 against L2 on noise; axis error not refined
 
-The settings were tuned on "sea-mine", "porous" and "lattice"; "ellipsoids" is held out.
+The settings were tuned on "sea-mine", "porous" and "lattice"; of "ellipsoids" only the
+number of rays has seen something.
 Rows are written to ``--work`` as they come; an interrupted run goes on from there.
 """
 
