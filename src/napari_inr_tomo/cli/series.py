@@ -46,7 +46,7 @@ def info(stack: Stack, angles: Angles = None, as_json: AsJson = False) -> None:
 def _facts(name: str, images: Any, pixel_nm: float | None) -> dict[str, Any]:
     import numpy as np
 
-    from napari_inr_tomo.io import release
+    from napari_inr_tomo.mapped import release
 
     least, greatest, total, count = float("inf"), float("-inf"), 0.0, 0
     for image in images:  # one by one: the stack may be larger than the memory
@@ -207,14 +207,13 @@ def _reduced(
     series: TiltSeries, exclude: list[int], size: int | None, factor: int | None
 ) -> TiltSeries:
     from napari_inr_tomo import preprocess as steps
-    from napari_inr_tomo.cli.streaming import view_by_view
 
     if exclude:
         series = steps.exclude_views(series, exclude)
     if factor is not None:
-        series = view_by_view(series, lambda part: steps.bin_images(part, factor))
+        series = steps.bin_images(series, factor)
     if size is not None:
-        series = view_by_view(series, lambda part: steps.fourier_downsample(part, size))
+        series = steps.fourier_downsample(series, size)
     return series
 
 

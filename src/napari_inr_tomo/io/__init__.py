@@ -5,7 +5,6 @@ Arrays keep the order of the file: the first stored row is row 0.
 """
 
 from napari_inr_tomo.io.angles import parse_angles, read_angles, write_tlt
-from napari_inr_tomo.io.border import release
 from napari_inr_tomo.io.check import check_file
 from napari_inr_tomo.io.poses import read_poses, write_poses
 from napari_inr_tomo.io.read import SERIES_SUFFIXES, read_images, read_series
@@ -27,7 +26,6 @@ __all__ = [
     "read_series",
     "read_volume",
     "read_xf",
-    "release",
     "write_poses",
     "write_series",
     "write_tlt",
