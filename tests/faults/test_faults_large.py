@@ -81,7 +81,7 @@ def peak_of(*words: str) -> float:
         [sys.executable, "-c", program, *words],
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=800,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -189,7 +189,7 @@ def test_links_and_pipes_in_a_run_folder(
         [sys.executable, "-c", _READ, str(paths.folder)],
         stdout=log.open("w"),
         stderr=subprocess.STDOUT,
-        timeout=60,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 2

@@ -20,6 +20,7 @@ from fault_runs import (
 )
 
 from napari_inr_tomo.engine import checkpoint
+from patience import wait_for
 
 Figure = Callable[[str], None]
 Wait = Callable[..., None]
@@ -105,9 +106,7 @@ def test_bytes_on_the_wire_follow_the_ring_formula(
                 finally:
                     os._exit(0)
             pids.append(pid)
-        deadline = time.monotonic() + 120
-        while len(list(ready.glob("*"))) < size and time.monotonic() < deadline:
-            time.sleep(0.02)
+        assert wait_for(lambda: len(list(ready.glob("*"))) == size, 120)  # noqa: B023
         before = on_the_wire()
         go.touch()
         for pid in pids:
