@@ -26,6 +26,7 @@ from fault_runs import (
 
 from napari_inr_tomo import io
 from napari_inr_tomo.engine import checkpoint
+from napari_inr_tomo.engine.worker import LOST
 from napari_inr_tomo.layout import RunPaths
 from napari_inr_tomo.lock import FolderLock
 from napari_inr_tomo.runs import RunFolder
@@ -146,7 +147,7 @@ def test_a_lost_rank_is_told_in_words(tmp_path: Path, eventually: Wait) -> None:
     with ranks(paths, 2) as members:
         at_work(paths, eventually)
         members[1].send()
-        assert members[0].wait(20) == 1
+        assert members[0].wait(20) == LOST
     told = last_event(paths)
     assert told.type == "failed"
     assert "Another process" in told.what
@@ -163,7 +164,7 @@ def test_a_rank_that_hangs_is_given_up(
         at_work(paths, eventually)
         clock = FairClock()
         members[1].send(signal.SIGSTOP)
-        assert members[0].wait(30) == 1
+        assert members[0].wait(30) == LOST
         took = clock.seconds()
     assert "Another process" in last_event(paths).what
     assert took < PATIENCE_S + 5
@@ -231,7 +232,7 @@ def test_a_lost_card_costs_one_rank(tmp_path: Path, figure: Figure) -> None:
     straight = finished_state(make_run(tmp_path / "a"), 4)
     paths = make_run(tmp_path / "b")
     with ranks(paths, 4, lose_the_card_of_rank_1) as members:
-        assert [member.wait() for member in members][1] == 1
+        assert [member.wait() for member in members][1] == LOST
     assert last_event(paths).type == "failed"
     apart = gap(straight, finished_state(paths, 3))
     assert apart < 1e-12
