@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,24 @@ class MappedImages(NDArrayOperatorsMixin):
         if name.startswith("_") or not hasattr(np.ndarray, name):
             raise AttributeError(name)
         return getattr(np.asarray(self), name)
+
+
+def map_volume(path: Path) -> NDArray[Any]:
+    """Map a .npy file of a volume (z, y, x); nothing is read or allocated yet.
+
+    Raises ``OSError``, or ``ValueError`` where the file holds anything else.
+    """
+    try:
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+    except OSError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a header may provoke all
+        raise ValueError(str(error) or type(error).__name__) from None
+    if not isinstance(mapped, np.memmap) or mapped.ndim != 3:
+        raise ValueError("it is no volume")
+    if mapped.dtype.kind not in "uif" or 0 in mapped.shape:
+        raise ValueError(f"its voxels are {mapped.dtype} of shape {mapped.shape}")
+    return mapped
 
 
 def release(images: Any) -> None:

@@ -9,7 +9,6 @@ decides the same for a script: status 0 says go on.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -139,11 +138,11 @@ def _backwards(paths: RunPaths) -> Iterator[Event]:
 
 def _remembered(paths: RunPaths) -> _Memory:
     try:
-        value = json.loads(paths.restarts.read_text(encoding="utf-8"))
+        value = atomic.read_json(paths.restarts)
         return _Memory(int(value["count"]), int(value["step"]))
     except FileNotFoundError:
         return _Memory()
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return _Memory(sys.maxsize)  # nobody knows how often: no more
 
 

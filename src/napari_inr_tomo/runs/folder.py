@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import threading
 from collections.abc import Callable, Sequence
@@ -177,8 +176,8 @@ class RunFolder:
         """Raise `UserError` where a file of the result is not as it was written."""
         self.result()
         try:
-            digests = json.loads(self.paths.complete.read_text())["sha256"].items()
-        except (OSError, ValueError, KeyError, AttributeError):
+            digests = atomic.read_json(self.paths.complete)["sha256"].items()
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise UserError(
                 f"The result of the run {self.path} cannot be trusted",
                 "its COMPLETE file cannot be read",

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import psutil
 
 from napari_inr_tomo import events
 from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.mapped import map_volume
 from napari_inr_tomo.planes import read_slices
 from napari_inr_tomo.types import Poses, Volume
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 POLL_S = 0.2
 STATUS_S = 2.0
+_LARGEST_TABLE = 1 << 25
 POSE_COLUMNS = ("z1_deg", "z3_deg", "dx_px", "dy_px")
 
 
@@ -48,13 +51,20 @@ class PoseTable:
 
 def read_pose_table(path: Path) -> PoseTable:
     """Read a poses.csv with all its columns; an empty field is NaN."""
-    with open(path, newline="", encoding="utf-8") as handle:
-        rows = list(csv.DictReader(handle))
+    if path.stat().st_size > _LARGEST_TABLE:
+        raise ValueError(f"it is larger than {_LARGEST_TABLE} bytes")
+    try:
+        with open(path, newline="", encoding="utf-8") as handle:
+            rows = list(csv.DictReader(handle))
+    except csv.Error as error:
+        raise ValueError(str(error)) from None
     names = ("tilt", "angle_deg", *POSE_COLUMNS, "residual", "used")
     columns = {
         name: np.array([_number(row.get(name)) for row in rows], np.float64)
         for name in names
     }
+    if not np.isfinite(columns["tilt"]).all():
+        raise ValueError("a line has no number of its tilt")
     columns["tilt"] = columns["tilt"].astype(int)
     columns["used"] = columns["used"] != 0
     return PoseTable(columns)
@@ -156,10 +166,10 @@ def _unreadable(file: str, error: Exception) -> events.Warned:
 
 
 def _load_npy(path: Path) -> np.ndarray:
-    """Return a volume; ValueError where the header claims what the file has not."""
-    mapped = np.load(path, mmap_mode="r", allow_pickle=False)  # allocates nothing
-    if not isinstance(mapped, np.memmap) or mapped.ndim != 3:
-        raise ValueError("it is no volume")
+    """Return a volume; ValueError where it is none, or the memory cannot hold it."""
+    mapped = map_volume(path)
+    if mapped.nbytes > psutil.virtual_memory().available / 2:
+        raise ValueError(f"it holds {mapped.nbytes} bytes, more than the memory can")
     return np.array(mapped)
 
 
@@ -234,6 +244,6 @@ def _completed(run: RunFolder, update: LiveUpdate) -> LiveUpdate:
     poses = result.parent / "poses.csv"
     try:
         update.poses = _reading(read_pose_table, poses) or update.poses
-    except ValueError as error:
+    except (ValueError, MemoryError) as error:
         update.warnings.append(_unreadable("result/poses.csv", error))
     return update
