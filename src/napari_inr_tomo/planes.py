@@ -20,8 +20,8 @@ from napari_inr_tomo.npz import read_npz
 
 MOST_PLANES = 8
 MOST_POINTS = 1 << 22
-_NONSENSE = (ValueError, KeyError, TypeError, AttributeError)
 """A request for more points than these is ignored: the run goes first."""
+_NONSENSE = (ValueError, KeyError, TypeError, AttributeError)
 
 Vector = tuple[float, float, float]
 

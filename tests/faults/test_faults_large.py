@@ -88,6 +88,15 @@ def peak_of(*words: str) -> float:
     return int(done.stderr.split()[-1]) / 1000
 
 
+def preview(stack: Path, folder: Path) -> tuple[int, ...]:
+    """Bin by 16, reconstruct with the preset for a first look; return the shape."""
+    small, volume = str(folder / "first.mrc"), folder / "look.mrc"
+    peak_of("preprocess", str(stack), "--angles=-70:70:1", "--bin=16", "-o", small)
+    words = ["--angles=-70:70:1", "--preset", "preview", "--method", "fbp"]
+    peak_of("reconstruct", small, *words, "-o", str(volume))
+    return io.read_volume(volume).data.shape
+
+
 MODES = {"float32": 2, "int16": 1, "uint16": 6, "float16": 12, "uint8": 0}
 
 
@@ -98,6 +107,7 @@ MODES = {"float32": 2, "int16": 1, "uint16": 6, "float16": 12, "uint8": 0}
 def test_a_large_stack_is_binned_in_a_stream(
     tmp_path: Path, kind: str, figure: Figure
 ) -> None:
+    """And a preview of it is made from a coarser copy, without a setting."""
     stack, small, factor = tmp_path / "large.mrc", tmp_path / "small.mrc", 4
     large_stack(stack, 141, 2048, MODES[kind])
     try:
@@ -117,6 +127,9 @@ def test_a_large_stack_is_binned_in_a_stream(
             f"2048 x 2048 x 141 {kind}: peak {looked:.0f} MB looked at, {peak:.0f} MB "
             f"binned by {factor}"
         )
+        if kind == "float32":
+            shown = preview(stack, tmp_path)
+            figure(f"previewed as a volume of {' x '.join(map(str, shown))} voxels")
     finally:
         stack.unlink()
         small.unlink(missing_ok=True)
