@@ -64,6 +64,10 @@ class FaultReport:
         terminalreporter.write_line(f"slowest scenarios: {', '.join(named)}")
         minutes, note = self._cost()
         terminalreporter.write_line(note)
+        missing = sum(row["outcome"] == "not tested" for row in rows)
+        if missing:
+            terminalreporter.write_line(f"not written: {missing} were not tested")
+            return
         sys.path.insert(0, str(ROOT / "benchmarks"))
         import record
 
