@@ -9,6 +9,7 @@ import typer
 
 from napari_inr_tomo.cli import common
 from napari_inr_tomo.cli.options import Angles, AsJson, Stack
+from napari_inr_tomo.cli.plan import Plan
 from napari_inr_tomo.errors import UserError
 
 if TYPE_CHECKING:
@@ -36,15 +37,38 @@ def preprocess(
     ] = None,
     background: Annotated[
         str | None,
-        typer.Option(metavar="bernstein", help="Subtract a fitted background."),
+        typer.Option(
+            metavar="bernstein|constant|box-mean", help="Subtract a fitted background."
+        ),
     ] = None,
     degree: Annotated[
-        int, typer.Option(metavar="N", help="Degree of the background in y and x.")
-    ] = 3,
+        str,
+        typer.Option(
+            metavar="N|NY,NX", help="Degree of the background in y and x.  [default: 3]"
+        ),
+    ] = "",
+    mask: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Image or stack, not 0 where the specimen is: not fitted.",
+        ),
+    ] = None,
     align: Annotated[
         str,
-        typer.Option(metavar="xcorr,com,axis,match", help="Alignments, in this order."),
+        typer.Option(
+            metavar="xcorr,com,line,axis,match", help="Alignments, in this order."
+        ),
     ] = "",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="STEP.NAME=VALUE",
+            help="A setting of a step that is asked for, e.g. xcorr.stretch=true or "
+            "background.specimen=otsu; may be given again and again.",
+        ),
+    ] = None,
     mask_outliers: Annotated[
         bool, typer.Option("--mask-outliers", help="Mask hot and dead pixels.")
     ] = False,
@@ -71,20 +95,14 @@ def preprocess(
 
     The images are interpolated once, when they are written.
     """
-    from napari_inr_tomo import preprocess as steps
     from napari_inr_tomo.io import SERIES_OUT_SUFFIXES, write_series
 
-    if automatic and (background or align or mask_outliers or check_views or normalise):
+    single = (background, align, mask, settings, mask_outliers, check_views, normalise)
+    if automatic and any(single):
         raise UserError(
             "--auto cannot be used with single steps",
             "it does all of them itself",
             "Leave out --auto, or the steps",
-        )
-    if normalise not in (None, "mass", "thickness"):
-        raise UserError(
-            f"The normalisation {normalise!r} is not known",
-            "it is neither mass nor thickness",
-            "Write --normalise mass or --normalise thickness",
         )
     if size is not None and factor is not None:
         raise UserError(
@@ -92,23 +110,21 @@ def preprocess(
             "each of them sets the size of the images",
             "Give one of the two",
         )
-    if background not in (None, "bernstein"):
-        raise UserError(
-            f"The background {background!r} is not known",
-            "there is one kind, a Bernstein polynomial",
-            "Write --background bernstein",
-        )
     common.check_out(output, (*SERIES_OUT_SUFFIXES, ".tiff", ".hdf5", ".emd"))
+    plan = Plan(
+        mask_outliers,
+        check_views,
+        background,
+        degree,
+        mask,
+        normalise,
+        align,
+        settings or [],
+    )
+    plan.check()
     series = common.open_series(stack, angles)
     done = _reduced(series, common.numbers(exclude, "--exclude"), size, factor)
-    if automatic:
-        done = _automatic(done)
-    else:
-        if mask_outliers:
-            done = steps.mask_outliers(done)
-        if check_views:
-            done = steps.check_views(done)
-        done = _cleaned(done, background, degree, normalise, align)
+    done = _automatic(done) if automatic else plan(done)
     common.new_notices(series, done)
     written = write_series(output, done)
     values = _axis_found(done) | {
@@ -141,24 +157,6 @@ def _automatic(series: TiltSeries) -> TiltSeries:
     from napari_inr_tomo.preprocess import prepare
 
     return aligned(prepare(series))
-
-
-def _cleaned(
-    series: TiltSeries,
-    background: str | None,
-    degree: int,
-    normalise: str | None,
-    align: str,
-) -> TiltSeries:
-    from napari_inr_tomo import preprocess as steps
-    from napari_inr_tomo.align import align as aligned
-
-    if background is not None:
-        series = steps.subtract_background(series, degree_yx=(degree, degree))
-    if normalise is not None:
-        series = steps.normalise_tilts(series, thickness=normalise == "thickness")
-    names = [name.strip() for name in align.split(",") if name.strip()]
-    return aligned(series, names)
 
 
 def _axis_found(series: TiltSeries) -> dict[str, Any]:
