@@ -255,6 +255,64 @@ def test_alignment_writes_poses_and_leaves_the_pixels(
     assert not session.series.start_poses.as_array().any()
 
 
+def test_settings_of_the_correlation_and_the_common_line(
+    open_dock: Any, qtbot: Any, small_series: TiltSeries
+) -> None:
+    panel, session = open_dock(AlignmentDock).panel, open_dock.session
+    session.add_series(small_series)
+    panel.correlation.cumulative.setChecked(True)
+    assert not panel.correlation.neighbours.isEnabled()
+    panel.correlation.stretch.setChecked(True)
+    panel.correlation.taper.setValue(30)
+    panel.correlation.limit.setValue(6)
+    panel.xcorr_button.click()
+    done(qtbot, session)
+    parameters = session.series.history[-1].parameters
+    assert parameters["stretch"]
+    assert parameters["cumulative"]
+    assert parameters["taper"] == pytest.approx(0.3)
+    assert parameters["max_shift_px"] == 6
+    panel.line_button.click()
+    done(qtbot, session)
+    assert session.series.history[-1].name == "align_common_line"
+    assert session.series.images is small_series.images
+
+
+def test_the_axis_is_drawn_on_a_picture_of_all_tilts(
+    open_dock: Any, qtbot: Any, small_series: TiltSeries
+) -> None:
+    dock, viewer = open_dock(AlignmentDock), open_dock.viewer
+    tool, session = dock.panel.tool, open_dock.session
+    assert not tool.on.isEnabled()
+    layer = session.add_series(small_series)
+    tool.enable()
+    tool.on.setCurrentText("sum of all")
+    tool.on.setCurrentText("maximum of all")  # before the first is there
+    name = "Maximum of all tilts"
+    qtbot.waitUntil(lambda: name in viewer.layers, timeout=LONG_MS)
+    assert not layer.visible
+    picture = viewer.layers[name]
+    assert picture.data.shape == small_series.images.shape[1:]
+    assert viewer.layers.index(picture) < viewer.layers.index(tool.lines)
+    tool.on.setCurrentText("the tilts")
+    assert name not in viewer.layers
+    assert layer.visible
+    tool.on.setCurrentText("sum of all")
+    qtbot.waitUntil(lambda: "Sum of all tilts" in viewer.layers, timeout=LONG_MS)
+    viewer.layers.remove("Sum of all tilts")  # wrongly used: deleted by hand
+    tool.disable()
+    assert layer.visible
+    assert [other.name for other in viewer.layers] == [small_series.name]
+    assert tool.on.currentText() == "the tilts"
+    tool.enable()
+    tool.on.setCurrentText("sum of all")
+    viewer.layers.remove(layer)  # while the picture is being made
+    qtbot.waitUntil(lambda: tool._under._worker is None, timeout=LONG_MS)
+    assert not tool.enabled
+    assert len(viewer.layers) == 0
+    assert errors() == []
+
+
 def test_projection_matching_from_its_button(
     open_dock: Any, qtbot: Any, small_series: TiltSeries
 ) -> None:
@@ -277,6 +335,7 @@ def test_axis_tool_typed_undone_applied(
     tool.switch.click()
     qtbot.waitUntil(lambda: tool.pictures[2].shown, timeout=LONG_MS)
     assert "negative" in tool.pictures[0].caption.text()
+    assert "left" in tool.pictures[0].caption.text()
     before = tool.lines.data.copy()
     tool.angle.setValue(4.0)
     tool.shift.setValue(1.0)

@@ -13,6 +13,7 @@ from napari_inr_tomo.align.preview import (
     SlicePreview,
     SlicePreviewer,
     preview_slices,
+    tilt_picture,
 )
 from napari_inr_tomo.align.projections import align_projections
 from napari_inr_tomo.align.search import (
@@ -39,4 +40,5 @@ __all__ = [
     "find_tilt_axis",
     "preview_slices",
     "set_tilt_axis",
+    "tilt_picture",
 ]

@@ -139,11 +139,18 @@ def negative_in_words(series: TiltSeries | None) -> str:
     return ""
 
 
-def cross_correlation(series: TiltSeries) -> TiltSeries:
+def cross_correlation(series: TiltSeries, settings: dict[str, Any]) -> TiltSeries:
     """Find the shift of every tilt from its neighbour."""
     from napari_inr_tomo import align
 
-    return align.align_cross_correlation(series)
+    return align.align_cross_correlation(series, **settings)
+
+
+def common_line(series: TiltSeries) -> TiltSeries:
+    """Find the axis angle and the shifts along it from the common line."""
+    from napari_inr_tomo import align
+
+    return align.align_common_line(series)
 
 
 def centre_of_mass(series: TiltSeries) -> TiltSeries:
@@ -207,6 +214,13 @@ def set_axis(series: TiltSeries, axis_deg: float, shift_px: float) -> TiltSeries
     from napari_inr_tomo import align
 
     return align.set_tilt_axis(series, axis_deg, shift_px)
+
+
+def tilt_picture(series: TiltSeries, kind: str) -> np.ndarray:
+    """Return the sum or the maximum of all tilts, at their shifts."""
+    from napari_inr_tomo import align
+
+    return align.tilt_picture(series, kind)
 
 
 class AxisPreviewer:
