@@ -1,8 +1,9 @@
 """The manual tilt axis: a line to drag or type, and three slices that follow.
 
-The slices are filtered back-projections computed in a worker thread a moment after the
-last change; the number beside each is the share of negative energy, small where the
-axis is right.  `enable` and `disable` are symmetric: nothing is left behind.
+The slices are filtered back-projections computed in a worker thread, the newest change
+last; the numbers beside each are the share of negative energy and what no slice could
+explain, small where the axis is right.  `enable` and `disable` are symmetric: nothing
+is left behind.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
-from superqt.utils import qdebounced, signals_blocked
+from superqt.utils import qthrottled, signals_blocked
 
 from napari_inr_tomo.ui import steps
 from napari_inr_tomo.ui.axis_line import AxisLines, wrapped
@@ -137,7 +138,7 @@ class AxisTool(QWidget):
         layout.addWidget(self.state)
         self.found = words(dim=True)
         layout.addWidget(self.found)
-        self._later = qdebounced(self._preview, timeout=150, parent=self)
+        self._later = qthrottled(self._preview, timeout=30, parent=self)
 
     # on and off ------------------------------------------------------------------
 
