@@ -177,5 +177,13 @@ def _report(values: dict[str, Any]) -> list[str]:
             f"{values['shift_px']:.2f} px from the centre",
             f"negative energy of the back-projection: {before:.2g} -> {after:.2g}",
         ]
+    for step in values["history"]:
+        if "negative_share" in step["parameters"]:
+            share = step["parameters"]["negative_share"]
+            part = step["parameters"]["negative_sum_share"]
+            lines.append(
+                f"negative after the background: {share:.1%} of the pixels, "
+                f"{part:.2%} of all intensity; kept as they are"
+            )
     shape = " x ".join(map(str, values["shape_tyx"]))
     return [*lines, f"wrote {shape} (tilt, y, x):", *map(str, values["written"])]

@@ -25,6 +25,7 @@ from napari_inr_tomo.preprocess.masks import decode_mask, encode_mask, follow_ti
 from napari_inr_tomo.types import BoolArray, FloatArray, Step, TiltSeries
 
 Degree = tuple[int, int]
+_MOST_NEGATIVE = 0.6  # share of the pixels; noise about 0 leaves half
 
 
 def fit_background(
@@ -105,7 +106,7 @@ def subtract_background(
     follow_mask: a tilt with nothing in its (tilt, y, x) mask takes it from the painted
     tilts next to it, see `follow_tilts`.
     Negative values are kept: clipping them would leave half of the noise as a haze.
-    How many there are is in the history and in a notice.
+    How many there are is in the history; a notice where noise alone would leave fewer.
     Tilts whose frame the specimen fills lose one constant, the same for all of them,
     and a notice lists them.  The series' own invalid pixels are ignored in the fit.
     Without a box, ``box-mean`` takes the place that is darkest in the mean of them all.
@@ -139,11 +140,11 @@ def subtract_background(
         work.watch_for_a_slab()
     notices = [*series.notices, *work.finish()]
     negative = negative_values(series.evolve(images=work.residual))
-    notices.append(
-        f"Background: {negative['share']:.1%} of the pixels are negative now, "
-        f"{negative['sum_share']:.2%} of all intensity; they are kept, since clipping "
-        "them would leave half of the noise as a haze"
-    )
+    if negative["share"] > _MOST_NEGATIVE:
+        notices.append(
+            f"Background: {negative['share']:.0%} of the pixels are negative now, more "
+            "than noise alone leaves, so it may lie too high; look at the fit"
+        )
     step = Step(
         "subtract_background",
         {

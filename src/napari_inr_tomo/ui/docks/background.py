@@ -62,7 +62,7 @@ class BackgroundPanel(Panel):
             self.paint_mask,
         )
         self.follow_button = self.row.add(
-            "Per tilt",
+            "Paint per tilt",
             "Add a Labels layer with one image per tilt: paint in a few of them, the "
             "mask follows in those between",
             lambda: self.paint_mask(per_tilt=True),
