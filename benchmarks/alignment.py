@@ -192,7 +192,7 @@ def doubts(first: int, count: int) -> None:
         row = {"seed": seed, "phantom": PHANTOMS[seed % len(PHANTOMS)], "error": end}
         rows.append(row | verdict(done, end))
         print(rows[-1], flush=True)
-        print(write("alignment-doubts", summary(rows)), flush=True)
+        print(write("doubts", summary(rows)), flush=True)
 
 
 def main() -> None:

@@ -202,6 +202,8 @@ def test_a_mask_and_a_box_for_the_background(
     found = cli("preprocess", stack, "-o", out, *words, "--json").json
     parameters = found["history"][-1]["parameters"]
     assert np.array_equal(decode_mask(parameters["mask"]), mask > 0)
+    said = cli("preprocess", stack, "-o", out, *words).out
+    assert f"{parameters['negative_share']:.1%} of the pixels" in said
     words = ("--background", "box-mean", "--set", "background.box=0:4:2:9")
     found = cli("preprocess", stack, "-o", out, *words, "--json").json
     assert found["history"][-1]["parameters"]["box"] == [0, 4, 2, 9]
