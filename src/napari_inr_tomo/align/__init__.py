@@ -19,6 +19,7 @@ from napari_inr_tomo.align.search import (
     align_tilt_axis,
     find_tilt_axis,
 )
+from napari_inr_tomo.align.transfer import use_alignment
 
 __all__ = [
     "STEPS",
@@ -36,4 +37,5 @@ __all__ = [
     "find_tilt_axis",
     "preview_slices",
     "set_tilt_axis",
+    "use_alignment",
 ]

@@ -70,8 +70,9 @@ PosesStart = Annotated[
     Path | None,
     typer.Option(
         "--poses-start",
-        metavar="FILE.csv",
-        help="Start from these poses, in place of those beside the stack.",
+        metavar="FILE|RUN",
+        help="Start from these poses (.csv .xf .aln .json .npz, or a run folder), in "
+        "place of those beside the stack.",
     ),
 ]
 MethodChoice = Annotated[Method | None, typer.Option(help="Method.  [default: inr]")]

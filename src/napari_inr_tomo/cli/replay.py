@@ -38,7 +38,14 @@ _WHERE = {
     "set_tilt_axis": "napari_inr_tomo.align",
     "apply_poses": "napari_inr_tomo.io.series",
 }
-_NOTHING_TO_DO = ("read_poses", "reset_poses", "simulate")
+_NOTHING_TO_DO = (
+    "read_poses",
+    "use_alignment",
+    "poses_of_run",
+    "shift_by_hand",
+    "reset_poses",
+    "simulate",
+)
 """Steps that only wrote poses (those of the record are put in at the end), or that made
 the stack in the first place."""
 

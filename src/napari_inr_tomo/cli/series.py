@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_inr_tomo.cli import common
+from napari_inr_tomo.cli import alignments, common
 from napari_inr_tomo.cli.options import Angles, AsJson, Stack
 from napari_inr_tomo.errors import UserError
 
@@ -106,6 +106,10 @@ def preprocess(
         ),
     ],
     angles: Angles = None,
+    flip: Annotated[
+        bool,
+        typer.Option("--flip-handedness", help="Turn the sign of all angles round."),
+    ] = False,
     exclude: Annotated[
         str, typer.Option(metavar="3,17", help="Views to leave out, counted from 0.")
     ] = "",
@@ -147,6 +151,10 @@ def preprocess(
             "--auto", help="All of this with nothing to set: clean, then align."
         ),
     ] = False,
+    poses: alignments.PosesIn = None,
+    poses_from: alignments.PosesFrom = None,
+    export_poses: alignments.ExportPoses = None,
+    flip_y: alignments.FlipY = None,
     as_json: AsJson = False,
 ) -> None:
     """Down-sample, exclude views, subtract the background, align, and write a stack.
@@ -181,8 +189,13 @@ def preprocess(
             "Write --background bernstein",
         )
     common.check_out(output, (*SERIES_OUT_SUFFIXES, ".tiff", ".hdf5", ".emd"))
+    alignments.check_export(export_poses, output)
     series = common.open_series(stack, angles)
-    done = _reduced(series, common.numbers(exclude, "--exclude"), size, factor)
+    whole = steps.flip_handedness(series) if flip else series
+    if exclude:
+        whole = steps.exclude_views(whole, common.numbers(exclude, "--exclude"))
+    whole = alignments.aligned_before(whole, stack, poses, poses_from, flip_y)
+    small = done = _reduced(whole, size, factor)
     if automatic:
         done = _automatic(done)
     else:
@@ -193,6 +206,12 @@ def preprocess(
         done = _cleaned(done, background, degree, normalise, align)
     common.new_notices(series, done)
     written = write_series(output, done)
+    if export_poses is not None:
+        ratio = factor or max(whole.images.shape[1:]) / (
+            size or max(whole.images.shape[1:])
+        )
+        alignments.export(export_poses, stack, whole, small, done, ratio, flip_y)
+        written.append(export_poses)
     values = _axis_found(done) | {
         "written": written,
         "shape_tyx": list(done.only_used().images.shape),
@@ -203,14 +222,10 @@ def preprocess(
     common.answer(values, as_json, _report(values))
 
 
-def _reduced(
-    series: TiltSeries, exclude: list[int], size: int | None, factor: int | None
-) -> TiltSeries:
+def _reduced(series: TiltSeries, size: int | None, factor: int | None) -> TiltSeries:
     from napari_inr_tomo import preprocess as steps
     from napari_inr_tomo.cli.streaming import view_by_view
 
-    if exclude:
-        series = steps.exclude_views(series, exclude)
     if factor is not None:
         series = view_by_view(series, lambda part: steps.bin_images(part, factor))
     if size is not None:

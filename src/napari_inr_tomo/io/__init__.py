@@ -4,6 +4,14 @@ Bad files end in one `UserError`; doubtful ones open with a sentence in ``notice
 Arrays keep the order of the file: the first stored row is row 0.
 """
 
+from napari_inr_tomo.io.alignment import (
+    ALIGNMENT_OUT_SUFFIXES,
+    ALIGNMENT_SUFFIXES,
+    read_alignment,
+    recorded_alignment,
+    tomviz_turns_rows,
+    write_alignment,
+)
 from napari_inr_tomo.io.angles import parse_angles, read_angles, write_tlt
 from napari_inr_tomo.io.border import release
 from napari_inr_tomo.io.check import check_file
@@ -15,19 +23,25 @@ from napari_inr_tomo.io.volume import VOLUME_SUFFIXES, read_volume, write_volume
 from napari_inr_tomo.io.xf import read_xf, write_xf
 
 __all__ = [
+    "ALIGNMENT_OUT_SUFFIXES",
+    "ALIGNMENT_SUFFIXES",
     "SERIES_OUT_SUFFIXES",
     "SERIES_SUFFIXES",
     "VOLUME_SUFFIXES",
     "ImageStack",
     "check_file",
     "parse_angles",
+    "read_alignment",
     "read_angles",
     "read_images",
     "read_poses",
     "read_series",
     "read_volume",
     "read_xf",
+    "recorded_alignment",
     "release",
+    "tomviz_turns_rows",
+    "write_alignment",
     "write_poses",
     "write_series",
     "write_tlt",
