@@ -165,11 +165,10 @@ def _check_history(series: TiltSeries, alignment: Alignment) -> None:
     """Raise `UserError` where only one of the two was flipped, or moved, before."""
     if alignment.history is None:
         return
-    there, here = (
-        [step.name for step in history]
-        for history in (alignment.history, series.history)
-    )
-    flips = [names.count("flip_handedness") % 2 for names in (there, here)]
+    both = (alignment.history, series.history)
+    flips = [
+        sum(step.name == "flip_handedness" for step in history) % 2 for history in both
+    ]
     if flips[0] != flips[1]:
         raise UserError(
             "The alignment belongs to angles of the other sign",
@@ -177,7 +176,13 @@ def _check_history(series: TiltSeries, alignment: Alignment) -> None:
             "flipped, that of the other one not",
             "Flip the handedness of both or of none (--flip-handedness)",
         )
-    moved = [names.count("apply_poses") for names in (there, here)]
+    moved = [
+        sum(
+            step.name == "apply_poses" and bool(step.parameters.get("resampled"))
+            for step in history
+        )
+        for history in both
+    ]
     if moved[0] != moved[1]:
         raise UserError(
             "The alignment belongs to images that were moved already",

@@ -143,8 +143,9 @@ def _lost(path: Path, alignment: Alignment) -> list[str]:
     suffix, poses = path.suffix.lower(), alignment.poses
     lost = []
     if suffix in (".xf", ".aln"):
-        used = slice(None) if alignment.used is None else alignment.used
-        rest = wrapped(poses.z1_deg + mean_angle(poses.z3_deg))[used]
+        if suffix == ".aln" and alignment.used is not None:
+            poses = poses.take(alignment.used)
+        rest = wrapped(poses.z1_deg + mean_angle(poses.z3_deg))
         if rest.size and np.abs(rest).max() > 0.01:
             lost.append(
                 f"{path.name} cannot hold z1, the rotation before the tilt; it differs "
