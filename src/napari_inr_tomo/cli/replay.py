@@ -36,13 +36,13 @@ _WHERE = {
     "align_tilt_axis": "napari_inr_tomo.align",
     "align_projections": "napari_inr_tomo.align",
     "set_tilt_axis": "napari_inr_tomo.align",
+    "shift_by_hand": "napari_inr_tomo.align",
     "apply_poses": "napari_inr_tomo.io.series",
 }
 _NOTHING_TO_DO = (
     "read_poses",
     "use_alignment",
     "poses_of_run",
-    "shift_by_hand",
     "reset_poses",
     "simulate",
 )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.types import Poses, Step, TiltSeries
+from napari_inr_tomo.types import Alignment, Poses, Step, TiltSeries
 
 
 def read_series(path: str, angles: str) -> TiltSeries:
@@ -210,6 +210,42 @@ class AxisPreviewer:
     def forget(self) -> None:
         """Let go of the series."""
         self._series = self._previewer = None
+
+
+def shift_by_hand(series: TiltSeries, tilt: int, dx_px: float, dy_px: float) -> Any:
+    """Return the series with the shift of one tilt put to these numbers."""
+    from napari_inr_tomo import align
+
+    return align.shift_by_hand(series, [tilt], [dx_px], [dy_px])
+
+
+def compare_tilts(series: TiltSeries, tilt: int, reference: int) -> Any:
+    """Return two tilts of a series as they lie on one another."""
+    from napari_inr_tomo import align
+
+    return align.compare_tilts(series, tilt, reference)
+
+
+def load_alignment(series: TiltSeries, path: str, flip_y: bool) -> TiltSeries:
+    """Return the series with the alignment in a file."""
+    from napari_inr_tomo import align, io
+
+    found = io.read_alignment(Path(path).expanduser(), flip_y)
+    return align.use_alignment(series, found, same_pixels=True)
+
+
+def save_alignment(series: TiltSeries, path: str, flip_y: bool) -> tuple[str, ...]:
+    """Write the alignment of a series; return what the format could not take."""
+    from napari_inr_tomo import io
+
+    return io.write_alignment(Path(path), Alignment.of(series), flip_y)
+
+
+def alignment_of(series: TiltSeries, other: TiltSeries) -> TiltSeries:
+    """Return the series with the alignment of another one, scaled to its pixels."""
+    from napari_inr_tomo import align
+
+    return align.use_alignment(series, Alignment.of(other))
 
 
 def forget_poses(series: TiltSeries) -> TiltSeries:
