@@ -219,6 +219,20 @@ def shift_by_hand(series: TiltSeries, tilt: int, dx_px: float, dy_px: float) -> 
     return align.shift_by_hand(series, [tilt], [dx_px], [dy_px])
 
 
+def neighbour(series: TiltSeries, tilt: int, step: int) -> int | None:
+    """Return the used tilt before (-1) or after (1) this one in angle, or None."""
+    from napari_inr_tomo import align
+
+    return align.neighbour(series, tilt, step)
+
+
+def in_order(series: TiltSeries) -> list[int]:
+    """Return all tilts in the order of their angles."""
+    from napari_inr_tomo import align
+
+    return align.in_order(series)
+
+
 def compare_tilts(series: TiltSeries, tilt: int, reference: int) -> Any:
     """Return two tilts of a series as they lie on one another."""
     from napari_inr_tomo import align
