@@ -237,6 +237,11 @@ def test_the_files_beside_a_written_stack(tmp_path: Path) -> None:
         recorded_alignment(tmp_path / "other.mrc")
 
 
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="does not exist"):
+        read_alignment(tmp_path / "a.xf")
+
+
 @pytest.mark.parametrize("name", ["a.tlt", "a.tif", "a"])
 def test_other_files_are_no_alignments(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match="not a format for alignments"):

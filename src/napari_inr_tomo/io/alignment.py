@@ -9,7 +9,7 @@ import numpy as np
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.io.aln import read_aln, write_aln
 from napari_inr_tomo.io.angles import write_tlt
-from napari_inr_tomo.io.border import need_file, to_nm
+from napari_inr_tomo.io.border import need_file, reading, to_nm
 from napari_inr_tomo.io.npy import read_record
 from napari_inr_tomo.io.poses import read_poses, write_poses
 from napari_inr_tomo.io.tomviz import read_tomviz, write_tomviz
@@ -35,7 +35,8 @@ def read_alignment(path: str | Path, flip_y: bool = False) -> Alignment:
     suffix = path.suffix.lower()
     if suffix not in ALIGNMENT_SUFFIXES:
         raise _unknown(path, ALIGNMENT_SUFFIXES)
-    need_file(path)
+    with reading(path):
+        need_file(path)
     if suffix == ".csv":
         angles, poses, used = read_poses(path)
         return Alignment(poses, angles, used, name=path.name)

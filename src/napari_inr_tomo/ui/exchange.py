@@ -57,8 +57,9 @@ class Exchange(QWidget):
         layout.addWidget(self.other)
         self.other_button = self.other_row.add(
             "Use its alignment",
-            "Take the poses of the other tilt series, scaled to the pixels of this one: "
-            "an alignment found on one signal for another, such as a map of an element",
+            "Take the poses of the other tilt series, scaled to the pixels of this "
+            "one: an alignment found on one signal serves another, such as the map of "
+            "an element",
             self.take_other,
         )
         layout.addWidget(self.other_row)

@@ -50,22 +50,26 @@ class PairLayer:
         self.compared = compared
         if self.layer is None:
             self._add(keys)
+        elif tuple(self.layer.scale) != self._space()["scale"]:
+            for name, value in self._space().items():
+                setattr(self.layer, name, value)
         self.draw()
 
     def _add(self, keys: Mapping[str, Callable[[], None]]) -> None:
-        viewer, series = self.session.viewer, self.session.series
+        viewer = self.session.viewer
         viewer.dims.ndisplay = 2
-        size_nm = series.pixel_size_nm
-        options = space(size_nm, ("y", "x"))
-        pixel = self.compared.pixel_px
-        options["scale"] = tuple(value * pixel for value in options["scale"])
         self.layer = viewer.add_image(
-            self.compared.tilt, name=NAME, colormap="gray", **options
+            self.compared.tilt, name=NAME, colormap="gray", **self._space()
         )
         for key, action in keys.items():
             self.layer.bind_key(key, lambda _, action=action: action(), overwrite=True)
         viewer.layers.selection.active = self.layer
         viewer.layers.events.removed.connect(self._removed)
+
+    def _space(self) -> dict[str, Any]:
+        series, pixel = self.session.series, self.compared.pixel_px
+        options = space(None if series is None else series.pixel_size_nm, ("y", "x"))
+        return options | {"scale": tuple(size * pixel for size in options["scale"])}
 
     def hide(self) -> None:
         """Take the layer away."""

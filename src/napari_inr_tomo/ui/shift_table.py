@@ -18,9 +18,9 @@ from napari_inr_tomo.types import TiltSeries
 
 HEADER = ("tilt", "angle (deg)", "dx (px)", "dy (px)")
 TIP = (
-    "How far the content of every image lies right of (dx) and below (dy) its place, in "
-    "pixels; the image is shown, and used, moved back by as much. Double-click a number "
-    "to type another. Sorted by angle; views that are left out are struck through"
+    "How far the content of every image lies right of (dx) and below (dy) its place, "
+    "in pixels; the image is shown, and used, moved back by as much. Double-click a "
+    "number to type another. Sorted by angle; views that are left out are struck out"
 )
 _DX, _DY = 2, 3
 

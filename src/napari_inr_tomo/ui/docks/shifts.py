@@ -23,10 +23,9 @@ from napari_inr_tomo.ui.shift_table import ShiftTable
 LABEL = "Shifting by hand"
 COARSE_PX, FINE_PX = 1.0, 0.1
 REFERENCES = ("the tilt before", "the tilt after", "a fixed tilt")
-OFF = "Press 'Shift by hand' first"
 HOW = (
-    "Arrow keys move the tilt by 1 px, with Shift by 0.1 px. S and A go to the next and "
-    "the previous tilt, F flickers, D shows the difference."
+    "Arrow keys move the tilt by 1 px, with Shift by 0.1 px. S and A go to the next "
+    "and the previous tilt, F flickers, D shows the difference."
 )
 MOVES = {"Left": (-1, 0), "Right": (1, 0), "Up": (0, -1), "Down": (0, 1)}
 
@@ -72,8 +71,8 @@ class ShiftsPanel(Panel):
         self.reference = QComboBox()
         self.reference.addItems(REFERENCES)
         self.reference.setToolTip(
-            "What the tilt is compared with: the used tilt before or after it in angle, "
-            "or one and the same tilt always"
+            "What the tilt is compared with: the used tilt before or after it in "
+            "angle, or one and the same tilt always"
         )
         self.fixed = whole(0, 0, 0, "Number of the fixed tilt, from 0")
         self.kind = QComboBox()
@@ -317,7 +316,7 @@ class ShiftsPanel(Panel):
 
     def refresh(self, *_: Any) -> None:
         """Bring the controls into agreement with the session."""
-        session, series = self.session, self.session.series
+        series = self.session.series
         if series is not self._mine:
             self._past.clear()  # another step came between
             self._mine = series
