@@ -129,8 +129,9 @@ class PairLayer:
         wanted = DIFFERENCE if kind == DIFFERENCE else "image"
         if self._limits_for != wanted:
             self._limits_for = wanted
-            self.layer.contrast_limits_range = (-30.0, 30.0)
-            self.layer.contrast_limits = self._limits(kind)
+            low, high = self._limits(kind)
+            self.layer.contrast_limits_range = (2 * low - high, 2 * high - low)
+            self.layer.contrast_limits = (low, high)
         self.layer.refresh()
 
     def _limits(self, kind: str) -> tuple[float, float]:

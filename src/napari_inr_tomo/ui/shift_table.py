@@ -44,7 +44,9 @@ class ShiftTable(QTableWidget):
         self.setToolTip(TIP)
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(22)
-        self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        header = self.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        header.setSectionResizeMode(1, QHeaderView.ResizeMode.ResizeToContents)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setEditTriggers(QAbstractItemView.EditTrigger.DoubleClicked)
@@ -73,7 +75,11 @@ class ShiftTable(QTableWidget):
             for row, index in enumerate(order):
                 self._fill(row, index)
             if tilt in order:
-                self.setCurrentCell(order.index(tilt), _DX)
+                row = order.index(tilt)
+                if row != self.currentRow():
+                    self.setCurrentCell(row, _DX)
+                    self.selectRow(row)
+                    self.scrollToItem(self.item(row, _DX))
 
     def _fill(self, row: int, tilt: int) -> None:
         assert self._series is not None  # noqa: S101 - there are no rows without one

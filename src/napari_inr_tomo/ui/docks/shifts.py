@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox
+from qtpy.QtWidgets import QComboBox, QHBoxLayout
 from superqt.utils import qdebounced, signals_blocked
 
 from napari_inr_tomo.types import TiltSeries
@@ -75,6 +75,9 @@ class ShiftsPanel(Panel):
             "angle, or one and the same tilt always"
         )
         self.fixed = whole(0, 0, 0, "Number of the fixed tilt, from 0")
+        pair = QHBoxLayout()
+        pair.addWidget(self.reference, 1)
+        pair.addWidget(self.fixed)
         self.kind = QComboBox()
         self.kind.addItems(KINDS)
         self.kind.setToolTip(
@@ -86,8 +89,7 @@ class ShiftsPanel(Panel):
             2.5, 0.5, 20, "Changes per second of the flicker", " per s", 0.5, 1
         )
         fields = form()
-        fields.addRow("With", self.reference)
-        fields.addRow("Fixed tilt", self.fixed)
+        fields.addRow("With", pair)
         fields.addRow("Show", self.kind)
         fields.addRow("Flicker", self.rate)
         layout.addLayout(fields)
