@@ -166,9 +166,7 @@ def _check_history(series: TiltSeries, alignment: Alignment) -> None:
     if alignment.history is None:
         return
     both = (alignment.history, series.history)
-    flips = [
-        sum(step.name == "flip_handedness" for step in history) % 2 for history in both
-    ]
+    flips = [_flips(history) for history in both]
     if flips[0] != flips[1]:
         raise UserError(
             "The alignment belongs to angles of the other sign",
@@ -190,6 +188,15 @@ def _check_history(series: TiltSeries, alignment: Alignment) -> None:
             f"{moved[0]} times before, this series {moved[1]} times",
             "Use the alignment of the stack that was aligned first, then this one",
         )
+
+
+def _flips(history: tuple[Step, ...]) -> int:
+    """Return 1 where the signs of the angles were turned round since they were set."""
+    flips = 0
+    for step in history:
+        if step.name in ("flip_handedness", "set_angles"):
+            flips = 0 if step.name == "set_angles" else 1 - flips
+    return flips
 
 
 def _matched(

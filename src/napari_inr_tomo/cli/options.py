@@ -44,7 +44,9 @@ Angles = Annotated[
     typer.Option(
         "--angles",
         metavar="FILE|START:STOP:STEP",
-        help="Tilt angles in degrees; go before those of the file.",
+        help="Tilt angles in degrees; go before those of the file. Also START::STEP, "
+        "names:REGEX for the files of a folder, and any of +radians +negated "
+        "+reversed +sorted +symmetric +alternating +columnN +comma after it.",
     ),
 ]
 AsJson = Annotated[

@@ -12,9 +12,12 @@ from napari_inr_tomo.io.alignment import (
     tomviz_turns_rows,
     write_alignment,
 )
+from napari_inr_tomo.io.angle_spec import AngleSpec, angles_by_name, given_angles
+from napari_inr_tomo.io.angle_words import angle_order, describe_angles
 from napari_inr_tomo.io.angles import parse_angles, read_angles, write_tlt
 from napari_inr_tomo.io.border import release
 from napari_inr_tomo.io.check import check_file
+from napari_inr_tomo.io.folder import image_names
 from napari_inr_tomo.io.poses import read_poses, write_poses
 from napari_inr_tomo.io.read import SERIES_SUFFIXES, read_images, read_series
 from napari_inr_tomo.io.series import SERIES_OUT_SUFFIXES, write_series
@@ -28,8 +31,14 @@ __all__ = [
     "SERIES_OUT_SUFFIXES",
     "SERIES_SUFFIXES",
     "VOLUME_SUFFIXES",
+    "AngleSpec",
     "ImageStack",
+    "angle_order",
+    "angles_by_name",
     "check_file",
+    "describe_angles",
+    "given_angles",
+    "image_names",
     "parse_angles",
     "read_alignment",
     "read_angles",

@@ -27,8 +27,13 @@ def read_series(path: str, angles: str) -> TiltSeries:
     return io.read_series(Path(path).expanduser(), angles.strip() or None)
 
 
-def angles_from(text: str) -> tuple[np.ndarray, str]:
-    """Return angles in degrees and where they come from: a file or what was typed."""
+def angles_from(
+    text: str, count: int | None = None, folder: str = ""
+) -> tuple[np.ndarray, str]:
+    """Return angles in degrees and where they come from (see `io.angle_spec`).
+
+    count: of the images, for "start::step"; folder: of the images, for "names".
+    """
     from napari_inr_tomo import io
 
     text = text.strip()
@@ -38,22 +43,24 @@ def angles_from(text: str) -> tuple[np.ndarray, str]:
             "the line for the angles is empty",
             "Type start:stop:step, a list of angles, or choose an angle file",
         )
-    if len(text) < 1000 and "\n" not in text and Path(text).expanduser().is_file():
-        path = Path(text).expanduser()
-        return io.read_angles(path), path.name
-    return io.parse_angles(text), "typed by hand"
+    files = io.image_names(Path(folder).expanduser()) if folder else ()
+    return io.given_angles(text, count, files)
 
 
-def set_angles(series: TiltSeries, text: str) -> TiltSeries:
-    """Return the series with other angles; everything else stays."""
+def set_angles(
+    series: TiltSeries, text: str, flip: bool = False, folder: str = ""
+) -> TiltSeries:
+    """Return the series with other angles (``flip``: signs turned round)."""
     from napari_inr_tomo import preprocess
 
-    return preprocess.set_angles(series, *angles_from(text))
+    found = angles_from(text, len(series), folder)
+    done = preprocess.set_angles(series, *found)
+    return preprocess.flip_handedness(done) if flip else done
 
 
 def series_from_image(data: Any, text: str, size_nm: float | None, name: str) -> Any:
     """Return a tilt series made of the pixels of a plain image layer."""
-    angles, source = angles_from(text)
+    angles, source = angles_from(text, len(data))
     return TiltSeries(
         np.asarray(data, np.float32),
         angles,
