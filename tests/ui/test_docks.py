@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from napari_inr_tomo.ui.docks.alignment import AlignmentDock
+from napari_inr_tomo.ui.docks.angles import AnglesDock
 from napari_inr_tomo.ui.docks.background import BackgroundDock
 from napari_inr_tomo.ui.docks.compare import CompareDock
 from napari_inr_tomo.ui.docks.export import ExportDock
@@ -33,6 +34,7 @@ DOCKS = (
     CompareDock,
     RunsDock,
     ShiftsDock,
+    AnglesDock,
 )
 
 
@@ -73,6 +75,7 @@ def test_opens_empty_and_every_greyed_out_button_says_why(
         "Compare",
         "Runs",
         "Shift tilts",
+        "Angles",
     ],
 )
 def test_opens_from_the_plugins_menu(

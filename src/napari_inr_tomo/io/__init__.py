@@ -21,7 +21,7 @@ from napari_inr_tomo.io.folder import image_names
 from napari_inr_tomo.io.poses import read_poses, write_poses
 from napari_inr_tomo.io.read import SERIES_SUFFIXES, read_images, read_series
 from napari_inr_tomo.io.series import SERIES_OUT_SUFFIXES, write_series
-from napari_inr_tomo.io.stack import ImageStack
+from napari_inr_tomo.io.stack import ImageStack, doubts_about
 from napari_inr_tomo.io.volume import VOLUME_SUFFIXES, read_volume, write_volume
 from napari_inr_tomo.io.xf import read_xf, write_xf
 
@@ -37,6 +37,7 @@ __all__ = [
     "angles_by_name",
     "check_file",
     "describe_angles",
+    "doubts_about",
     "given_angles",
     "image_names",
     "parse_angles",

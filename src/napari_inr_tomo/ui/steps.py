@@ -5,6 +5,7 @@ Imports happen inside, so that opening a dock stays quick and free of torch.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -58,16 +59,63 @@ def set_angles(
     return preprocess.flip_handedness(done) if flip else done
 
 
-def series_from_image(data: Any, text: str, size_nm: float | None, name: str) -> Any:
+def series_from_image(
+    data: Any,
+    text: str,
+    size_nm: float | None,
+    name: str,
+    flip: bool = False,
+    folder: str = "",
+) -> TiltSeries:
     """Return a tilt series made of the pixels of a plain image layer."""
-    angles, source = angles_from(text, len(data))
-    return TiltSeries(
+    angles, source = angles_from(text, len(data), folder)
+    series = TiltSeries(
         np.asarray(data, np.float32),
         angles,
         pixel_size_nm=size_nm,
         name=name,
         angle_source=source,
     )
+    return flip_handedness(series) if flip else series
+
+
+def angle_spec(source: str, words: list[str]) -> str:
+    """Return a source of angles with words after it."""
+    from napari_inr_tomo import io
+
+    return io.AngleSpec(source, tuple(words)).text()
+
+
+@dataclass(frozen=True, eq=False)
+class AnglePreview:
+    """Angles (tilt,) in degrees before they are used, and what is to be said of them.
+
+    repeated: (tilt,) bool; problem: why they cannot be used, or empty.
+    """
+
+    angles_deg: np.ndarray
+    repeated: np.ndarray
+    sentence: str
+    doubts: tuple[str, ...]
+    problem: str
+
+
+def preview_angles(
+    text: str, count: int | None, folder: str, flip: bool
+) -> AnglePreview:
+    """Return the angles that are asked for (worker thread)."""
+    from napari_inr_tomo import io
+
+    angles, source = angles_from(text, count, folder)
+    angles = -angles if flip else angles
+    rounded = np.round(angles, 2)
+    _, index, number = np.unique(rounded, return_inverse=True, return_counts=True)
+    problem = ""
+    if count is not None and len(angles) != count:
+        problem = f"There are {len(angles)} angles for {count} images"
+    sentence = f"{io.describe_angles(angles)} {source[:1].upper()}{source[1:]}."
+    doubts = tuple(io.doubts_about(angles))
+    return AnglePreview(angles, number[index] > 1, sentence, doubts, problem)
 
 
 def flip_handedness(series: TiltSeries) -> TiltSeries:
