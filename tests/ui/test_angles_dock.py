@@ -28,10 +28,11 @@ def panel(open_dock: Any, qtbot: Any) -> Any:
 
 
 def settle(qtbot: Any, panel: Any) -> None:
-    qtbot.wait(260)
-    qtbot.waitUntil(
-        lambda: panel._work.idle and panel.session.busy is None, timeout=LONG_MS
-    )
+    for _ in range(2):  # what a step changes is followed a moment later
+        panel._later.flush()
+        qtbot.waitUntil(
+            lambda: panel._work.idle and panel.session.busy is None, timeout=LONG_MS
+        )
 
 
 def use(panel: Any, qtbot: Any) -> list[float]:

@@ -8,6 +8,7 @@ import numpy as np
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
+    QHBoxLayout,
     QLineEdit,
     QPlainTextEdit,
     QWidget,
@@ -133,14 +134,12 @@ class AnglesPanel(Panel):
         self.column = whole(0, 0, 99, "Which column of a table, from 1")
         self.column.setSpecialValueText("by its header")
         self.comma = tick("Decimal commas", "Numbers are written as -60,5")
-        layout.addWidget(self.radians)
-        layout.addWidget(self.reversed)
+        layout.addLayout(_beside(self.radians, self.reversed))
         layout.addWidget(self.flip)
         fields = form()
         fields.addRow("Order", self.order)
-        fields.addRow("Column", self.column)
+        fields.addRow("Column", _beside(self.column, self.comma))
         layout.addLayout(fields)
-        layout.addWidget(self.comma)
         self.body.addWidget(box)
         for box in (self.radians, self.reversed, self.flip, self.comma):
             box.toggled.connect(self._changed)
@@ -265,7 +264,7 @@ class AnglesPanel(Panel):
         series = self.session.series
         if series is not None:
             place = np.arange(len(series))
-            self.plot.set_line("now", place, series.angles_deg, COLOURS[1])
+            self.plot.set_line("now", place, series.angles_deg, COLOURS["dy_px"])
         self.sentence.setText(why if preview is None else preview.sentence)
         doubts = () if preview is None else preview.doubts
         self.doubts.setText("\n".join(f"Note: {doubt}" for doubt in doubts))
@@ -274,7 +273,7 @@ class AnglesPanel(Panel):
         if preview is not None:
             angles = preview.angles_deg
             place = np.arange(len(angles))
-            self.plot.set_line("new", place, angles, COLOURS[0], dots=True)
+            self.plot.set_line("new", place, angles, COLOURS["dx_px"], dots=True)
             self.plot.set_marks(place[preview.repeated], angles[preview.repeated])
             self.command.setText(_command(self.spec(), self.flip.isChecked()))
         self._bar()
@@ -314,6 +313,13 @@ class AnglesPanel(Panel):
         elif self._preview.problem:
             why = why or self._preview.problem
         self.row.bar(self.use_button, why)
+
+
+def _beside(*controls: QWidget) -> QHBoxLayout:
+    row = QHBoxLayout()
+    for control in controls:
+        row.addWidget(control)
+    return row
 
 
 def _page(*rows: tuple[str | None, QWidget]) -> QWidget:
