@@ -37,7 +37,7 @@ def test_another_signal_with_other_pixels_takes_the_alignment(
         maps.with_suffix(beside).unlink()
     answer = cli("preprocess", maps, "-o", out, "--poses-from", aligned, "--json").json
     steps = [step["name"] for step in answer["history"]]
-    assert steps[-1] == "use_alignment"
+    assert steps[-1] == "set_poses"
     wanted = bin_images(read_series(aligned), 2).images[:, 2:-2, 2:-2]
     found = read_series(out).images[:, 2:-2, 2:-2]
     still = read_series(maps).images[:, 2:-2, 2:-2]

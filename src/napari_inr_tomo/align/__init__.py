@@ -26,7 +26,7 @@ from napari_inr_tomo.align.search import (
     align_tilt_axis,
     find_tilt_axis,
 )
-from napari_inr_tomo.align.transfer import use_alignment
+from napari_inr_tomo.align.transfer import set_poses, use_alignment
 
 __all__ = [
     "STEPS",
@@ -47,6 +47,7 @@ __all__ = [
     "in_order",
     "neighbour",
     "preview_slices",
+    "set_poses",
     "set_tilt_axis",
     "shift_by_hand",
     "use_alignment",

@@ -7,10 +7,11 @@ the centre of the image (`napari_inr_tomo.geometry`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.types import (
@@ -61,14 +62,35 @@ def use_alignment(
         poses = replace(poses, z1_deg=own.z1_deg, z3_deg=own.z3_deg)
     dropped = int((series.mask & ~used).sum())
     if dropped:
-        notices.append(f"{dropped} views that {alignment.name} left out are left out.")
-    step = Step("use_alignment", {"source": alignment.name, "scale": scale})
-    return series.evolve(
-        step,
-        poses=poses,
-        used=used,
-        notices=(*series.notices, *alignment.notices, *notices),
-    )
+        views = "1 view" if dropped == 1 else f"{dropped} views"
+        notices.append(f"Left out here as in {alignment.name}: {views}.")
+    left_out = np.flatnonzero(series.mask & ~used).tolist()
+    done = set_poses(series, poses.as_array(), left_out, alignment.name, scale)
+    return done.evolve(notices=(*series.notices, *alignment.notices, *notices))
+
+
+def set_poses(
+    series: TiltSeries,
+    poses: ArrayLike,
+    excluded: Sequence[int] = (),
+    source: str = "given",
+    scale: float = 1.0,
+) -> TiltSeries:
+    """Return the series with these start poses; the line in the history holds them.
+
+    poses: (tilt, 4) z1_deg, z3_deg, dx_px, dy_px; excluded: further views to leave out,
+    counted from 0; source, scale: where they came from, for the history only.
+    """
+    used = np.array(series.mask)
+    used[[int(tilt) for tilt in excluded]] = False
+    table = Poses.from_array(poses)
+    parameters = {
+        "poses": table.as_array().tolist(),
+        "excluded": [int(tilt) for tilt in excluded],
+        "source": source,
+        "scale": float(scale),
+    }
+    return series.evolve(Step("set_poses", parameters), poses=table, used=used)
 
 
 def _unwrapped(poses: Poses, shape_yx: tuple[int, ...]) -> Poses:

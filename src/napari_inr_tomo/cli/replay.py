@@ -37,11 +37,11 @@ _WHERE = {
     "align_projections": "napari_inr_tomo.align",
     "set_tilt_axis": "napari_inr_tomo.align",
     "shift_by_hand": "napari_inr_tomo.align",
+    "set_poses": "napari_inr_tomo.align",
     "apply_poses": "napari_inr_tomo.io.series",
 }
 _NOTHING_TO_DO = (
     "read_poses",
-    "use_alignment",
     "poses_of_run",
     "reset_poses",
     "simulate",
