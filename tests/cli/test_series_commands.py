@@ -24,7 +24,7 @@ def test_info_tells_everything(cli: Cli, stack: Path) -> None:
     assert facts["minimum"] <= facts["mean"] <= facts["maximum"]
     words = cli("info", stack).out
     assert "13 images of 24 x 24 pixels" in words
-    assert "stack.tlt: 13 angles, -60 to 60 degrees in steps of 10; in rising" in words
+    assert "angles: 13 angles, -60 to 60 degrees in steps of 10; in rising" in words
     assert facts["angle_order"] == "rising"
 
 

@@ -84,7 +84,8 @@ def _in_words(facts: dict[str, Any]) -> list[str]:
     else:
         from napari_inr_tomo.io import describe_angles
 
-        lines.append(f"angles from {facts['angle_source']}: {describe_angles(angles)}")
+        lines.append(f"angles: {describe_angles(angles)}")
+        lines.append(f"source of the angles: {facts['angle_source']}")
     if facts.get("excluded"):
         lines.append(f"excluded: {', '.join(map(str, facts['excluded']))}")
     lines += [f"done: {_step_in_words(step)}" for step in facts["history"]]
