@@ -261,3 +261,24 @@ def test_real_transforms_survive_reading_and_writing(
     np.testing.assert_allclose(
         after[:, 4:], before[:, 4:], atol=0.02 + 50 * stretch, rtol=1e-3
     )
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".xf", ".aln", ".json", ".npz"])
+def test_damaged_files_give_poses_or_a_clear_error(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"g{suffix}"
+    write_alignment(path, alignment())
+    good = path.read_bytes()
+    rng = np.random.default_rng(len(suffix))
+    refused = 0
+    for _ in range(60):
+        raw = bytearray(good)
+        for place in rng.integers(0, len(raw), 3):
+            raw[place] = rng.choice(list(b"0123456789-.e [,\nn\xff"))
+        path.write_bytes(bytes(raw))
+        try:
+            found = read_alignment(path)
+        except UserError:
+            refused += 1
+        else:
+            assert np.isfinite(found.poses.as_array()).all()
+    assert refused

@@ -91,7 +91,11 @@ def _rows_in_words(path: Path, flip_y: bool) -> str:
 
 
 def _from_npz(path: Path) -> tuple[FloatArray, float | None]:
-    with reading(path), np.load(path, allow_pickle=False) as held:
+    with (
+        reading(path),
+        path.open("rb") as file,
+        np.load(file, allow_pickle=False) as held,
+    ):
         if "offsets" not in held:
             raise _none(path, f"it holds {', '.join(sorted(held)) or 'nothing'}")
         offsets = np.asarray(held["offsets"], np.float64)
