@@ -78,7 +78,7 @@ def reconstruct(
         started = _from_record(folder, stack, record, given, poses_start)
     else:
         settings = wishes.settings()
-        series = jobs.start_poses(common.open_series(stack, angles), poses_start)
+        series = jobs.start_poses(common.open_series(stack, angles), stack, poses_start)
         started = jobs.make_run(folder, series, settings, stack)
     _finish(started, output, poses, as_json)
 
@@ -213,7 +213,7 @@ def submit(
     if dry_run:
         common.say(script.rstrip())
         return
-    series = jobs.start_poses(common.open_series(stack, angles), poses_start)
+    series = jobs.start_poses(common.open_series(stack, angles), stack, poses_start)
     started = jobs.make_run(folder, series, settings, stack)
     common.say(submit_slurm(started.path, script))
     common.say(f"Watch it with: inr-tomo follow {started.path}")

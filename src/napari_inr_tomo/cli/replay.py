@@ -37,9 +37,16 @@ _WHERE = {
     "align_tilt_axis": "napari_inr_tomo.align",
     "align_projections": "napari_inr_tomo.align",
     "set_tilt_axis": "napari_inr_tomo.align",
+    "shift_by_hand": "napari_inr_tomo.align",
+    "set_poses": "napari_inr_tomo.align",
     "apply_poses": "napari_inr_tomo.io.series",
 }
-_NOTHING_TO_DO = ("read_poses", "reset_poses", "simulate")
+_NOTHING_TO_DO = (
+    "read_poses",
+    "poses_of_run",
+    "reset_poses",
+    "simulate",
+)
 """Steps that only wrote poses (those of the record are put in at the end), or that made
 the stack in the first place."""
 
