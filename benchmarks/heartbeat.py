@@ -99,7 +99,8 @@ def where(stack: traceback.StackSummary) -> str:
         for part, f in zip(parts, stack, strict=True)
         if "napari_inr_tomo" in f.filename
     ]
-    return " < ".join([*own[-1:], *reversed(parts[-4:])])
+    rest = [part for part in parts if "importlib" not in part]
+    return " < ".join([*own[-1:], "...", *reversed(rest[-4:])])
 
 
 def measure(size: int, preset: str, most_s: float) -> dict[str, Any]:

@@ -116,6 +116,16 @@ def form() -> QFormLayout:
     return layout
 
 
+def beside(*widgets: QWidget) -> QWidget:
+    """Return widgets in one row."""
+    row = QWidget()
+    layout = QHBoxLayout(row)
+    layout.setContentsMargins(0, 0, 0, 0)
+    for widget in widgets:
+        layout.addWidget(widget)
+    return row
+
+
 def whole(value: int, low: int, high: int, tip: str, suffix: str = "") -> QSpinBox:
     """Return a box for a whole number."""
     box = QSpinBox()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QComboBox
 
 from napari_inr_tomo.ui.series_layer import volume_of
+from napari_inr_tomo.ui.slicing import Shown
 
 if TYPE_CHECKING:
     from napari_inr_tomo.types import Volume
@@ -45,6 +46,23 @@ class VolumePicker(QComboBox):
         """Return the chosen volume, or None where its layer is gone."""
         layer = self.layer
         return volume_of(layer) if self.session.has_layer(layer) else None
+
+    @property
+    def live(self) -> bool:
+        """Whether the chosen volume is that of the run."""
+        layer = self.session.run.layers.volume
+        return layer is not None and self.layer is layer
+
+    def shown(self) -> Shown | None:
+        """Return the chosen volume as it is placed in the box, which may be finer."""
+        volume = self.volume()
+        if volume is None:
+            return None
+        if not self.live:
+            return Shown(volume.data)
+        full = self.session.run.record.shape_zyx or volume.data.shape
+        voxel = max(f / n for f, n in zip(full, volume.data.shape, strict=True))
+        return Shown(volume.data, max(1.0, float(round(voxel))))
 
     def refresh(self) -> None:
         """List the volumes there are now; the choice stays where it can."""
