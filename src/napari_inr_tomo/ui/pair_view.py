@@ -129,6 +129,47 @@ class ProfilePlot(Plot):
                 self.set_line(name, np.arange(image.shape[1]), image[index], colour)
 
 
+class DirectionPlot(Plot):
+    """How far the correlation reaches in every direction across the tilt axis."""
+
+    def __init__(self) -> None:
+        super().__init__("direction, as tilt angle (deg)", "reached (1/px)")
+        self.setXRange(-90, 90, padding=0)
+        self.setYRange(0, 0.52)
+        self.setToolTip(
+            "The Fourier plane across the tilt axis, direction by direction: the "
+            "spatial frequency at which A and B cease to agree. What an image at a "
+            "tilt angle has measured lies in the direction of that angle; the orange "
+            "part, the missing wedge, no image has measured"
+        )
+        self._wedges: list[Any] = []
+
+    def show_directions(
+        self, angles_deg: Any, reached: Any, limits: Any, tilts_deg: Any
+    ) -> None:
+        """Draw a line for every limit, and shade what no tilt has measured."""
+        for curve, limit, colour in zip(reached, limits, COLOURS, strict=True):
+            self.set_line(f"{limit:g}", angles_deg, curve, colour, dots=True)
+        for wedge in self._wedges:
+            self.removeItem(wedge)
+        self._wedges = []
+        low, high = (-90.0, 90.0) if tilts_deg is None else tilts_deg
+        for ends in ((-90.0, low), (high, 90.0)):
+            if ends[1] > ends[0]:
+                brush = pyqtgraph.mkBrush(213, 94, 0, 50)
+                wedge = pyqtgraph.LinearRegionItem(
+                    ends, movable=False, brush=brush, pen=pyqtgraph.mkPen(None)
+                )
+                wedge.setZValue(-10)
+                self.addItem(wedge, ignoreBounds=True)
+                self._wedges.append(wedge)
+
+    @property
+    def missing(self) -> list[tuple[float, float]]:
+        """The directions that are shaded, degrees."""
+        return [wedge.getRegion() for wedge in self._wedges]
+
+
 class FscPlot(Plot):
     """Fourier shell correlation with the limits people use."""
 

@@ -20,6 +20,7 @@ from napari_inr_tomo.ui.docks.reconstruction import new_folder
 from napari_inr_tomo.ui.jobs import start_job
 from napari_inr_tomo.ui.pair_view import (
     PLANES,
+    DirectionPlot,
     FscPlot,
     PairView,
     ProfilePlot,
@@ -101,6 +102,8 @@ class ComparePanel(Panel):
         layout.addWidget(self.numbers)
         self.fsc = FscPlot()
         layout.addWidget(self.fsc)
+        self.directions = DirectionPlot()
+        layout.addWidget(self.directions)
         self.body.addWidget(box)
 
     def _build_halves(self) -> None:
@@ -212,14 +215,28 @@ class ComparePanel(Panel):
             comparing.compare,
             *self._volumes(),
             self.register.isChecked(),
+            *self._axis_and_tilts(),
             done=self._compared,
         )
+
+    def _axis_and_tilts(self) -> tuple[float, tuple[float, float] | None]:
+        """Return the tilt axis and the ends of the tilts of the series, degrees."""
+        known = self.a.axis_and_angles()
+        if known is None:
+            return 0.0, None
+        return known[0], (float(known[1].min()), float(known[1].max()))
 
     def _compared(self, result: comparing.Comparison) -> None:
         self.result = result
         self.numbers.setText(result.words())
         limit = comparing.FSC_LIMIT
         self.fsc.show_curves(result.frequency, result.fsc, result.half_bit, limit)
+        self.directions.show_directions(
+            result.direction_deg,
+            result.reached,
+            comparing.DIRECTION_LIMITS,
+            result.tilts_deg,
+        )
         self.refresh()
 
     def ask_save(self) -> None:
@@ -236,6 +253,7 @@ class ComparePanel(Panel):
             text = self.result.table().encode()
             atomic.write_bytes(folder / "comparison.csv", text)
             figures = {"fsc": self.fsc, "profile": self.profile, "slices": self.view}
+            figures["directions"] = self.directions
             for name, figure in figures.items():
                 save_figure(figure, folder / name)
         except OSError as error:
@@ -305,7 +323,7 @@ class ComparePanel(Panel):
 
     def _theme(self, *_: Any) -> None:
         if self.session.viewer is not None:
-            for plot in (self.view, self.profile, self.fsc):
+            for plot in (self.view, self.profile, self.fsc, self.directions):
                 plot.set_theme(self.session.viewer.theme)
 
     def _bar_compare(self) -> None:

@@ -154,16 +154,7 @@ class SlicesPanel(Panel):
 
     def axis_and_angles(self) -> tuple[float, np.ndarray] | None:
         """Return the angle of the tilt axis and the used tilt angles, degrees."""
-        run, series = self.session.run, self.session.series
-        table = run.record.poses
-        if table is not None and self.volume_box.layer is run.layers.volume:
-            used = table["used"]
-            axis = float(np.mean(table["z3_deg"][used] - table["z1_deg"][used]) / 2)
-            return axis, table["angle_deg"][used]
-        if series is None or not series.mask.any():
-            return None
-        poses = series.start_poses.take(series.mask)
-        return poses.axis_deg, series.angles_deg[series.mask]
+        return self.volume_box.axis_and_angles()
 
     @property
     def live(self) -> bool:
