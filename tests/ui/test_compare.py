@@ -98,7 +98,7 @@ def test_figures_are_those_of_the_metrics_and_reach_the_disk(
     ]
     directions = np.array(rows[end + 2 :], float)
     assert directions[:, :2] == pytest.approx(np.stack([angles, reached], axis=1))
-    assert panel.directions.line("0.5")[1] == pytest.approx(reached)
+    assert panel.directions.line("0.5")[1] == pytest.approx(reached / 0.5)  # 1/nm
     assert panel.directions.missing == [(-90.0, -60.0), (60.0, 90.0)]
     assert "missing wedge" in panel.numbers.text()
 

@@ -122,7 +122,7 @@ def test_a_free_plane_is_cut_at_its_angles(open_dock: Any, qtbot: Any) -> None:
     add_volume(open_dock, data)
     fourth = panel.view.fourth
     qtbot.waitUntil(lambda: fourth.shown is not None, timeout=LONG_MS)
-    assert not panel.turn.isEnabled()
+    assert not panel.fields.isRowVisible(panel.angles)
     assert not any(pane.trace.isVisible() for pane in panel.view.panes.values())
     panel.fourth.setCurrentText("free plane")
     panel.turn.setValue(0)

@@ -8,12 +8,25 @@ import numpy as np
 import pyqtgraph
 from qtpy.QtCore import QRectF, Qt, Signal
 
+from napari_inr_tomo.ui.colours import readable, theme_colours
 from napari_inr_tomo.ui.controls import inner_limits
-from napari_inr_tomo.ui.plots import MARK_COLOUR, SHOWN_COLOUR
+from napari_inr_tomo.ui.plots import AXIS_CONTRAST, MARK_COLOUR, SHOWN_COLOUR
 from napari_inr_tomo.ui.sinograms import Sinogram
 
 KINDS = ("measured", "computed", "residual")
 MOST_TICKS = 7
+
+
+def ticks(angles_deg: np.ndarray) -> list[tuple[int, str]]:
+    """Return rows and words of round tilt angles, or of the nearest there are."""
+    span = float(np.ptp(angles_deg))
+    step = next((s for s in (1, 5, 10, 20) if span <= MOST_TICKS * s), 30)
+    first = step * np.ceil(angles_deg.min() / step)
+    rows = {
+        int(np.argmin(np.abs(angles_deg - angle)))
+        for angle in np.arange(first, angles_deg.max() + 0.01, step)
+    }
+    return [(row, f"{angles_deg[row]:+.0f}") for row in sorted(rows)]
 
 
 class SinogramView(pyqtgraph.GraphicsLayoutWidget):
@@ -26,7 +39,8 @@ class SinogramView(pyqtgraph.GraphicsLayoutWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.setMinimumSize(280, 470)
+        self.setMinimumSize(280, 400)
+        self.setMaximumHeight(430)
         self.ci.layout.setContentsMargins(2, 2, 6, 2)
         self.ci.layout.setSpacing(2)
         self.plots: dict[str, Any] = {}
@@ -65,15 +79,13 @@ class SinogramView(pyqtgraph.GraphicsLayoutWidget):
 
     def set_theme(self, name: str) -> None:
         """Take the colours of a napari theme."""
-        from napari.utils.theme import get_theme
-
-        theme = get_theme(name)
-        self.setBackground(theme.background.as_hex())
+        behind, text, axes = theme_colours(name)
+        self.setBackground(behind)
         for kind, plot in self.plots.items():
-            plot.setTitle(kind, size="9pt", color=theme.text.as_hex())
+            plot.setTitle(kind, size="9pt", color=text)
             for side in ("left", "bottom"):
-                plot.getAxis(side).setPen(theme.secondary.as_hex())
-                plot.getAxis(side).setTextPen(theme.text.as_hex())
+                plot.getAxis(side).setPen(readable(axes, behind, AXIS_CONTRAST))
+                plot.getAxis(side).setTextPen(text)
 
     def show_sinogram(
         self, shown: Sinogram | None, pixel_nm: float | None = None
@@ -108,9 +120,7 @@ class SinogramView(pyqtgraph.GraphicsLayoutWidget):
             self.images[kind].setImage(image, levels=limits)
             self.images[kind].setRect(rect)
         plot.getViewBox().setRange(rect, padding=0.0)
-        step = max(1, -(-rows // MOST_TICKS))
-        marks = [(r, f"{shown.angles_deg[r]:+.0f}") for r in range(0, rows, step)]
-        plot.getAxis("left").setTicks([marks])
+        plot.getAxis("left").setTicks([ticks(shown.angles_deg)])
         out = np.flatnonzero(~shown.used)
         self.left_out[kind].setData(np.full(len(out), -0.47 * width), out)
 

@@ -14,6 +14,8 @@ from qtpy.QtGui import QPolygonF
 from qtpy.QtWidgets import QGraphicsPolygonItem
 
 from napari_inr_tomo.planes import Plane
+from napari_inr_tomo.ui.colours import TEXT_CONTRAST, readable, theme_colours
+from napari_inr_tomo.ui.scale_bar import ScaleBar
 
 COLOURS = {"xy": "#3b9ddd", "xz": "#009e73", "yz": "#e69f00"}
 WEDGE_COLOUR = "#d55e00"
@@ -46,6 +48,7 @@ class Pane:
         self.box.addItem(self.image)
         self.shown: np.ndarray | None = None
         self.rect = QRectF()
+        self.scale_bar = ScaleBar(self.box)
 
     def show(
         self, image: np.ndarray, rect: QRectF, limits: tuple[float, float] | None
@@ -60,6 +63,7 @@ class Pane:
         """Show nothing."""
         self.shown = None
         self.image.clear()
+        self.scale_bar.clear()
 
 
 class SlicePane(Pane):
@@ -84,7 +88,6 @@ class SlicePane(Pane):
         pen = pyqtgraph.mkPen(255, 255, 255, 70)
         self.grid = pyqtgraph.PlotCurveItem(connect="pairs", pen=pen)
         self.box.addItem(self.grid, ignoreBounds=True)
-        self.scale_bar: Any = None
 
     def show_trace(
         self, position_xyz: tuple[float, float, float], normal_xyz: np.ndarray | None
@@ -116,16 +119,6 @@ class SlicePane(Pane):
                 segments += line if axis == 0 else [point[::-1] for point in line]
         self.grid.setData(*np.array(segments).reshape(-1, 2).T)
 
-    def set_scale(self, length_px: float, words: str) -> None:
-        """Draw a scale bar of this length."""
-        if self.scale_bar is None:
-            self.scale_bar = pyqtgraph.ScaleBar(length_px, width=3, brush="w", pen="w")
-            self.scale_bar.setParentItem(self.box)
-            self.scale_bar.anchor((1, 1), (1, 1), offset=(-8, -16))
-        self.scale_bar.size = length_px
-        self.scale_bar.text.setText(words)
-        self.scale_bar.updateBar()
-
 
 class OrthoView(pyqtgraph.GraphicsLayoutWidget):
     """The planes xy, xz and yz through one point, and a fourth picture.
@@ -140,6 +133,7 @@ class OrthoView(pyqtgraph.GraphicsLayoutWidget):
     def __init__(self) -> None:
         super().__init__()
         self.setMinimumSize(280, 300)
+        self.setMaximumHeight(430)
         self.ci.layout.setSpacing(2)
         self.ci.layout.setContentsMargins(2, 2, 2, 2)
         places = {"xy": (0, 0), "yz": (0, 1), "xz": (2, 0)}
@@ -148,6 +142,7 @@ class OrthoView(pyqtgraph.GraphicsLayoutWidget):
         self._wedge: list[Any] = []
         self._position = (0.0, 0.0, 0.0)
         self._normal: np.ndarray | None = None
+        self._behind = "#000000"
         for column in (0, 1):
             self.ci.layout.setColumnStretchFactor(column, 1)
         for row in (1, 3):
@@ -161,12 +156,10 @@ class OrthoView(pyqtgraph.GraphicsLayoutWidget):
 
     def set_theme(self, name: str) -> None:
         """Take the colours of a napari theme."""
-        from napari.utils.theme import get_theme
-
-        theme = get_theme(name)
-        self.setBackground(theme.background.as_hex())
-        text = self.fourth.caption.text
-        self.fourth.caption.setText(text, color=theme.text.as_hex())
+        self._behind, text_colour, _ = theme_colours(name)
+        self.setBackground(self._behind)
+        self.fourth.caption.setText(self.fourth.caption.text, color=text_colour)
+        self.set_captions({n: pane.caption.text for n, pane in self.panes.items()})
 
     @property
     def position(self) -> tuple[float, float, float]:
@@ -195,7 +188,17 @@ class OrthoView(pyqtgraph.GraphicsLayoutWidget):
     def set_captions(self, words: dict[str, str]) -> None:
         """Write over every slice where it lies."""
         for name, text in words.items():
-            self.panes[name].caption.setText(text, color=COLOURS[name])
+            colour = readable(COLOURS[name], self._behind, TEXT_CONTRAST)
+            self.panes[name].caption.setText(text, color=colour)
+
+    def set_scale(self, unit_nm: float | None) -> None:
+        """Draw a scale bar into every picture in real space."""
+        for pane in (*self.panes.values(), self.fourth):
+            spectrum = pane is self.fourth and self._normal is None
+            if pane.shown is None or spectrum:
+                pane.scale_bar.clear()
+            else:
+                pane.scale_bar.show(pane.rect, unit_nm)
 
     def show_spectrum(
         self, power: np.ndarray, triangles: list[np.ndarray], caption: str
@@ -301,10 +304,3 @@ def rect_of(plane: Plane, name: str) -> QRectF:
     left = plane.centre_xyz[right] - width / 2
     top = plane.centre_xyz[down] - height / 2
     return QRectF(left, top, width, height)
-
-
-def round_length(span: float) -> float:
-    """Return a round length (1, 2 or 5 times a power of ten) near a fifth of a span."""
-    wanted = max(span / 5, 1e-12)
-    power = 10 ** np.floor(np.log10(wanted))
-    return float(max(f * power for f in (1, 2, 5) if f * power <= wanted))

@@ -193,12 +193,17 @@ class ComparePanel(Panel):
         last = next((v for v in reversed(volumes) if v is not None), None)
         limits = None if last is None else contrast(np.asarray(last.data))
         names = [self.a.currentText(), self.b.currentText()]
-        self.view.show_pair(images, names, limits)
-        self.profile.show_rows(images, self._row)
+        self.view.show_pair(images, names, limits, self._nm())
+        self.profile.show_rows(images, self._row, self._nm())
 
     def _line_moved(self, row: float) -> None:
         self._row = row
-        self.profile.show_rows(self.view.shown, row)
+        self.profile.show_rows(self.view.shown, row, self._nm())
+
+    def _nm(self) -> float | None:
+        """Return the edge of a voxel of both, nm; None where they differ."""
+        sizes = {v.voxel_nm for v in self._volumes() if v is not None}
+        return sizes.pop() if len(sizes) == 1 else None
 
     def _updated(self, update: Any) -> None:
         if update.preview is not None or update.result is not None:
@@ -230,12 +235,14 @@ class ComparePanel(Panel):
         self.result = result
         self.numbers.setText(result.words())
         limit = comparing.FSC_LIMIT
-        self.fsc.show_curves(result.frequency, result.fsc, result.half_bit, limit)
+        curves = result.frequency, result.fsc, result.half_bit
+        self.fsc.show_curves(*curves, limit, result.voxel_nm)
         self.directions.show_directions(
             result.direction_deg,
             result.reached,
             comparing.DIRECTION_LIMITS,
             result.tilts_deg,
+            result.voxel_nm,
         )
         self.refresh()
 

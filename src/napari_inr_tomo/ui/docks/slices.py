@@ -23,7 +23,7 @@ from napari_inr_tomo.ui.controls import (
 from napari_inr_tomo.ui.dock import Dock, Panel
 from napari_inr_tomo.ui.latest import Latest
 from napari_inr_tomo.ui.series_layer import contrast
-from napari_inr_tomo.ui.slice_view import OrthoView, round_length
+from napari_inr_tomo.ui.slice_view import OrthoView
 from napari_inr_tomo.ui.volume_picker import NO_VOLUME, VolumePicker
 
 MOST_ZOOM = 1000.0
@@ -69,12 +69,13 @@ class SlicesPanel(Panel):
         self.lean = number(60.0, -90, 90, LEAN_TIP, " deg", 5.0, 1)
         for angle in (self.turn, self.lean):
             angle.setWrapping(True)
-            angle.setEnabled(False)
         fields = form()
         fields.addRow("Cut", self.volume_box)
-        fields.addRow("Zoom", self.zoom)
-        fields.addRow("Fourth", self.fourth)
-        fields.addRow("Turn, lean", beside(self.turn, self.lean))
+        fields.addRow("Zoom", beside(self.zoom, self.fourth))
+        self.angles = beside(self.turn, self.lean)
+        fields.addRow("Turn, lean", self.angles)
+        self.fields = fields
+        fields.setRowVisible(self.angles, False)
         layout.addLayout(fields)
         self.view = OrthoView()
         self.view.setToolTip(SPECTRUM_TIP)
@@ -189,8 +190,7 @@ class SlicesPanel(Panel):
         return self.fourth.currentText() == FREE
 
     def _fourth_chosen(self, *_: Any) -> None:
-        for angle in (self.turn, self.lean):
-            angle.setEnabled(self.free)
+        self.fields.setRowVisible(self.angles, self.free)
         self._later()
 
     def _ask_network(self, wanted: tuple[planes.Plane, ...]) -> None:
@@ -257,7 +257,7 @@ class SlicesPanel(Panel):
         if shown is not None:
             self.view.show_grids(shown.voxel_px, shown.shape_zyx)
         self._captions()
-        self._scale_bars(wanted)
+        self.view.set_scale(self.voxel_nm())
         self.state.setText(source)
 
     def _captions(self) -> None:
@@ -277,15 +277,6 @@ class SlicesPanel(Panel):
             return self.session.run.record.voxel_nm
         volume = self.volume_box.volume()
         return None if volume is None else volume.voxel_nm
-
-    def _scale_bars(self, wanted: tuple[planes.Plane, ...]) -> None:
-        size = self.voxel_nm()
-        for pane, plane in zip(
-            (self.view.panes[n] for n in ("xy", "xz", "yz")), wanted[:3], strict=True
-        ):
-            length = round_length(plane.shape[1] * plane.step_px * (size or 1.0))
-            unit = "px" if size is None else "nm"
-            pane.set_scale(length / (size or 1.0), f"{length:g} {unit}")
 
     # moving -----------------------------------------------------------------
 
