@@ -166,6 +166,8 @@ class Dock(QWidget):
         """Follow the run (again) while the window is open."""
         super().showEvent(event)
         self.attach()
+        if self._attached:
+            self.session.keys.bind(self.window())
         self.session.run.follow_again()
 
     def hideEvent(self, event: Any) -> None:
@@ -179,6 +181,7 @@ class Dock(QWidget):
         if self._attached or self.session.viewer is None:
             return
         self._attached = True
+        self.session.keys.dock_came()
         self.session.layer_changed.connect(self.picker.refresh)
         self.session.layers_changed.connect(self.picker.refresh)
         self.picker.refresh()
@@ -190,6 +193,7 @@ class Dock(QWidget):
         if not self._attached:
             return
         self._attached = False
+        self.session.keys.dock_went()
         for signal in (self.session.layer_changed, self.session.layers_changed):
             try:
                 signal.disconnect(self.picker.refresh)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QProgressBar
 
@@ -13,6 +13,9 @@ from napari_inr_tomo.ui.dock import Dock, Panel, ask_run_folder, stop_buttons
 from napari_inr_tomo.ui.plots import LossPlot, PosePlot
 from napari_inr_tomo.ui.record import duration
 from napari_inr_tomo.ui.run_control import ALIVE, NO_RUN, RunState
+
+if TYPE_CHECKING:
+    from napari_inr_tomo.ui.session import Session
 
 CLOSER = {
     "Slices": "Cut the volume with a crosshair; at full resolution while an INR learns",
@@ -122,16 +125,7 @@ class MonitorPanel(Panel):
 
     def show_dock(self, title: str) -> Any:
         """Open one of the docks for a closer look."""
-        from napari_inr_tomo.ui.docks.compare import CompareDock
-        from napari_inr_tomo.ui.docks.runs import RunsDock
-        from napari_inr_tomo.ui.docks.sinogram import SinogramDock
-        from napari_inr_tomo.ui.docks.slices import SlicesDock
-        from napari_inr_tomo.ui.docks.tilts import TiltsDock
-        from napari_inr_tomo.ui.open_docks import show_dock
-
-        kinds = (SlicesDock, TiltsDock, SinogramDock, CompareDock, RunsDock)
-        kind = next(k for k in kinds if k.panels[0].title == title)
-        return show_dock(self.session, kind)
+        return open_closer(self.session, title)
 
     def connections(self) -> list[tuple[Any, Any]]:
         """Follow the run."""
@@ -234,6 +228,20 @@ class MonitorPanel(Panel):
         self._bar_buttons()
         if run.state is RunState.STARTING:
             self._draw()
+
+
+def open_closer(session: Session, title: str) -> Any:
+    """Open the dock of this title, one of `CLOSER`."""
+    from napari_inr_tomo.ui.docks.compare import CompareDock
+    from napari_inr_tomo.ui.docks.runs import RunsDock
+    from napari_inr_tomo.ui.docks.sinogram import SinogramDock
+    from napari_inr_tomo.ui.docks.slices import SlicesDock
+    from napari_inr_tomo.ui.docks.tilts import TiltsDock
+    from napari_inr_tomo.ui.open_docks import show_dock
+
+    kinds = (SlicesDock, TiltsDock, SinogramDock, CompareDock, RunsDock)
+    kind = next(k for k in kinds if k.panels[0].title == title)
+    return show_dock(session, kind)
 
 
 class MonitorDock(Dock):
