@@ -11,7 +11,6 @@ from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import (
     QCheckBox,
     QDoubleSpinBox,
-    QFileDialog,
     QFormLayout,
     QGroupBox,
     QHBoxLayout,
@@ -193,12 +192,13 @@ class PathEdit(QWidget):
         self.line.setText(text)
 
     def _browse(self) -> None:
+        # not at the top: the dialogs need the plugin's settings, most controls do not
+        from napari_inr_tomo.ui.remembered import ask_file, ask_folder
+
         if self._kind == "folder":
-            path = QFileDialog.getExistingDirectory(
-                self, "Choose a folder", self.text()
-            )
+            path = ask_folder(self, "Choose a folder", self.text())
         else:
-            path, _ = QFileDialog.getOpenFileName(self, "Choose a file", self.text())
+            path = ask_file(self, "Choose a file", self.text())
         if path:
             self.line.setText(path)
             self.line.editingFinished.emit()

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import (
     QComboBox,
-    QFileDialog,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -24,6 +23,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_inr_tomo.ui.controls import ActionRow, words
+from napari_inr_tomo.ui.remembered import ask_folder
 from napari_inr_tomo.ui.session import NO_SERIES, Session, session_of
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ def stop_buttons(row: ActionRow, run: RunControl) -> tuple[QPushButton, QPushBut
 
 def ask_run_folder(panel: Panel) -> None:
     """Ask for a run folder and follow it."""
-    path = QFileDialog.getExistingDirectory(panel, "Open a run folder")
+    path = ask_folder(panel, "Open a run folder")
     if path:
         panel.session.run.open(Path(path))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QFileDialog, QSlider
+from qtpy.QtWidgets import QComboBox, QSlider
 
 from napari_inr_tomo import atomic
 from napari_inr_tomo.config import ReconstructionConfig
@@ -27,6 +27,7 @@ from napari_inr_tomo.ui.pair_view import (
     plane_of,
     save_figure,
 )
+from napari_inr_tomo.ui.remembered import ask_folder
 from napari_inr_tomo.ui.series_layer import contrast, volume_layer_data
 from napari_inr_tomo.ui.volume_picker import VolumePicker
 
@@ -248,7 +249,7 @@ class ComparePanel(Panel):
 
     def ask_save(self) -> None:
         """Ask for a folder and write the figures."""
-        path = QFileDialog.getExistingDirectory(self, "Folder for the figures")
+        path = ask_folder(self, "Folder for the figures")
         if path:
             self.save(Path(path))
 
