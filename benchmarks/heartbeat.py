@@ -5,7 +5,8 @@
 A real viewer with the workflow, Slices and Check tilts open; an INR run of its own
 processes; somebody who looks around.  A timer in the event loop should beat every
 `BEAT_MS`; a gap above `GAP_MS` is one the user can feel.  Also how long it takes from
-Start to the first volume on the screen.  Without a display it starts Xvfb.
+Start to the first volume on the screen, and to open every dock as the first of a napari
+that has just begun.  Without a display it starts Xvfb.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ GAP_MS = 100
 LOOK_S = 2.0
 ROOT = Path(__file__).parents[1]
 WITH_DISPLAY = ROOT / "scripts" / "with-display.sh"
+MANIFEST = ROOT / "src" / "napari_inr_tomo" / "napari.yaml"
 FIRST_VOLUME_S = {64: 3.0, 128: 10.0}
 """Aims: seconds from Start to the first volume on the screen."""
 
@@ -89,6 +91,48 @@ class Heartbeat:
             "longest_gap_ms": gaps[0]["ms"] if gaps else None,
             "gaps": gaps[:20],
         }
+
+
+def open_first(command: str) -> dict[str, Any]:
+    """Open a dock as the first one in a napari that has just begun."""
+    import importlib
+
+    import napari
+    from npe2 import PluginManifest
+    from qtpy.QtWidgets import QApplication
+
+    viewer = napari.Viewer(show=True)
+    for _ in range(20):
+        QApplication.processEvents()
+    manifest = PluginManifest.from_file(MANIFEST)
+    names = {c.id: c.python_name for c in manifest.contributions.commands}
+    module, kind = names[command].split(":")
+    began = time.perf_counter()
+    dock = getattr(importlib.import_module(module), kind)(viewer)
+    viewer.window.add_dock_widget(dock, name=kind)
+    QApplication.processEvents()
+    took = time.perf_counter() - began
+    return {"dock": kind, "s": round(took, 2), "torch": "torch" in sys.modules}
+
+
+def dock_commands() -> list[str]:
+    """Return the commands of all docks in the manifest."""
+    from npe2 import PluginManifest
+
+    manifest = PluginManifest.from_file(MANIFEST)
+    return [widget.command for widget in manifest.contributions.widgets]
+
+
+def import_ms() -> float:
+    """Return how long importing the package takes in a new process, median of 5."""
+    code = (
+        "import time; t = time.perf_counter(); import napari_inr_tomo; "
+        "print(1000 * (time.perf_counter() - t))"
+    )
+    times = [
+        float(subprocess.check_output([sys.executable, "-c", code])) for _ in range(5)
+    ]
+    return round(sorted(times)[2], 2)
 
 
 def where(stack: traceback.StackSummary) -> str:
@@ -188,37 +232,48 @@ def _look_around(tour: Any, docks: list[Any], turn: int) -> None:
         raise_dock(tour.dock)
 
 
+def child(*arguments: str) -> dict[str, Any]:
+    """Return what this program answers with these arguments, on a screen."""
+    with tempfile.TemporaryDirectory() as folder:
+        answer, home = Path(folder) / "answer.json", Path(folder) / "napari.yaml"
+        command = [str(WITH_DISPLAY), sys.executable, __file__, *arguments]
+        environment = os.environ | {"NAPARI_CONFIG": str(home)}
+        subprocess.run([*command, "--child", str(answer)], check=True, env=environment)
+        return json.loads(answer.read_text())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128])
+    parser.add_argument("--sizes", type=int, nargs="*", default=[64, 128])
     parser.add_argument("--preset", default="fast")
     parser.add_argument("--most", type=float, default=120, help="seconds of each run")
     parser.add_argument("--folder", type=Path, help="where the result goes")
+    parser.add_argument("--dock", help=argparse.SUPPRESS)
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.child:
-        figures = measure(arguments.sizes[0], arguments.preset, arguments.most)
-        arguments.child.write_text(json.dumps(figures))
+    given = parser.parse_args()
+    if given.child:
+        if given.dock:
+            figures = open_first(given.dock)
+        else:
+            figures = measure(given.sizes[0], given.preset, given.most)
+        given.child.write_text(json.dumps(figures))
         # not through napari's own end: it may ask
         os._exit(0)
     import record
 
+    docks = [child("--dock", command) for command in dock_commands()]
+    for dock in docks:
+        print(json.dumps(dock))
     runs = []
-    for size in arguments.sizes:
-        with tempfile.TemporaryDirectory() as folder:
-            answer, home = Path(folder) / "answer.json", Path(folder) / "napari.yaml"
-            command = [str(WITH_DISPLAY), sys.executable, __file__]
-            command += ["--sizes", str(size), "--preset", arguments.preset]
-            command += ["--most", str(arguments.most), "--child", str(answer)]
-            environment = os.environ | {"NAPARI_CONFIG": str(home)}
-            subprocess.run(command, check=True, env=environment)
-            figures = json.loads(answer.read_text())
+    for size in given.sizes:
+        chosen = ("--preset", given.preset, "--most", str(given.most))
+        figures = child("--sizes", str(size), *chosen)
         print(json.dumps({k: v for k, v in figures.items() if k != "gaps"}))
         for gap in figures["gaps"]:
             print(f"  {gap['ms']} ms at {gap['at_s']} s: {gap['ran']}")
         runs.append(figures)
-    folder = arguments.folder or record.RESULTS
-    print(record.write("heartbeat", {"runs": runs}, folder))
+    whole = {"import_ms": import_ms(), "docks": docks, "runs": runs}
+    print(record.write("heartbeat", whole, given.folder or record.RESULTS))
 
 
 if __name__ == "__main__":
