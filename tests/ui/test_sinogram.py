@@ -87,7 +87,10 @@ def test_the_dock_shows_the_series_then_the_volume_of_the_run(
     panel.out_button.click()
     qtbot.waitUntil(lambda: not panel.view.shown.used[3], timeout=LONG_MS)
     assert not open_dock.session.series.mask[tilt]
-    assert "left out already" in panel.row.reason_text
+    qtbot.waitUntil(panel.out_button.isEnabled, timeout=LONG_MS)
+    assert panel.out_button.text() == "Take this tilt back"
+    panel.out_button.click()
+    qtbot.waitUntil(lambda: panel.view.shown.used[3], timeout=LONG_MS)
 
 
 def test_a_volume_of_another_size_and_layers_that_go(

@@ -49,16 +49,9 @@ def _undo(session: Session) -> None:
 
 
 def _leave_out(session: Session) -> None:
-    """Leave the shown tilt out, or take it back."""
-    from napari_inr_tomo.ui import steps
-    from napari_inr_tomo.ui.jobs import start_step
+    from napari_inr_tomo.ui.jobs import toggle_tilt
 
-    tilt, series = session.shown_tilt(), session.series
-    if tilt is None or session.why_not_step() is not None:
-        return
-    used = not series.mask[tilt]
-    label = "Taking views back" if used else "Leaving views out"
-    start_step(session, label, steps.set_used, [tilt], used)
+    toggle_tilt(session)
 
 
 def _switch(session: Session) -> None:

@@ -6,16 +6,16 @@ from typing import Any
 
 from superqt.utils import qdebounced
 
-from napari_inr_tomo.ui import steps
 from napari_inr_tomo.ui.controls import ActionRow, form, group, number, tick, words
 from napari_inr_tomo.ui.dock import Dock, Panel
-from napari_inr_tomo.ui.jobs import start_step
+from napari_inr_tomo.ui.jobs import toggle_tilt
 from napari_inr_tomo.ui.latest import Latest
 from napari_inr_tomo.ui.session import NO_SERIES
 from napari_inr_tomo.ui.sinogram_view import SinogramView
 from napari_inr_tomo.ui.sinograms import Sinogram, sinogram
 from napari_inr_tomo.ui.volume_picker import VolumePicker
 
+LEAVE_OUT, TAKE_BACK = "Leave out this tilt", "Take this tilt back"
 WITHOUT = "There is no volume to compare with."
 OTHER_SIZE = "The volume is of another size than the images."
 
@@ -60,9 +60,9 @@ class SinogramPanel(Panel):
         layout.addWidget(self.state)
         self.row = ActionRow()
         self.out_button = self.row.add(
-            "Leave out this tilt",
-            "Leave the dashed tilt out of everything that follows; it stays in the "
-            "stack, and the Tilt series step takes it back",
+            LEAVE_OUT,
+            "Leave the dashed tilt out of everything that follows, or take it back; it "
+            "stays in the stack",
             self.leave_out,
         )
         layout.addWidget(self.row)
@@ -158,9 +158,8 @@ class SinogramPanel(Panel):
             self.refresh()
 
     def leave_out(self) -> None:
-        """Leave the shown tilt out of the current series."""
-        tilts = [self.session.shown_tilt()]
-        start_step(self.session, "Leaving views out", steps.set_used, tilts, False)
+        """Leave the shown tilt out of the current series, or take it back."""
+        toggle_tilt(self.session)
 
     def _theme(self, *_: Any) -> None:
         if self.session.viewer is not None:
@@ -171,8 +170,8 @@ class SinogramPanel(Panel):
         session, series = self.session, self.session.series
         self.volume_box.refresh()
         none = NO_SERIES if series is None else session.why_not_step()
-        if none is None and not series.mask[session.shown_tilt() or 0]:
-            none = "This tilt is left out already"
+        out = series is not None and not series.mask[session.shown_tilt() or 0]
+        self.out_button.setText(TAKE_BACK if out else LEAVE_OUT)
         self.row.bar(self.out_button, none)
         if series is None:
             self.view.show_sinogram(None)
