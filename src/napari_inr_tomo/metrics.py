@@ -277,10 +277,11 @@ def fsc_by_direction(
     for k, curve in enumerate(curves):
         filled = np.flatnonzero(power[k] > 0)
         filled = np.concatenate([[0], filled[filled > 0]])
-        reached[k] = 1 / _crossing(frequency[filled], curve[filled], filled, criterion)
+        known = frequency[filled], curve[filled], np.ones(len(filled))
+        reached[k] = 1 / _crossing(*known, criterion)
         if len(filled) > 1:
             mean[k] = curve[filled[1:]].mean()
-    middles = (np.arange(sectors) + 0.5) * width - 90
+    middles = np.asarray((np.arange(sectors) + 0.5) * width - 90, np.float64)
     return middles, reached, mean
 
 
