@@ -18,7 +18,7 @@ class ScaleBar:
         self._text = pyqtgraph.TextItem("", color="w", anchor=(0.5, 1.0))
         self._text.fill = pyqtgraph.mkBrush(0, 0, 0, 90)
         for item in (self._line, self._text):
-            item.setZValue(20)
+            item.setZValue(20 if item is self._text else 21)
             box.addItem(item, ignoreBounds=True)
 
     def show(self, rect: QRectF, unit_nm: float | None) -> None:

@@ -26,7 +26,8 @@ def ticks(angles_deg: np.ndarray) -> list[tuple[int, str]]:
         int(np.argmin(np.abs(angles_deg - angle)))
         for angle in np.arange(first, angles_deg.max() + 0.01, step)
     }
-    return [(row, f"{angles_deg[row]:+.0f}") for row in sorted(rows)]
+    words = {row: f"{angles_deg[row]:+.0f}".replace("+0", "0") for row in sorted(rows)}
+    return list(words.items())
 
 
 class SinogramView(pyqtgraph.GraphicsLayoutWidget):

@@ -177,7 +177,6 @@ class Tour:
         self.take("slices")
         slices.fourth.setCurrentText("free plane")
         slices._moved((6.0, 4.0, 3.0))
-        slices.zoom.setValue(4.0)
         self.wait(most_s=2)
         self.take("slices_free")
         sinogram = monitor.show_dock("Sinogram").panel
