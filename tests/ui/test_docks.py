@@ -130,4 +130,4 @@ def test_the_monitor_opens_the_docks_for_a_closer_look_once(open_dock: Any) -> N
         first = panel.show_dock(kind.panels[0].title)
         assert type(first) is kind
         assert panel.show_dock(kind.panels[0].title) is first
-    assert len(window.dock_widgets) == 5
+    assert len(window.dock_widgets) == 6

@@ -155,3 +155,19 @@ def test_the_wheel_zooms_and_the_voxels_are_drawn(open_dock: Any, qtbot: Any) ->
     qtbot.waitUntil(lambda: xy.rect.width() == pytest.approx(10), timeout=LONG_MS)
     edges = np.unique(xy.grid.getData()[0])
     assert set(range(11)) <= set(edges.tolist())
+
+
+def test_the_volume_is_seen_in_3d_beside_its_slices(open_dock: Any, qtbot: Any) -> None:
+    panel = open_dock(SlicesDock).panel
+    layer = add_volume(open_dock, np.ones(SHAPE, np.float32))
+    other = open_dock.viewer.add_image(np.ones(SHAPE))
+    panel.volume_box.choose(layer)
+    panel.solid_button.click()
+    assert open_dock.viewer.dims.ndisplay == 3
+    assert layer.visible
+    assert not other.visible
+    panel._moved((1.0, 2.0, 3.0))  # the crosshair works meanwhile
+    assert panel.view.position == (1.0, 2.0, 3.0)
+    panel.solid_button.click()
+    assert open_dock.viewer.dims.ndisplay == 2
+    qtbot.waitUntil(lambda: panel._work.idle, timeout=LONG_MS)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakMethod
 
 import numpy as np
 from qtpy.QtCore import QSize, Qt
@@ -40,6 +42,23 @@ def words(text: str = "", dim: bool = False) -> QLabel:
     return label
 
 
+def _weakly(act: Callable[[], Any]) -> Callable[..., None]:
+    """Return a slot that does not keep the owner of a method alive.
+
+    PySide holds on to slots that are no methods, and a dock would never end.
+    """
+    if not inspect.ismethod(act):
+        return lambda _=False: act()
+    known = WeakMethod(act)
+
+    def clicked(_: bool = False) -> None:
+        now = known()
+        if now is not None:
+            now()
+
+    return clicked
+
+
 class ActionRow(QWidget):
     """Buttons in a row; a line under them says why any of them is greyed out."""
 
@@ -62,7 +81,7 @@ class ActionRow(QWidget):
         """Add a button."""
         button = QPushButton(text)
         button.setToolTip(tip)
-        button.clicked.connect(lambda _=False: clicked())
+        button.clicked.connect(_weakly(clicked))
         return self.add_widget(button)
 
     def add_widget(self, widget: Any) -> Any:

@@ -123,6 +123,11 @@ class SlicesPanel(Panel):
             "Fit the contrast to the volume as it is now; it never changes by itself",
             self.rescale,
         )
+        self.solid_button = self.row.add(
+            "3-D",
+            "Show the volume in three dimensions beside the slices, or go back",
+            self.show_solid,
+        )
         layout.addWidget(self.row)
 
     # what to look at ----------------------------------------------------------
@@ -302,6 +307,17 @@ class SlicesPanel(Panel):
         """Go to the centre."""
         self._moved((0.0, 0.0, 0.0))
 
+    def show_solid(self) -> None:
+        """Show the chosen volume alone in napari's canvas in 3-D, or go back to 2-D."""
+        viewer, chosen = self.session.viewer, self.volume_box.layer
+        if viewer.dims.ndisplay == 3:
+            viewer.dims.ndisplay = 2
+        else:
+            for layer in viewer.layers:
+                layer.visible = layer is chosen
+            viewer.dims.ndisplay = 3
+        viewer.fit_to_view()
+
     def rescale(self) -> None:
         """Fit the contrast to what is shown now."""
         self._limits = None
@@ -352,6 +368,7 @@ class SlicesPanel(Panel):
         none = None if self.volume_box.volume() is not None else NO_VOLUME
         self.row.bar(self.centre_button, none)
         self.row.bar(self.contrast_button, none)
+        self.row.bar(self.solid_button, none)
         if none:
             self.state.setText("")
             self.view.clear_all()
