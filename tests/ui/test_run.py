@@ -40,7 +40,12 @@ def test_everything_streams_into_layers_and_plots(
     assert volume.scale == pytest.approx([2, 2, 2])
     middle = volume.translate + (np.array([12, 12, 14]) - 1) / 2 * volume.scale
     assert middle == pytest.approx((np.array(worker.shape) - 1) / 2)
-    # poses with their numbers, all units agree
+    # poses with their numbers, once the tilts are looked at; all units agree
+    assert run.layers.points is None
+    panel.stack_button.click()
+    assert run.layers.points.visible
+    assert not volume.visible
+    panel.volume_button.click()
     features = run.layers.points.features
     wanted = "tilt angle_deg z1_deg z3_deg dx_px dy_px residual".split()
     assert list(features) == wanted
@@ -65,10 +70,11 @@ def test_everything_streams_into_layers_and_plots(
 def test_axis_and_points_lie_where_the_poses_say(
     open_dock: Any, qtbot: Any, worker: Worker
 ) -> None:
-    follow(open_dock, qtbot, worker, MonitorDock)
+    panel = follow(open_dock, qtbot, worker, MonitorDock)
     run = open_dock.session.run
     worker.poses(30.0)
-    qtbot.waitUntil(lambda: run.layers.axis is not None, timeout=LONG_MS)
+    qtbot.waitUntil(lambda: run.layers.has_poses, timeout=LONG_MS)
+    panel.stack_button.click()
     _, rows, columns = worker.shape
     point = run.layers.points.data[4]
     assert point == pytest.approx([4, (rows - 1) / 2 - 2, (columns - 1) / 2 + 1])

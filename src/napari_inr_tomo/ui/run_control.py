@@ -322,6 +322,7 @@ def create_and_launch(folder: Path, series: Any, config: Any) -> RunFolder:
 
     run = runs.create_run(folder, series, config)
     runs.launch(run)
+    _load_ahead()
     return run
 
 
@@ -330,7 +331,13 @@ def relaunch(run: RunFolder) -> RunFolder:
     from napari_inr_tomo import runs
 
     runs.launch(run)
+    _load_ahead()
     return run
+
+
+def _load_ahead() -> None:
+    """Import here what layers with features would import in the event loop."""
+    import pandas  # noqa: F401
 
 
 def reopen(folder: Path) -> RunFolder:
@@ -342,6 +349,7 @@ def open_folder(folder: Path) -> RunFolder:
     """Open and check a run folder (worker thread)."""
     from napari_inr_tomo import runs
 
+    _load_ahead()
     run = runs.RunFolder(folder)
     run.status()
     return run

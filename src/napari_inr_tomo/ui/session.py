@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_inr_tomo.types import TiltSeries
+from napari_inr_tomo.ui.keys import Keys
 from napari_inr_tomo.ui.run_control import RunControl
 from napari_inr_tomo.ui.series_layer import (
     is_series_layer,
@@ -67,6 +68,7 @@ class Session:
         self.busy: str | None = None
         self.closed = False
         self.run = RunControl(self)
+        self.keys = Keys(self)
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.layers.events.renamed.connect(self._on_renamed)
@@ -201,6 +203,7 @@ class Session:
             return
         viewer = self._viewer()
         self.run.detach()
+        self.keys.release()
         self.closed = True
         self._layer = None
         self._undo.clear()

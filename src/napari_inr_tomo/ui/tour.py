@@ -204,6 +204,13 @@ class Tour:
         slices = monitor.show_dock("Slices").panel
         self.wait(lambda: slices.view.panes["xy"].shown is not None, 30)
         self.take("slices")
+        slices.fourth.setCurrentText("free plane")
+        slices._moved((6.0, 4.0, 3.0))
+        self.wait(most_s=2)
+        self.take("slices_free")
+        sinogram = monitor.show_dock("Sinogram").panel
+        self.wait(lambda: "residual" in sinogram.state.text(), 30)
+        self.take("sinogram")
         tilts = monitor.show_dock("Check tilts").panel
         tilts.what.setCurrentText("residual")
         self.wait(lambda: tilts.picture.shown, 30)

@@ -24,6 +24,7 @@ from napari_inr_tomo.ui.controls import (
 )
 from napari_inr_tomo.ui.device import Devices, find_devices
 from napari_inr_tomo.ui.dock import Dock, Panel, ask_run_folder, stop_buttons
+from napari_inr_tomo.ui.remembered import recall, remember
 from napari_inr_tomo.ui.tips import tip
 
 METHODS = {
@@ -68,6 +69,7 @@ class ReconstructionPanel(Panel):
         self.preset.currentIndexChanged.connect(self._take_preset)
         self.method.currentIndexChanged.connect(self._take_preset)
         self._take_preset()
+        self._recall()
 
     def _build_settings(self) -> None:
         box, layout = group("Settings")
@@ -234,6 +236,12 @@ class ReconstructionPanel(Panel):
         self.method.setCurrentText(next(w for w, m in METHODS.items() if m == method))
         self.preset.setCurrentText(preset)
 
+    def _recall(self) -> None:
+        """Begin with the method and the preset that were last started."""
+        method, preset = recall("method"), recall("preset")
+        if method in METHODS.values() and preset in PRESETS:
+            self.choose(method, preset)
+
     def start(self) -> None:
         """Start a run with these settings."""
         from napari.utils.notifications import show_error
@@ -241,6 +249,8 @@ class ReconstructionPanel(Panel):
         try:
             folder = self.run_folder()
             self.session.run.begin(folder, self.config())
+            remember("method", self.method_name)
+            remember("preset", self.preset.currentText())
         except UserError as error:
             show_error(str(error))
 
