@@ -9,7 +9,7 @@ the axis aside.  The network refines the result later with exact rays.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,17 +67,18 @@ def find_poses(
     valid: NDArray[np.bool_] | None = None,
     device: torch.device | None = None,
     report: Callable[[Poses, Tensor, float, int], bool] | None = None,
+    stages: Sequence[tuple[int, int, int]] = STAGES,
 ) -> Poses:
     """Return poses found from ``start``: common axis turn, and dx, dy of every tilt.
 
     images: (tilt, y, x), normalised.  valid: same shape, False where to be ignored.
     report: called after each step with the poses, the coarse (z, y, x) volume in the
     frame of the tilt axis, its relative residual and the number of steps so far; True
-    ends the search.
+    ends the search.  stages: see `STAGES`.
     """
     device = device or torch.device("cpu")
     poses, done = start, 0
-    for size, iterations, steps in STAGES:
+    for size, iterations, steps in stages:
         edge = min(size, max(images.shape[1:]))
         level = _level(images, valid, edge, depth_px, angles_deg, poses, device)
         stretch = _Stretch()
