@@ -23,6 +23,8 @@ from napari_inr_tomo.runs import timing
 from napari_inr_tomo.simulate import simulate_series
 from napari_inr_tomo.types import TiltSeries
 
+METHODS = ["preview", "fast", "sirt", "tv"]
+
 
 def compared(series: TiltSeries, method: str, work: Path) -> dict[str, Any]:
     """Return what was said and what came, in seconds and bytes."""
@@ -72,7 +74,9 @@ def main() -> None:
     """Compare and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, default=64)
-    parser.add_argument("--methods", nargs="+", default=["preview", "fast", "sirt", "tv"])
+    parser.add_argument(
+        "--methods", nargs="+", default=["preview", "fast", "sirt", "tv"]
+    )
     parser.add_argument("--work", type=Path, default=Path("benchmark-work"))
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Expected times multiply as they should, and measurements are kept and fail in words."""
+"""Expected times multiply as they should; measurements are kept and fail in words."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COSTS = Costs(
     10**9,
     "CPU",
 )
-MACHINE_ANSWER = {"seconds": {"iteration": 0.25}, "memory_bytes": 7, "device": "CPU"}
+ANSWER = {"seconds": {"iteration": 0.25}, "memory_bytes": 7, "device": "CPU"}
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +54,9 @@ def test_twice_the_steps_take_twice_the_time() -> None:
     steps = -(-61 * 48 * 96 // 512)
     assert rays(epochs=5) == pytest.approx(5 * steps * 0.1)
     assert rays(epochs=10) == pytest.approx(2 * rays(epochs=5))
-    assert rays(epochs=5, batch_rays=1024) == pytest.approx(rays(epochs=5) / 2, rel=0.01)
+    assert rays(epochs=5, batch_rays=1024) == pytest.approx(
+        rays(epochs=5) / 2, rel=0.01
+    )
     # samples that rise over the first half: half way between few and all, then all
     assert rays(epochs=10, ramp_epochs=5) == pytest.approx(
         steps * (5 * (0.02 + 0.1) / 2 + 5 * 0.1)
@@ -83,7 +85,9 @@ def test_live_volumes_take_no_more_than_their_share() -> None:
     config = ReconstructionConfig.from_preset("fast")
     slow = Costs({**COSTS.seconds, "preview": 60.0}, 1, "CPU")
     without = expected(config, SHAPE, COSTS).phases_s["rays"]
-    assert expected(config, SHAPE, slow).phases_s["rays"] == pytest.approx(1.1 * without)
+    assert expected(config, SHAPE, slow).phases_s["rays"] == pytest.approx(
+        1.1 * without
+    )
 
 
 def test_what_a_step_costs_depends_on_some_settings_and_on_the_images(
@@ -112,7 +116,7 @@ def test_what_a_step_costs_depends_on_some_settings_and_on_the_images(
 def test_a_measurement_is_made_once(
     series: TiltSeries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = json.dumps(MACHINE_ANSWER)
+    said = json.dumps(ANSWER)
     module = program(
         tmp_path,
         monkeypatch,

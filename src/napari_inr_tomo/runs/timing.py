@@ -148,6 +148,14 @@ def _preview_share(config: ReconstructionConfig, preview_s: float) -> float:
 
 def key(series: TiltSeries, config: ReconstructionConfig) -> str:
     """Return a name for everything that the cost of a step depends on."""
+    parts = cost_settings(config)
+    parts |= {"machine": _machine(), "images": _fingerprint(series)}
+    text = json.dumps(parts, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def cost_settings(config: ReconstructionConfig) -> dict[str, Any]:
+    """Return the settings that the cost of a step depends on, not their number."""
     told = config.model_dump(mode="json")
     inr, classic, compute = told["inr"], told["classic"], told["compute"]
     plan = {n: inr["schedule"][n] for n in ("batch_rays", "first_samples")}
@@ -161,10 +169,7 @@ def key(series: TiltSeries, config: ReconstructionConfig) -> str:
         parts |= {"tv": points, "start": inr["warm_start"], "lessons": lessons}
     elif config.method == "sirt":
         parts["positivity"] = classic["positivity"]
-    parts |= {n: compute[n] for n in ("device", "precision", "preview_voxels")}
-    parts |= {"machine": _machine(), "images": _fingerprint(series)}
-    text = json.dumps(parts, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return parts | {n: compute[n] for n in ("device", "precision", "preview_voxels")}
 
 
 def _machine() -> list[Any]:

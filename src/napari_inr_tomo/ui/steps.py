@@ -237,7 +237,8 @@ def estimate(series: TiltSeries, config: Any, processes: int) -> str:
     each = f" in each of {processes} processes" if processes > 1 else ""
     words = (
         f"Volume {depth} x {height} x {width} voxels (z, y, x). Memory about "
-        f"{in_words(need.memory_bytes)}{each}, disk about {in_words(need.disk_bytes)}."
+        f"{in_words(need.memory_bytes)}{each} (calculated), disk about "
+        f"{in_words(need.disk_bytes)}."
     )
     free = psutil.virtual_memory().available
     if config.compute.device != "cuda" and total > free:
