@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -110,6 +110,8 @@ class PoseSettings(_Settings):
     """Adam step of the shifts dx and dy, pixels."""
     shared_axis: bool = True
     """Also learn one axis angle common to all tilts (faster for a common error)."""
+    frozen: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    """Tilts whose pose stays as it starts: their numbers in the stack, from 0."""
     coarse: bool = True
     """First find the poses on a coarse classical volume (seconds, far-reaching)."""
 

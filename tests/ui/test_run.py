@@ -35,7 +35,7 @@ def test_everything_streams_into_layers_and_plots(
     assert panel.poses.turns.line("z3")[1] == pytest.approx(np.full(25, 7.0))
     assert panel.poses.shifts.line("dy")[1] == pytest.approx(np.full(25, -2.0))
     assert "1 min 15 s left" in panel.numbers.text()
-    assert panel.bar.format() == "rays: 3 of 10"
+    assert panel.bar.format() == "Learning from the images: 30 %, epoch 4 of 10"
     # coarser, yet over the same place
     assert volume.scale == pytest.approx([2, 2, 2])
     middle = volume.translate + (np.array([12, 12, 14]) - 1) / 2 * volume.scale

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
@@ -68,6 +68,7 @@ def find_poses(
     device: torch.device | None = None,
     report: Callable[[Poses, Tensor, float, int], bool] | None = None,
     stages: Sequence[tuple[int, int, int]] = STAGES,
+    frozen: ArrayLike = (),
 ) -> Poses:
     """Return poses found from ``start``: common axis turn, and dx, dy of every tilt.
 
@@ -75,6 +76,7 @@ def find_poses(
     report: called after each step with the poses, the coarse (z, y, x) volume in the
     frame of the tilt axis, its relative residual and the number of steps so far; True
     ends the search.  stages: see `STAGES`.
+    frozen: indices of tilts that keep their start pose.
     """
     device = device or torch.device("cpu")
     poses, done = start, 0
@@ -87,6 +89,7 @@ def find_poses(
             poses, _ = geometry.fix_gauge(
                 angles_deg, moved, _turned(start, moved), reference
             )
+            poses = _held(poses, start, frozen)
             done += 1
             if report is not None and report(poses, volume, residual, done):
                 return poses
@@ -120,6 +123,13 @@ class _Stretch:
         taken = float(np.clip(self.factor * turn, -LARGEST_TURN_DEG, LARGEST_TURN_DEG))
         self._last = (turn, taken) if settled else None
         return taken
+
+
+def _held(poses: Poses, start: Poses, frozen: ArrayLike) -> Poses:
+    """Return the poses with those of the frozen tilts as they were at the start."""
+    table, held = poses.as_array().copy(), np.asarray(frozen, int).reshape(-1)
+    table[held] = start.as_array()[held]
+    return Poses.from_array(table)
 
 
 def _turned(start: Poses, moved: Poses) -> Poses:

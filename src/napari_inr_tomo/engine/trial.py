@@ -174,7 +174,8 @@ def _network(job: Job) -> dict[str, float]:
         learn_volume(lesson, field, volume, occupied, dtype)
         costs["lesson"] = clock.usual_s
         del volume
-    poses = LearnedPoses(job.spec.angles_deg, start, job.reference).to(device)
+    poses = LearnedPoses(job.spec.angles_deg, start, job.reference, job.frozen)
+    poses = poses.to(device)
     stack = job.stack(dtype)
 
     def trainer(batch: int) -> Trainer:

@@ -19,7 +19,14 @@ from napari_inr_tomo.preprocess.specimen import (
     SMOOTHING_PX,
     find_specimen,
 )
-from napari_inr_tomo.types import BoolArray, FloatArray, ImageArray, Step, TiltSeries
+from napari_inr_tomo.types import (
+    BoolArray,
+    FloatArray,
+    ImageArray,
+    Step,
+    TiltSeries,
+    tilts_in_words,
+)
 
 _HIGHEST_DEGREE = 8
 _LEAST_BACKGROUND = 0.03  # share of the image below which only a constant is fitted
@@ -249,9 +256,8 @@ def _darkest(values: NDArray[np.floating], blocked: BoolArray | None = None) -> 
 
 def _lowered_notice(tilts: list[int]) -> str:
     return (
-        "Background: the degree was lowered for tilts "
-        f"{', '.join(map(str, tilts))}, where the specimen leaves parts of the frame "
-        "without background"
+        f"Background: the degree was lowered for {tilts_in_words(tilts)}, where "
+        "the specimen leaves parts of the frame without background"
     )
 
 

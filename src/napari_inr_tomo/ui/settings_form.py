@@ -40,6 +40,7 @@ IN_THE_DOCK = frozenset(
         "depth_px",
         "inr.schedule.epochs",
         "inr.poses.refine",
+        "inr.poses.frozen",
         "classic.iterations",
         "compute.device",
         "compute.processes",
