@@ -253,9 +253,9 @@ def test_a_new_stack_is_shown_whole_and_a_chosen_view_is_kept(
 ) -> None:
     session, viewer = open_dock.session, open_dock.viewer
     session.add_series(small_series)
-    whole = viewer.camera.zoom
-    viewer.camera.zoom = 5 * whole
+    whole = viewer.scene.camera.zoom
+    viewer.scene.camera.zoom = 5 * whole
     session.fit_view()
-    assert viewer.camera.zoom == 5 * whole
+    assert viewer.scene.camera.zoom == 5 * whole
     session.add_series(small_series)
-    assert viewer.camera.zoom == whole
+    assert viewer.scene.camera.zoom == whole

@@ -37,6 +37,8 @@ class ExpectedTimes(QWidget):
     def __init__(self, session: Session, wishes: Callable[[], list[Wish]]) -> None:
         super().__init__()
         self.session, self._wishes = session, wishes
+        self.hold: str | None = None
+        """Why nothing is to be timed just now; set from outside."""
         self._costs: dict[str, Any] = {}
         self._of: Any = None
         self._settings: dict[str, Any] = {}
@@ -89,6 +91,8 @@ class ExpectedTimes(QWidget):
 
     def why_not(self) -> str | None:
         """Return why nothing can be timed just now, or None."""
+        if self.hold:
+            return self.hold
         if self.session.run.alive:
             return "Times are measured when the reconstruction has ended"
         return f"Busy: {self.session.busy}" if self.session.busy else None

@@ -159,10 +159,10 @@ class Session:
         viewer = self.viewer
         if viewer is None or self._layer is None:
             return
-        now = (viewer.camera.zoom, tuple(viewer.camera.center))
+        now = (viewer.scene.camera.zoom, tuple(viewer.scene.camera.center))
         if self._fitted is None or self._fitted == now:
             viewer.reset_view()
-            self._fitted = (viewer.camera.zoom, tuple(viewer.camera.center))
+            self._fitted = (viewer.scene.camera.zoom, tuple(viewer.scene.camera.center))
 
     def _on_inserted(self, event: Any) -> None:
         event.value.events.visible.connect(self.label_slider)

@@ -222,6 +222,14 @@ def take_poses(series: TiltSeries, poses: Poses, run: str) -> TiltSeries:
     return series.evolve(Step("poses_of_run", {"run": run}), poses=poses)
 
 
+def set_pose(series: TiltSeries, tilt: int, pose: tuple[float, ...]) -> TiltSeries:
+    """Return the series with another start pose (z1, z3 deg, dx, dy px) of a tilt."""
+    table = series.start_poses.as_array().copy()
+    table[tilt] = pose
+    step = Step("set_pose", {"tilt": tilt, "z1_z3_dx_dy": list(map(float, pose))})
+    return series.evolve(step, poses=Poses.from_array(table))
+
+
 def estimate(series: TiltSeries, config: Any, processes: int) -> str:
     """Return in words what memory and disk space a run will take."""
     import psutil

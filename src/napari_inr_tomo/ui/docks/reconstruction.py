@@ -24,7 +24,9 @@ from napari_inr_tomo.ui.controls import (
 from napari_inr_tomo.ui.device import Devices, find_devices
 from napari_inr_tomo.ui.dock import Dock, Panel, ask_run_folder, stop_buttons
 from napari_inr_tomo.ui.expecting import ExpectedTimes, Wish
+from napari_inr_tomo.ui.one_slice import OneSlice
 from napari_inr_tomo.ui.run_folders import new_folder
+from napari_inr_tomo.ui.series_layer import frozen_of
 from napari_inr_tomo.ui.settings_form import SettingsDialog, SettingsForm
 from napari_inr_tomo.ui.tips import tip
 
@@ -34,6 +36,10 @@ METHODS = {
     "TV": "tv",
     "FBP (seconds)": "fbp",
 }
+PRESET_TIP = (
+    "preview: a first look; fast: for daily work; paper: the settings of the "
+    "publication, slow"
+)
 CHECKING = "Checking what there is to compute on..."
 
 
@@ -80,10 +86,7 @@ class ReconstructionPanel(Panel):
         self.preset = QComboBox()
         self.preset.addItems(PRESETS)
         self.preset.setCurrentText("fast")
-        self.preset.setToolTip(
-            "preview: a first look; fast: for daily work; paper: the settings of the "
-            "publication, slow"
-        )
+        self.preset.setToolTip(PRESET_TIP)
         self.count = whole(0, 0, 100000, "Epochs (INR) or iterations (SIRT, TV)")
         self.count.setSpecialValueText("as needed")
         self.poses = tick(
@@ -145,6 +148,9 @@ class ReconstructionPanel(Panel):
         self.memory = words()
         layout.addWidget(self.device_words)
         layout.addWidget(self.memory)
+        self.one_slice = OneSlice(self.session, self.config)
+        self.one_slice.changed.connect(self.refresh)
+        layout.addWidget(self.one_slice)
         self.row = ActionRow()
         self.start_button = self.row.add(
             "Start", "Write the run folder and start the processes", self.start
@@ -189,6 +195,7 @@ class ReconstructionPanel(Panel):
         """Let go; nothing is measured for a dock that is closed."""
         super().release()
         self.expected.end()
+        self.one_slice.end()
         self.dialog.hide()
 
     # settings -> config ---------------------------------------------------------
@@ -213,7 +220,10 @@ class ReconstructionPanel(Panel):
         if self.method_name == "inr":
             changes["inr"] = {
                 "schedule": {"epochs": count},
-                "poses": {"refine": self.poses.isChecked()},
+                "poses": {
+                    "refine": self.poses.isChecked(),
+                    "frozen": frozen_of(self.session.layer),
+                },
             }
         elif self.method_name != "fbp":
             changes["classic"] = {"iterations": count}
@@ -280,6 +290,7 @@ class ReconstructionPanel(Panel):
         """Start a run with these settings."""
         from napari.utils.notifications import show_error
 
+        self.one_slice.end()
         try:
             folder = self.run_folder()
             self.session.run.begin(folder, self.config())
@@ -317,12 +328,7 @@ class ReconstructionPanel(Panel):
                 reasons.append("FBP needs no iterations.")
         self.poses_why.setText(" ".join(reasons))
         self.poses_why.setVisible(bool(reasons))
-        self.preset.setToolTip(
-            "preview: a first look; fast: for daily work; paper: the settings of the "
-            "publication, slow"
-            if inr
-            else "Presets are for the INR only"
-        )
+        self.preset.setToolTip(PRESET_TIP if inr else "Presets are for the INR only")
 
     def _settings_changed(self) -> None:
         count = len(self.form.changes)
@@ -383,6 +389,10 @@ class ReconstructionPanel(Panel):
         self.again_row.bar(self.open_button, run.why_not_open())
         text = run.state.value.capitalize()
         self.state.setText(f"{text}. {run.message}".strip())
+        self.one_slice.refresh()
+        self.expected.hold = (
+            "A slice is being tried" if self.one_slice.running else None
+        )
         self.expected.changed()
 
 
