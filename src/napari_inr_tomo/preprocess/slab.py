@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from napari_inr_tomo import geometry
+from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.types import Poses, Step, TiltSeries
+from napari_inr_tomo.types import ImageArray, Poses, Step, TiltSeries
 
 SPARE_PX = 2
 """Pixels beyond what the poses say: they are not final yet."""
@@ -29,6 +30,17 @@ class Slab:
     last: int
     inside: slice
     depth_px: int
+
+    def settings(self, config: ReconstructionConfig) -> ReconstructionConfig:
+        """Return the settings for the slab: the whole depth, poses as they start."""
+        depth = config.depth_px or self.depth_px
+        return config.merged({"depth_px": depth, "inr": {"poses": {"refine": False}}})
+
+    def inner(self, data: ImageArray) -> ImageArray:
+        """Return the slices that were asked for, of a (z, y, x) volume of the slab."""
+        part: list[slice] = [slice(None)] * 3
+        part[self.axis] = self.inside
+        return np.ascontiguousarray(data[tuple(part)])
 
 
 def cut_slab(

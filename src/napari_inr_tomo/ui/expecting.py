@@ -37,8 +37,8 @@ class ExpectedTimes(QWidget):
     def __init__(self, session: Session, wishes: Callable[[], list[Wish]]) -> None:
         super().__init__()
         self.session, self._wishes = session, wishes
-        self.hold: str | None = None
-        """Why nothing is to be timed just now; set from outside."""
+        self.hold = False
+        """A slice is being tried: nothing is timed meanwhile; set from outside."""
         self._costs: dict[str, Any] = {}
         self._of: Any = None
         self._settings: dict[str, Any] = {}
@@ -92,7 +92,7 @@ class ExpectedTimes(QWidget):
     def why_not(self) -> str | None:
         """Return why nothing can be timed just now, or None."""
         if self.hold:
-            return self.hold
+            return "A slice is being tried"
         if self.session.run.alive:
             return "Times are measured when the reconstruction has ended"
         return f"Busy: {self.session.busy}" if self.session.busy else None

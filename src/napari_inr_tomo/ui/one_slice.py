@@ -175,12 +175,8 @@ def previews(
 
     began, phase = time.monotonic(), ""
     slab = cut_slab(series, position, THICKNESS_PX)
-    config = config.merged(
-        {
-            "depth_px": config.depth_px or slab.depth_px,
-            "inr": {"poses": {"refine": False}},
-            "compute": {"preview_seconds": 0.5, "processes": 1},
-        }
+    config = slab.settings(config).merged(
+        {"compute": {"preview_seconds": 0.5, "processes": 1}}
     )
     show = threading.Event()
     show.set()

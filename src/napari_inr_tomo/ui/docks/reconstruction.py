@@ -206,8 +206,8 @@ class ReconstructionPanel(Panel):
         return METHODS[self.method.currentText()]
 
     def config(self) -> ReconstructionConfig:
-        """Return the settings as chosen; raises `UserError` where they do not fit."""
-        count = self.count.value() or None
+        """Return the settings as chosen; raises `UserError`."""
+        count, frozen = self.count.value() or None, frozen_of(self.session.layer)
         changes: dict[str, Any] = {
             "method": self.method_name,
             "seed": self.seed.value(),
@@ -220,10 +220,7 @@ class ReconstructionPanel(Panel):
         if self.method_name == "inr":
             changes["inr"] = {
                 "schedule": {"epochs": count},
-                "poses": {
-                    "refine": self.poses.isChecked(),
-                    "frozen": frozen_of(self.session.layer),
-                },
+                "poses": {"refine": self.poses.isChecked(), "frozen": frozen},
             }
         elif self.method_name != "fbp":
             changes["classic"] = {"iterations": count}
@@ -332,8 +329,7 @@ class ReconstructionPanel(Panel):
 
     def _settings_changed(self) -> None:
         count = len(self.form.changes)
-        said = f" ({count} changed)" if count else ""
-        self.all_button.setText(f"All settings...{said}")
+        self.all_button.setText(f"All settings...{f' ({count} changed)' * bool(count)}")
         self._changed()
 
     def _changed(self, *_: Any) -> None:
