@@ -24,10 +24,15 @@ def panel(
 ) -> Any:
     """The dock with a series, SIRT chosen; temporary folders in ``tmp_path``."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    dock = open_dock(ReconstructionDock)
-    open_dock.dock, panel = dock, dock.panel
+    panel = open_dock(ReconstructionDock).panel
     open_dock.session.add_series(small_series)
     panel.choose("sirt", "fast")
+    return panel
+
+
+def dock_of(panel: Any) -> Any:
+    while not isinstance(panel, ReconstructionDock):
+        panel = panel.parent()
     return panel
 
 
@@ -63,7 +68,7 @@ def test_a_dock_closed_midway_ends_the_slab(
     panel.one_slice.button.click()
     qtbot.waitUntil(lambda: panel.one_slice.picture.shown, timeout=LONG_MS)
     assert workers()
-    open_dock.viewer.window.remove_dock_widget(open_dock.dock)
+    open_dock.viewer.window.remove_dock_widget(dock_of(panel))
     assert not panel.one_slice.running
     qtbot.waitUntil(lambda: not list(tmp_path.glob("inr-tomo-*")), timeout=LONG_MS)
     assert not [p for p in workers() if p.status() != psutil.STATUS_ZOMBIE]

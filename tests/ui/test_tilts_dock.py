@@ -176,6 +176,8 @@ def test_a_pose_is_edited_taken_reset_and_frozen(
     start = settled()
     editor.numbers["dx"].setValue(1.25)
     worker.poses(5.0)
+    table = session.run.fitting_poses
+    qtbot.waitUntil(lambda: table()["z3_deg"][3] == 5, timeout=LONG_MS)
     panel.refresh()  # typed numbers stay while the run goes on
     editor.set_button.click()
     assert settled() == pytest.approx((*start[:2], 1.25, start[3]))

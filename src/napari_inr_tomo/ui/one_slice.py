@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_inr_tomo.ui.session import Session
 
 THICKNESS_PX = 8
-LEAVE_S = 10.0
+LEAVE_S = 0.2
 """How long a slab that is no longer wanted may take to end by itself."""
 
 
@@ -83,6 +83,12 @@ class OneSlice(QWidget):
     def running(self) -> bool:
         """Whether a slab is being reconstructed."""
         return self._worker is not None
+
+    def hideEvent(self, event: Any) -> None:
+        """End with the whole window; in another tab it goes on."""
+        super().hideEvent(event)
+        if not self.window().isVisible():
+            self.end()
 
     def refresh(self) -> None:
         """Bring button and range into agreement with the series."""
@@ -206,11 +212,9 @@ def previews(
                     update.result is not None,
                 )
         finally:
-            if launched.poll() is None:
-                run.request("cancel")
-                if launched.wait(LEAVE_S) is None:
-                    run.end()
-                    launched.wait(LEAVE_S)
+            if launched.poll() is None:  # nothing of it is to be kept
+                run.end(LEAVE_S)
+                launched.wait(LEAVE_S)
 
 
 def _words(phase: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_inr_tomo.ui import steps
 from napari_inr_tomo.ui.controls import ActionRow, group, number, tick, words
@@ -39,7 +39,8 @@ class PoseEditor(QWidget):
         grid = QGridLayout()
         for place, (name, tip) in enumerate(zip(NAMES, TIPS, strict=True)):
             unit = " deg" if name.startswith("z") else " px"
-            edit = number(0, -9999, 9999, tip, unit, decimals=3)
+            edit = number(0, -9999, 9999, tip, unit, decimals=2)
+            edit.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             self.numbers[name] = edit
             row, column = divmod(place, 2)
             grid.addWidget(QLabel(name), row, 2 * column)
