@@ -188,7 +188,7 @@ def previews(
     show.set()
     with tempfile.TemporaryDirectory(prefix="inr-tomo-slice-") as folder:
         run = runs.create_run(Path(folder) / "slab", slab.series, config)
-        launched = runs.launch(run)
+        launched, data = runs.launch(run), None
         try:
             for update in live.follow(run, show, stop):
                 if update is None:
@@ -197,7 +197,8 @@ def previews(
                     end = update.end
                     raise UserError(end.what, end.why, end.do)
                 phase = update.phase or phase
-                data = update.preview if update.result is None else update.result.data
+                new = update.preview if update.result is None else update.result.data
+                data = data if new is None else new
                 if data is None:
                     continue
                 share = (slab.inside.start + position - slab.first + 0.5) / (

@@ -140,6 +140,7 @@ class ReconstructionPanel(Panel):
         fields.addRow("Seed", self.seed)
         fields.addRow("Run folder", self.folder)
         self.more.setContent(inner)
+        self.more.collapse(animate=False)
         self.body.addWidget(self.more)
 
     def _build_start(self) -> None:
