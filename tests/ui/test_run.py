@@ -231,3 +231,31 @@ def test_a_taken_folder_does_not_lose_the_run_in_it(
     assert "already holds a run" in panel.state.text()
     assert worker.run.paths.run_json.exists()
     assert panel.start_button.isEnabled()
+
+
+def test_every_phase_draws_its_own_loss(qtbot: Any) -> None:
+    from napari_inr_tomo.ui.live import LiveUpdate
+    from napari_inr_tomo.ui.plots import LossPlot
+    from napari_inr_tomo.ui.record import RunRecord
+
+    def said(phase: str, *losses: float, holdout: float | None = None) -> LiveUpdate:
+        lines = [
+            events.Epoch(
+                step=k, total=9, phase=phase, loss=loss, holdout=holdout, elapsed_s=1
+            )
+            for k, loss in enumerate(losses, 1)
+        ]
+        return LiveUpdate(phase=phase, epochs=lines)
+
+    plot, record = LossPlot(), RunRecord()
+    qtbot.addWidget(plot)
+    record.take(said("learning the start", 0.5, 0.25, holdout=0.3))
+    plot.show_record(record)
+    assert plot.names == ["loss", "hold-out"]
+    record.take(LiveUpdate(phase="rays"))  # no loss of it yet: the last curve stays
+    plot.show_record(record)
+    assert plot.line("loss")[1].tolist() == [0.5, 0.25]
+    record.take(said("rays", 8.0))
+    plot.show_record(record)
+    assert plot.names == ["loss"]
+    assert plot.line("loss")[1].tolist() == [8.0]

@@ -98,10 +98,11 @@ def test_times_follow_the_settings_without_a_new_measurement(
     small_series: TiltSeries,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked = []
+    asked, anew = [], []
 
-    def measure(series: Any, config: Any, stop: Any) -> Any:
+    def measure(series: Any, config: Any, stop: Any, again: bool) -> Any:
         asked.append(config.preset)
+        anew.append(again)
         if config.preset == "paper":
             raise UserError("The time could not be measured", "no luck", "Start it")
         return costs()
@@ -128,6 +129,11 @@ def test_times_follow_the_settings_without_a_new_measurement(
     assert "preview: about" in words.lines.text()
     qtbot.waitUntil(lambda: words.source.text() == expecting.MEASURED, timeout=LONG_MS)
     assert asked[3:] == ["fast"]
+    assert not any(anew)
+    words.again_button.click()
+    qtbot.waitUntil(lambda: words.source.text() == expecting.MEASURED, timeout=LONG_MS)
+    assert sorted(asked[4:]) == ["fast", "paper", "preview"]
+    assert all(anew[4:])
 
 
 @SHOWN
@@ -141,7 +147,7 @@ def test_closing_the_dock_ends_the_measurement(
 
     began, ended = threading.Event(), threading.Event()
 
-    def measure(series: Any, config: Any, stop: Any) -> Any:
+    def measure(series: Any, config: Any, stop: Any, again: bool) -> Any:
         began.set()
         while not stop():
             threading.Event().wait(0.01)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from napari_inr_tomo.cli import common, jobs
 from napari_inr_tomo.cli.options import (
@@ -40,6 +42,10 @@ def estimate(
     device: DeviceChoice = None,
     processes: Processes = None,
     poses_start: PosesStart = None,
+    again: Annotated[
+        bool,
+        typer.Option("--again", help="Measure anew what was measured before."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Say how long a reconstruction takes on this computer, and how much memory.
@@ -55,7 +61,7 @@ def estimate(
         for m, p in (_ALL if all_of_them else [(method, preset)])
     ]  # fmt: skip
     series = jobs.start_poses(common.open_series(stack, angles), poses_start)
-    rows = [_row(series, wish.settings()) for wish in wishes]
+    rows = [_row(series, wish.settings(), again) for wish in wishes]
     common.answer({"estimates": rows}, as_json, [_in_words(row) for row in rows])
 
 
@@ -68,7 +74,9 @@ _ALL: list[tuple[Any, Any]] = [
 ]
 
 
-def _row(series: TiltSeries, config: ReconstructionConfig) -> dict[str, Any]:
+def _row(
+    series: TiltSeries, config: ReconstructionConfig, again: bool
+) -> dict[str, Any]:
     from napari_inr_tomo.runs import timing
     from napari_inr_tomo.runs.launching import default_processes
 
@@ -80,7 +88,7 @@ def _row(series: TiltSeries, config: ReconstructionConfig) -> dict[str, Any]:
     common.note(f"Measuring {_name(named)} ...")
     count = default_processes(config)
     try:
-        costs = timing.measure(series, config)
+        costs = timing.measure(series, config, again=again)
         assert costs is not None  # noqa: S101 - nobody asks it to stop
         found = timing.expected(config, shape, costs, count)
     except UserError as error:

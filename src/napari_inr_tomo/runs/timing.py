@@ -234,16 +234,18 @@ def measure(
     config: ReconstructionConfig,
     stop: Callable[[], bool] = lambda: False,
     module: str = TRIAL,
+    again: bool = False,
 ) -> Costs | None:
     """Return what a step costs, from an earlier measurement or from a new one.
 
     A new one takes seconds to minutes of a process of its own, at the priority that a
     run has.  stop: asked several times a second; True ends it, and None is returned.
-    module: the program, for ``python -m``.  Raises `UserError` where the run does not
-    fit into the memory, or the process fails or takes too long.
+    module: the program, for ``python -m``.  again: make a new measurement in any case,
+    as where the computer was busy with something else.  Raises `UserError` where the
+    run does not fit into the memory, or the process fails or takes too long.
     """
     found = known(series, config)
-    if found is not None:
+    if found is not None and not again:
         return found
     name = key(series, config)
     with tempfile.TemporaryDirectory(prefix="inr-tomo-trial-") as folder:

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 from superqt.utils import qdebounced
 
 from napari_inr_tomo.errors import UserError
@@ -50,7 +50,13 @@ class ExpectedTimes(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
         layout.addWidget(self.lines)
+        self.again_button = QPushButton("Measure again")
+        self.again_button.setToolTip(
+            "For a computer that was busy with something else: time the steps anew"
+        )
+        self.again_button.clicked.connect(lambda _=False: self.measure_again())
         layout.addWidget(self.source)
+        layout.addWidget(self.again_button)
         self.later = qdebounced(self.begin, timeout=STILL_MS, parent=self)
 
     @property
@@ -89,6 +95,12 @@ class ExpectedTimes(QWidget):
         super().hideEvent(event)
         self.end()
 
+    def measure_again(self) -> None:
+        """Forget what was measured, and time the steps anew."""
+        self.end()
+        self._costs.clear()
+        self.begin(again=True)
+
     def why_not(self) -> str | None:
         """Return why nothing can be timed just now, or None."""
         if self.hold:
@@ -97,8 +109,8 @@ class ExpectedTimes(QWidget):
             return "Times are measured when the reconstruction has ended"
         return f"Busy: {self.session.busy}" if self.session.busy else None
 
-    def begin(self) -> None:
-        """Look up what is known, and time what is not."""
+    def begin(self, again: bool = False) -> None:
+        """Look up what is known, and time what is not (again: everything)."""
         from superqt.utils import create_worker
 
         from napari_inr_tomo.ui.worker import QuietWorker
@@ -112,7 +124,7 @@ class ExpectedTimes(QWidget):
         may = self.why_not() is None
         self._stop = stop
         worker = create_worker(
-            found, series, wanted, may, stop, _worker_class=QuietWorker
+            found, series, wanted, may, stop, again, _worker_class=QuietWorker
         )
         worker.yielded.connect(lambda each: None if stop.is_set() else self._take(each))
         worker.errored.connect(lambda error: self._ended(stop, str(error)))
@@ -155,6 +167,7 @@ class ExpectedTimes(QWidget):
         else:
             said = MEASURED
         self.source.setText(said)
+        self.again_button.setVisible(said == MEASURED)
 
     def _line(
         self,
@@ -187,23 +200,33 @@ def _order(wish: Wish) -> int:
 
 
 def found(
-    series: TiltSeries, wanted: list[Wish], may: bool, stop: threading.Event
+    series: TiltSeries,
+    wanted: list[Wish],
+    may: bool,
+    stop: threading.Event,
+    again: bool = False,
 ) -> Iterator[tuple[str, Any]]:
-    """Yield the costs of every wish: first those known, then (may) new ones."""
+    """Yield the costs of every wish: first those known, then (may) new ones.
+
+    again: nothing counts as known.
+    """
     from napari_inr_tomo.runs import timing
 
-    missing = []
+    missing: list[tuple[str, ReconstructionConfig]] = []
     for name, config, _ in wanted:
-        costs = timing.known(series, config)
+        costs = None if again else timing.known(series, config)
         if costs is None:
             missing.append((name, config))
         else:
             yield name, costs
+    done: list[dict[str, Any]] = []
     for name, config in missing if may else []:
         if stop.is_set():
             return
+        kind = timing.cost_settings(config)
+        anew, done = again and kind not in done, [*done, kind]
         try:
-            costs = timing.measure(series, config, stop.is_set)
+            costs = timing.measure(series, config, stop.is_set, again=anew)
         except UserError as error:
             yield name, error
             continue
