@@ -123,12 +123,14 @@ def test_a_measurement_is_made_once(
         f"open({str(tmp_path / 'calls')!r}, 'a').write('x')\nprint({said!r})",
     )
     config = ReconstructionConfig(method="sirt")
+    monkeypatch.setattr(timing, "_is_busy", lambda: True)
     assert timing.known(series, config) is None
     for iterations in (10, 20):
         longer = config.merged({"classic": {"iterations": iterations}})
         costs = timing.measure(series, longer, module=module)
         assert costs is not None
         assert costs.seconds == {"iteration": 0.25}
+        assert costs.busy
     assert (tmp_path / "calls").read_text() == "x"
     assert timing.known(series, config) == costs
     timing.measure(series, config, module=module, again=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -134,6 +135,9 @@ def test_times_follow_the_settings_without_a_new_measurement(
     qtbot.waitUntil(lambda: words.source.text() == expecting.MEASURED, timeout=LONG_MS)
     assert sorted(asked[4:]) == ["fast", "paper", "preview"]
     assert all(anew[4:])
+    words._costs["fast"] = replace(costs(), busy=True)
+    words.changed()
+    assert expecting.BUSY in words.source.text()
 
 
 @SHOWN

@@ -99,6 +99,7 @@ def _row(
         "memory_bytes": found.memory_bytes,
         "processes": count,
         "device": found.device,
+        "busy": costs.busy,
         "phases_s": found.phases_s,
         "problem": None,
     }
@@ -116,7 +117,8 @@ def _in_words(row: dict[str, Any]) -> str:
     if row["problem"]:
         return f"{_name(row)}: {row['problem']}"
     each = f" in each of {row['processes']} processes" if row["processes"] > 1 else ""
+    busy = ", while the computer was busy" if row["busy"] else ""
     return (
         f"{_name(row)}: about {in_seconds(row['seconds'])}, "
-        f"{in_words(row['memory_bytes'])}{each} (measured on {row['device']})"
+        f"{in_words(row['memory_bytes'])}{each} (measured on {row['device']}{busy})"
     )

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,8 @@ WEIGHT_ITERATIONS = 60
 """Usual number of TV weights tried, and the iterations of each."""
 TV_START = 20
 """Iterations of SIRT before the first one of TV."""
+BUSY_SHARE = 0.5
+"""A computer is busy where more than this share of its cores is, before a trial."""
 PREVIEW_SHARE = 0.1
 """Most of the time of a run that live volumes take."""
 
@@ -59,11 +61,13 @@ class Costs:
     """Measured: seconds by what was timed (`engine.trial.measure`), peak memory.
 
     memory_bytes: the most the process held; of the GPU where there is one.
+    busy: other programs were at work, so that a run alone will be faster.
     """
 
     seconds: dict[str, float]
     memory_bytes: int
     device: str
+    busy: bool = False
 
 
 @dataclass(frozen=True)
@@ -206,7 +210,15 @@ def known(series: TiltSeries, config: ReconstructionConfig) -> Costs | None:
 
 def _costs(value: dict[str, Any]) -> Costs:
     seconds = {str(k): float(v) for k, v in value["seconds"].items()}
-    return Costs(seconds, int(value["memory_bytes"]), str(value["device"]))
+    memory, busy = int(value["memory_bytes"]), bool(value.get("busy", False))
+    return Costs(seconds, memory, str(value["device"]), busy)
+
+
+def _is_busy() -> bool:
+    """Return whether others take more than half of the cores just now."""
+    import psutil
+
+    return bool(psutil.getloadavg()[0] > BUSY_SHARE * cores())
 
 
 def _read_cache() -> dict[str, Any]:
@@ -247,13 +259,14 @@ def measure(
     found = known(series, config)
     if found is not None and not again:
         return found
-    name = key(series, config)
+    name, busy = key(series, config), _is_busy()
     with tempfile.TemporaryDirectory(prefix="inr-tomo-trial-") as folder:
         run = create_run(Path(folder) / "trial", series, config)
         check_needs(run, 1)
         answer = _ask(run.path, module, stop)
     if answer is None:
         return None
+    answer = replace(answer, busy=busy)
     _remember(name, answer)
     return answer
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 STILL_MS = 1200
 """Series and settings must be left alone for so long before steps are timed."""
 MEASURED = "Measured: a few steps on this stack and this computer."
+BUSY = " The computer was busy then: a run alone is faster."
 Wish = tuple[str, "ReconstructionConfig", int]
 """What it is called, its settings, how many processes it would get."""
 
@@ -165,9 +166,10 @@ class ExpectedTimes(QWidget):
         elif waiting:
             said = "Measuring: a few steps on this stack and this computer..."
         else:
-            said = MEASURED
+            busy = any(getattr(costs, "busy", False) for costs in self._costs.values())
+            said = MEASURED + BUSY * busy
         self.source.setText(said)
-        self.again_button.setVisible(said == MEASURED)
+        self.again_button.setVisible(said.startswith(MEASURED))
 
     def _line(
         self,
