@@ -120,7 +120,8 @@ def test_a_measurement_is_made_once(
     module = program(
         tmp_path,
         monkeypatch,
-        f"open({str(tmp_path / 'calls')!r}, 'a').write('x')\nprint({said!r})",
+        f"import sys\nopen({str(tmp_path / 'calls')!r}, 'a').write('x')\n"
+        f"open(sys.argv[2], 'w').write({said!r})",
     )
     config = ReconstructionConfig(method="sirt")
     monkeypatch.setattr(timing, "_is_busy", lambda: True)
@@ -144,7 +145,9 @@ def test_a_broken_process_and_a_broken_cache_are_told_in_words(
     module = program(tmp_path, monkeypatch, "raise SystemExit('out of luck')")
     with pytest.raises(UserError, match="out of luck"):
         timing.measure(series, config, module=module)
-    module = program(tmp_path, monkeypatch, "print('no JSON')")
+    module = program(
+        tmp_path, monkeypatch, "import sys; open(sys.argv[2], 'w').write('{')"
+    )
     with pytest.raises(UserError, match="could not be measured"):
         timing.measure(series, config, module=module)
     timing.cache_file().parent.mkdir(exist_ok=True)

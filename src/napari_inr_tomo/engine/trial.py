@@ -1,12 +1,11 @@
 """What a step costs: a few steps of every phase of a run, on its own images.
 
-``python -m napari_inr_tomo.engine.trial RUN`` prints one JSON object and writes nothing
-into the run folder.  The functions timed are those the run itself calls.
+``python -m napari_inr_tomo.engine.trial RUN OUT.json`` writes one JSON object and
+nothing into the run folder.  The functions timed are those the run itself calls.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import sys
@@ -21,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from napari_inr_tomo import atomic
 from napari_inr_tomo.classic.fbp import fbp
 from napari_inr_tomo.classic.hull import hull
 from napari_inr_tomo.classic.sirt import sirt
@@ -243,8 +243,8 @@ def peak_bytes(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def main(folder: str) -> int:
-    """Time the run in ``folder`` and print what was found; return the exit status."""
+def main(folder: str, out: str) -> int:
+    """Time the run in ``folder``, write what was found; return the exit status."""
     spec = read_run(RunPaths(Path(folder)))
     device = os.environ.get(DEVICE_VARIABLE, spec.config.compute.device)
     ranks = connect(device)
@@ -257,7 +257,7 @@ def main(folder: str) -> int:
         }
     finally:
         disconnect(ranks)
-    sys.stdout.write(json.dumps(found) + "\n")
+    atomic.write_json(Path(out), found)
     return 0
 
 
@@ -265,4 +265,4 @@ if __name__ == "__main__":
     from napari_inr_tomo.guard import guard
 
     guard()
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:3]))

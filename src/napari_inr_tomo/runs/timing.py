@@ -276,11 +276,11 @@ def _ask(folder: Path, module: str, stop: Callable[[], bool]) -> Costs | None:
     out, log = folder / "logs" / "trial.json", folder / "logs" / "trial.log"
     out.parent.mkdir(exist_ok=True)
     began = time.monotonic()
-    with open(out, "wb") as output, open(log, "wb") as errors:
+    with open(log, "wb") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", module, str(folder)],
+            [sys.executable, "-m", module, str(folder), str(out)],
             stdin=subprocess.DEVNULL,
-            stdout=output,
+            stdout=errors,
             stderr=errors,
             cwd=folder,
             env=environment(1),
@@ -302,7 +302,7 @@ def _ask(folder: Path, module: str, stop: Callable[[], bool]) -> Costs | None:
     try:
         if process.returncode:
             raise ValueError(f"exit status {process.returncode}")
-        return _costs(json.loads(out.read_text().splitlines()[-1]))
+        return _costs(json.loads(out.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
         said = log.read_text(errors="replace").strip().splitlines()
         why = said[-1][:200] if said else f"exit status {process.returncode}"
