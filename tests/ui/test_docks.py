@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from napari_inr_tomo.ui.docks.alignment import AlignmentDock
+from napari_inr_tomo.ui.docks.angles import AnglesDock
 from napari_inr_tomo.ui.docks.background import BackgroundDock
 from napari_inr_tomo.ui.docks.compare import CompareDock
 from napari_inr_tomo.ui.docks.export import ExportDock
 from napari_inr_tomo.ui.docks.monitor import MonitorDock
 from napari_inr_tomo.ui.docks.reconstruction import ReconstructionDock
 from napari_inr_tomo.ui.docks.runs import RunsDock
+from napari_inr_tomo.ui.docks.shifts import ShiftsDock
 from napari_inr_tomo.ui.docks.slices import SlicesDock
 from napari_inr_tomo.ui.docks.tilt_series import TiltSeriesDock
 from napari_inr_tomo.ui.docks.tilts import TiltsDock
@@ -31,6 +33,8 @@ DOCKS = (
     TiltsDock,
     CompareDock,
     RunsDock,
+    ShiftsDock,
+    AnglesDock,
 )
 
 
@@ -70,6 +74,8 @@ def test_opens_empty_and_every_greyed_out_button_says_why(
         "Check tilts",
         "Compare",
         "Runs",
+        "Shift tilts",
+        "Angles",
     ],
 )
 def test_opens_from_the_plugins_menu(

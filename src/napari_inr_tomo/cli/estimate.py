@@ -60,7 +60,7 @@ def estimate(
                     processes)
         for m, p in (_ALL if all_of_them else [(method, preset)])
     ]  # fmt: skip
-    series = jobs.start_poses(common.open_series(stack, angles), poses_start)
+    series = jobs.start_poses(common.open_series(stack, angles), stack, poses_start)
     rows = [_row(series, wish.settings(), again) for wish in wishes]
     common.answer({"estimates": rows}, as_json, [_in_words(row) for row in rows])
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_inr_tomo.cli.common import note
+from napari_inr_tomo.cli.common import new_notices, note
 from napari_inr_tomo.cli.watch import require_result, watch
 from napari_inr_tomo.errors import UserError
 
@@ -81,16 +81,14 @@ class Wishes:
             )
 
 
-def start_poses(series: TiltSeries, file: Path | None) -> TiltSeries:
-    """Return the series with the poses and the views of a table of poses."""
-    if file is None:
-        return series
-    from napari_inr_tomo.io import read_poses
-    from napari_inr_tomo.types import Step
+def start_poses(series: TiltSeries, stack: Path, file: Path | None) -> TiltSeries:
+    """Return the series with the poses and views of an alignment file or a run."""
+    from napari_inr_tomo.cli.alignments import aligned_before
 
-    _, poses, used = read_poses(file, series.angles_deg)
-    step = Step("read_poses", {"file": file.name})
-    return series.evolve(step, poses=poses, used=series.mask & used)
+    run = file if file is not None and file.is_dir() else None
+    done = aligned_before(series, stack, None if run else file, run, None)
+    new_notices(series, done)
+    return done
 
 
 def run_folder_beside(output: Path) -> Path:

@@ -83,7 +83,7 @@ def reconstruct(
         started = _from_record(folder, stack, record, given, poses_start)
     else:
         settings = wishes.settings()
-        series = jobs.start_poses(common.open_series(stack, angles), poses_start)
+        series = jobs.start_poses(common.open_series(stack, angles), stack, poses_start)
         if slab is not None:
             _reconstruct_slab(folder, series, settings, stack, slab, output, as_json)
             return
@@ -248,7 +248,7 @@ def submit(
     if dry_run:
         common.say(script.rstrip())
         return
-    series = jobs.start_poses(common.open_series(stack, angles), poses_start)
+    series = jobs.start_poses(common.open_series(stack, angles), stack, poses_start)
     started = jobs.make_run(folder, series, settings, stack)
     common.say(submit_slurm(started.path, script))
     common.say(f"Watch it with: inr-tomo follow {started.path}")

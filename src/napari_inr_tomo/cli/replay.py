@@ -32,13 +32,21 @@ _WHERE = {
     "flip_handedness": "napari_inr_tomo.preprocess",
     "set_pixel_size": "napari_inr_tomo.preprocess",
     "align_cross_correlation": "napari_inr_tomo.align",
+    "align_common_line": "napari_inr_tomo.align",
     "align_center_of_mass": "napari_inr_tomo.align",
     "align_tilt_axis": "napari_inr_tomo.align",
     "align_projections": "napari_inr_tomo.align",
     "set_tilt_axis": "napari_inr_tomo.align",
+    "shift_by_hand": "napari_inr_tomo.align",
+    "set_poses": "napari_inr_tomo.align",
     "apply_poses": "napari_inr_tomo.io.series",
 }
-_NOTHING_TO_DO = ("read_poses", "reset_poses", "simulate")
+_NOTHING_TO_DO = (
+    "read_poses",
+    "poses_of_run",
+    "reset_poses",
+    "simulate",
+)
 """Steps that only wrote poses (those of the record are put in at the end), or that made
 the stack in the first place."""
 
@@ -87,11 +95,10 @@ def _remaining(
 def _again(series: TiltSeries, step: Step) -> TiltSeries:
     if step.name in _NOTHING_TO_DO:
         return series
-    if step.name not in _WHERE or step.parameters.get("mask") is not None:
-        detail = " with a mask drawn by hand" if step.name in _WHERE else ""
+    if step.name not in _WHERE:
         raise UserError(
             "The record cannot be followed from this stack",
-            f"the step {step.name}{detail} cannot be done again",
+            f"the step {step.name} cannot be done again",
             "Use the run folder itself: inr-tomo rerun RUN -o VOLUME",
         )
     function = _function(step.name)

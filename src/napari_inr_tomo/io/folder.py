@@ -90,6 +90,7 @@ def read_folder(folder: Path) -> ImageStack:
         angle_source=source if angles is not None else "",
         pixel_size_nm=sizes[0] if len(set(sizes)) == 1 else None,
         doubts=tuple(doubts),
+        files=tuple(paths[i].name for i in order),
         facts=(f"{len(paths)} files, from {first} to {last}.",),
     )
 
@@ -114,6 +115,19 @@ def angles_from_names(stems: list[str]) -> FloatArray | None:
             continue
         return values
     return None
+
+
+def image_names(folder: Path) -> tuple[str, ...]:
+    """Return the names of the images in a folder, in the order `read_folder` has them.
+
+    A folder that is read by the stage tilt in its files is sorted by name here.
+    Raises `UserError` if there is no such folder or no images are in it.
+    """
+    with reading(folder):
+        paths = _image_files(folder)
+    angles = angles_from_names([path.stem for path in paths])
+    order = range(len(paths)) if angles is None else np.argsort(angles, kind="stable")
+    return tuple(paths[int(i)].name for i in order)
 
 
 def natural_key(name: str) -> list[tuple[int, int | str]]:

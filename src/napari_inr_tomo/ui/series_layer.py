@@ -111,6 +111,22 @@ def series_of(layer: Layer) -> TiltSeries:
     return edited
 
 
+def plain_stack(viewer: Any) -> Any:
+    """Return the selected layer if it is a three-dimensional image without angles."""
+    layer = None if viewer is None else viewer.layers.selection.active
+    layer = getattr(layer, "__wrapped__", layer)
+    if layer is None or is_series_layer(layer):
+        return None
+    fits = type(layer).__name__ == "Image" and layer.ndim == 3
+    return layer if fits and not layer.rgb and not layer.multiscale else None
+
+
+def size_of(layer: Layer) -> float | None:
+    """Return the size of a layer's pixels in nm, or None where it is unknown."""
+    unit = str(layer.units[-1])
+    return float(layer.scale[-1]) if unit in ("nm", "nanometer") else None
+
+
 def set_series(layer: Layer, series: TiltSeries) -> None:
     """Make a layer show another state of its tilt series."""
     before: TiltSeries = layer.metadata[KEY]
@@ -147,6 +163,4 @@ def volume_of(layer: Layer) -> Volume | None:
         if known.data is layer.data:
             return known
         return replace(known, data=np.asarray(layer.data))
-    unit = str(layer.units[-1])
-    voxel = float(layer.scale[-1]) if unit in ("nanometer", "nm") else None
-    return Volume(np.asarray(layer.data), voxel, layer.name)
+    return Volume(np.asarray(layer.data), size_of(layer), layer.name)

@@ -187,12 +187,18 @@ class Session:
 
     # changing the series ------------------------------------------------------
 
-    def apply(self, layer: Layer, series: TiltSeries, label: str) -> bool:
-        """Give a layer the result of a step; False if the layer is gone."""
+    def apply(
+        self, layer: Layer, series: TiltSeries, label: str, merge: bool = False
+    ) -> bool:
+        """Give a layer the result of a step; False if the layer is gone.
+
+        merge: undo takes it back together with the step before, if of the same label.
+        """
         if not self.has_layer(layer):
             return False
         past = self._undo.setdefault(id(layer), [])
-        past.append((label, series_of(layer)))
+        if not (merge and past and past[-1][0] == label):
+            past.append((label, series_of(layer)))
         del past[:-UNDO_STEPS]
         while len(past) > 1 and _bytes(past) > UNDO_BYTES:
             del past[0]
