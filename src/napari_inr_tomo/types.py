@@ -5,7 +5,7 @@ All are frozen; a step returns a new one and leaves a line in the history.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -33,6 +33,11 @@ def _check_real(array: NDArray[Any]) -> None:
             "Export the images as integers or floating-point numbers, for complex "
             "ones e.g. their modulus",
         )
+
+
+def tilts_in_words(tilts: Sequence[int]) -> str:
+    """Return ``tilt 3`` or ``tilts 3, 17``."""
+    return f"tilt{'s' if len(tilts) != 1 else ''} {', '.join(map(str, tilts))}"
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ COMMANDS = {
     "submit": "--slurm --dry-run",
     "simulate": "-o --phantom --size --tilts --dose --axis-angle --shift-sigma --seed "
     "--truth --poses",
+    "estimate": "--method --preset --config --epochs --depth --processes --json",
     "compare": "--json --register",
     "demo": "--output",
 }

@@ -35,7 +35,7 @@ def test_everything_streams_into_layers_and_plots(
     assert panel.poses.turns.line("z3")[1] == pytest.approx(np.full(25, 7.0))
     assert panel.poses.shifts.line("dy")[1] == pytest.approx(np.full(25, -2.0))
     assert "1 min 15 s left" in panel.numbers.text()
-    assert panel.bar.format() == "rays: 3 of 10"
+    assert panel.bar.format() == "Learning from the images: 30 %, epoch 4 of 10"
     # coarser, yet over the same place
     assert volume.scale == pytest.approx([2, 2, 2])
     middle = volume.translate + (np.array([12, 12, 14]) - 1) / 2 * volume.scale
@@ -237,3 +237,31 @@ def test_a_taken_folder_does_not_lose_the_run_in_it(
     assert "already holds a run" in panel.state.text()
     assert worker.run.paths.run_json.exists()
     assert panel.start_button.isEnabled()
+
+
+def test_every_phase_draws_its_own_loss(qtbot: Any) -> None:
+    from napari_inr_tomo.ui.live import LiveUpdate
+    from napari_inr_tomo.ui.plots import LossPlot
+    from napari_inr_tomo.ui.record import RunRecord
+
+    def said(phase: str, *losses: float, holdout: float | None = None) -> LiveUpdate:
+        lines = [
+            events.Epoch(
+                step=k, total=9, phase=phase, loss=loss, holdout=holdout, elapsed_s=1
+            )
+            for k, loss in enumerate(losses, 1)
+        ]
+        return LiveUpdate(phase=phase, epochs=lines)
+
+    plot, record = LossPlot(), RunRecord()
+    qtbot.addWidget(plot)
+    record.take(said("learning the start", 0.5, 0.25, holdout=0.3))
+    plot.show_record(record)
+    assert plot.names == ["loss", "hold-out"]
+    record.take(LiveUpdate(phase="rays"))  # no loss of it yet: the last curve stays
+    plot.show_record(record)
+    assert plot.line("loss")[1].tolist() == [0.5, 0.25]
+    record.take(said("rays", 8.0))
+    plot.show_record(record)
+    assert plot.names == ["loss"]
+    assert plot.line("loss")[1].tolist() == [8.0]

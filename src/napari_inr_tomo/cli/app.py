@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import typer
 
-from napari_inr_tomo.cli import preprocess, reconstruct, runs, series, trials
+from napari_inr_tomo.cli import (
+    estimate,
+    preprocess,
+    reconstruct,
+    runs,
+    series,
+    trials,
+)
 
 app = typer.Typer(
     name="inr-tomo",
@@ -31,6 +38,7 @@ def main(
 
 app.command()(series.info)
 app.command()(preprocess.preprocess)
+app.command()(estimate.estimate)
 app.command()(reconstruct.reconstruct)
 app.command()(reconstruct.rerun)
 app.command()(runs.resume)

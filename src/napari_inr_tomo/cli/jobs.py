@@ -50,24 +50,19 @@ class Wishes:
         return config
 
     def _changes(self) -> dict[str, Any]:
+        from napari_inr_tomo.config import nested
+
         wanted = {
-            ("method",): self.method,
-            ("seed",): self.seed,
-            ("depth_px",): self.depth,
-            ("classic", "iterations"): self.iterations,
-            ("inr", "schedule", "epochs"): self.epochs,
-            ("inr", "poses", "refine"): self.refine_poses,
-            ("compute", "device"): self.device,
-            ("compute", "processes"): self.processes,
+            "method": self.method,
+            "seed": self.seed,
+            "depth_px": self.depth,
+            "classic.iterations": self.iterations,
+            "inr.schedule.epochs": self.epochs,
+            "inr.poses.refine": self.refine_poses,
+            "compute.device": self.device,
+            "compute.processes": self.processes,
         }
-        changes: dict[str, Any] = {}
-        for path, value in wanted.items():
-            if value is not None:
-                here = changes
-                for name in path[:-1]:
-                    here = here.setdefault(name, {})
-                here[path[-1]] = value
-        return changes
+        return nested({n: value for n, value in wanted.items() if value is not None})
 
     def _check(self, config: ReconstructionConfig) -> None:
         """Refuse options that would silently do nothing."""

@@ -105,6 +105,16 @@ Processes = Annotated[
 Seed = Annotated[
     int | None, typer.Option(metavar="N", help="Seed of everything random.")
 ]
+SlabAt = Annotated[
+    int | None,
+    typer.Option(
+        "--slab",
+        metavar="N",
+        min=0,
+        help="Only eight slices across the tilt axis, about column N (row N where the "
+        "axis is nearer to y), poses as they start: a quick look.",
+    ),
+]
 RunOut = Annotated[
     Path | None,
     typer.Option(

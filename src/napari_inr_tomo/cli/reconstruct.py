@@ -26,13 +26,16 @@ from napari_inr_tomo.cli.options import (
     RefinePoses,
     RunOut,
     Seed,
+    SlabAt,
     Stack,
     VolumeOut,
 )
 from napari_inr_tomo.errors import UserError
 
 if TYPE_CHECKING:
+    from napari_inr_tomo.config import ReconstructionConfig
     from napari_inr_tomo.runs import RunFolder
+    from napari_inr_tomo.types import TiltSeries
 
 
 def reconstruct(
@@ -52,6 +55,7 @@ def reconstruct(
     run: RunOut = None,
     poses: PosesOut = None,
     poses_start: PosesStart = None,
+    slab: SlabAt = None,
     record: Annotated[
         Path | None,
         typer.Option(
@@ -75,12 +79,43 @@ def reconstruct(
     folder = run or jobs.run_folder_beside(output)
     if record is not None:
         given = [*wishes.said(), *(["--angles"] if angles else [])]
+        given += ["--slab"] if slab is not None else []
         started = _from_record(folder, stack, record, given, poses_start)
     else:
         settings = wishes.settings()
         series = jobs.start_poses(common.open_series(stack, angles), stack, poses_start)
+        if slab is not None:
+            _reconstruct_slab(folder, series, settings, stack, slab, output, as_json)
+            return
         started = jobs.make_run(folder, series, settings, stack)
     _finish(started, output, poses, as_json)
+
+
+def _reconstruct_slab(
+    folder: Path,
+    series: TiltSeries,
+    settings: ReconstructionConfig,
+    source: Path,
+    position: int,
+    output: Path,
+    as_json: bool,
+) -> None:
+    """Reconstruct a few slices and write them without the margin they needed."""
+    from dataclasses import replace
+
+    from napari_inr_tomo.io import read_volume, write_volume
+    from napari_inr_tomo.preprocess import cut_slab
+
+    slab = cut_slab(series, position)
+    run = jobs.make_run(folder, slab.series, slab.settings(settings), source)
+    jobs.run_to_the_end(run)
+    volume = read_volume(run.result())
+    write_volume(output, replace(volume, data=slab.inner(volume.data)))
+    values = jobs.write_outputs(run, None, None) | {"volume": output}
+    values["slices"] = {"axis": "zyx"[slab.axis], "first": slab.first}
+    values["slices"]["last"] = slab.last - 1
+    said = f"slices {slab.first} to {slab.last - 1} along {'zyx'[slab.axis]}"
+    common.answer(values, as_json, [said, *jobs.report(values)])
 
 
 def _from_record(

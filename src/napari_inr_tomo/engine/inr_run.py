@@ -85,6 +85,7 @@ class InrRun:
         self._next_save = time.monotonic() + job.config.compute.checkpoint_seconds
         self._last = StepReport(0.0, float("nan"), 0)
         self._losses: list[float] = []
+        self._mean = float("nan")
         self.holdout: float | None = None
 
     def outcome(self) -> Outcome:
@@ -97,9 +98,9 @@ class InrRun:
             else fitting(_start_from, loaded, job)
         )
         self.occupied = start.occupied
-        self.poses = LearnedPoses(job.spec.angles_deg, start.poses, job.reference).to(
-            job.ranks.device
-        )
+        self.poses = LearnedPoses(
+            job.spec.angles_deg, start.poses, job.reference, job.frozen
+        ).to(job.ranks.device)
         self.start = start
         if loaded is None and start.volume is not None and not start.stopped:
             learn_volume(job, self.field, start.volume, start.occupied, self.dtype)
@@ -218,7 +219,9 @@ class InrRun:
 
     def _progress(self, position: float, force: bool = False) -> None:
         """Report the mean loss since the last report."""
-        mean = float(np.mean(self._losses)) if self._losses else self._last.loss
+        if self._losses:  # else no step came since: one alone would be off the curve
+            self._mean = float(np.mean(self._losses))
+        mean = self._mean
         said = self.job.reporter.progress(
             position,
             schedule.epochs(self.job.config.inr.schedule),

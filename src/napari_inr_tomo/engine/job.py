@@ -89,6 +89,11 @@ class Job:
         """Index of the used tilt nearest 0 degrees."""
         return int(np.argmin(np.abs(self.spec.angles_deg)))
 
+    @property
+    def frozen(self) -> NDArray[np.intp]:
+        """Indices, among the used tilts, of those that keep their start pose."""
+        return np.flatnonzero(np.isin(self.spec.tilts, self.config.inr.poses.frozen))
+
     @cached_property
     def depth_px(self) -> int:
         """Depth of the box: the setting, or the extent across the tilt axis."""

@@ -132,6 +132,7 @@ def _coarse_poses(job: Job) -> tuple[Poses, bool]:
             job.valid,
             job.ranks.device,
             report,
+            frozen=job.frozen,
         )
         answer[:-1] = torch.from_numpy(found.as_array())
         answer[-1] = request

@@ -17,15 +17,18 @@ from napari_inr_tomo.preprocess.intensity import check_views, normalise_tilts
 from napari_inr_tomo.preprocess.masks import follow_tilts
 from napari_inr_tomo.preprocess.outliers import mask_outliers
 from napari_inr_tomo.preprocess.resize import bin_images, fourier_downsample
+from napari_inr_tomo.preprocess.slab import Slab, cut_slab
 from napari_inr_tomo.preprocess.views import exclude_views, include_views
 
 __all__ = [
     "KINDS",
     "SPECIMENS",
     "BackgroundFit",
+    "Slab",
     "bernstein_basis",
     "bin_images",
     "check_views",
+    "cut_slab",
     "exclude_views",
     "fit_background",
     "flip_handedness",

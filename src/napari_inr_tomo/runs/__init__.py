@@ -17,9 +17,12 @@ from napari_inr_tomo.runs.launching import (
 )
 from napari_inr_tomo.runs.slurm import slurm_script, submit_slurm
 from napari_inr_tomo.runs.status import RunStatus, State
+from napari_inr_tomo.runs.timing import Costs, Expected, expected, measure
 
 __all__ = [
+    "Costs",
     "Estimate",
+    "Expected",
     "Follower",
     "Launch",
     "RunEntry",
@@ -35,8 +38,10 @@ __all__ = [
     "default_processes",
     "delete_run",
     "estimate",
+    "expected",
     "launch",
     "list_runs",
+    "measure",
     "slurm_script",
     "submit_slurm",
     "visible_gpus",

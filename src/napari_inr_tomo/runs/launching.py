@@ -93,9 +93,9 @@ def launch(
             stderr=log,
             cwd=paths.folder,
             env=environment(count, device),
-            **_own_session(),
+            **own_session(),
         )
-    _be_nice(process.pid)
+    be_nice(process.pid)
     _started[:] = [other for other in _started if other.poll() is None]
     _started.append(process)
     atomic.write_json(paths.launcher, _identity(process.pid, started))
@@ -224,7 +224,7 @@ def _identity(pid: int, started: float) -> dict[str, Any]:
     return {"pid": pid, "host": host, "started": started, "born": born}
 
 
-def _be_nice(pid: int) -> None:
+def be_nice(pid: int) -> None:
     """Let the window and everything else go first (POSIX; Windows: at creation)."""
     if sys.platform != "win32":
         try:
@@ -234,7 +234,7 @@ def _be_nice(pid: int) -> None:
             return
 
 
-def _own_session() -> dict[str, Any]:
+def own_session() -> dict[str, Any]:
     """Return the arguments of Popen that cut the ties to the caller's terminal."""
     if sys.platform == "win32":
         flags = subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import (
     QComboBox,
     QFrame,
@@ -169,6 +169,7 @@ class Dock(QWidget):
         if self._attached:
             self.session.keys.bind(self.window())
         self.session.run.follow_again()
+        QTimer.singleShot(0, self.session.fit_view)  # the canvas has become smaller
 
     def hideEvent(self, event: Any) -> None:
         """Stop following when the whole window has gone; the run goes on."""

@@ -147,6 +147,7 @@ class LossPlot(Plot):
             "Loss of every epoch (INR) or relative residual of every iteration; "
             "'hold-out' is the loss on pixels kept out of training"
         )
+        self._curve: Any = None
 
     def show_record(self, record: RunRecord) -> None:
         """Draw what a run has said so far: the phase that went on longest."""
@@ -154,8 +155,11 @@ class LossPlot(Plot):
             self.clear_lines()
             return
         curve = record.curves.get(record.phase)
-        if curve is None:
+        if curve is None or not curve.steps:
             curve = max(record.curves.values(), key=lambda c: len(c.steps))
+        if curve is not self._curve:  # another phase has another scale
+            self.clear_lines()
+            self._curve = curve
         self.set_line(
             "loss", curve.steps, curve.losses, COLOURS["loss"], len(curve.steps) < 60
         )

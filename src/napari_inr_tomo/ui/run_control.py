@@ -15,7 +15,7 @@ from napari_inr_tomo import events
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.ui import live
 from napari_inr_tomo.ui.live_layers import LiveLayers
-from napari_inr_tomo.ui.record import RunRecord
+from napari_inr_tomo.ui.record import PHASES, RunRecord
 
 if TYPE_CHECKING:
     from napari_inr_tomo.config import ReconstructionConfig
@@ -301,7 +301,8 @@ class RunControl:
         record = self.record
         if update.end is not None or not record.total:
             return
-        name = f"{record.method.upper()}: {record.phase}"
+        phase = PHASES.get(record.phase, record.phase)
+        name = f"{record.method.upper()}: {phase}"
         if self._progress is not None and self._progress.desc.strip(" :") != name:
             self._close_progress()
         if self._progress is None:

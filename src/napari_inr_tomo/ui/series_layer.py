@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 KEY = "napari_inr_tomo"
+FROZEN = "napari_inr_tomo_frozen"
 STACK_LABELS = ("tilt", "y", "x")
 VOLUME_LABELS = ("z", "y", "x")
 
@@ -138,6 +139,17 @@ def set_series(layer: Layer, series: TiltSeries) -> None:
     if before.pixel_size_nm != series.pixel_size_nm:
         for name, value in space(series.pixel_size_nm, STACK_LABELS).items():
             setattr(layer, name, value)
+
+
+def frozen_of(layer: Layer | None) -> tuple[int, ...]:
+    """Return the tilts whose pose a reconstruction is to leave as it is."""
+    return () if layer is None else tuple(layer.metadata.get(FROZEN, ()))
+
+
+def set_frozen(layer: Layer, tilt: int, frozen: bool) -> None:
+    """Freeze the pose of a tilt, or let it be refined again."""
+    others = set(frozen_of(layer)) - {tilt}
+    layer.metadata[FROZEN] = sorted(others | {tilt} if frozen else others)
 
 
 def volume_of(layer: Layer) -> Volume | None:

@@ -365,6 +365,14 @@ def take_poses(series: TiltSeries, poses: Poses, run: str) -> TiltSeries:
     return series.evolve(Step("poses_of_run", {"run": run}), poses=poses)
 
 
+def set_pose(series: TiltSeries, tilt: int, pose: tuple[float, ...]) -> TiltSeries:
+    """Return the series with another start pose (z1, z3 deg, dx, dy px) of a tilt."""
+    table = series.start_poses.as_array().copy()
+    table[tilt] = pose
+    step = Step("set_pose", {"tilt": tilt, "z1_z3_dx_dy": list(map(float, pose))})
+    return series.evolve(step, poses=Poses.from_array(table))
+
+
 def estimate(series: TiltSeries, config: Any, processes: int) -> str:
     """Return in words what memory and disk space a run will take."""
     import psutil
@@ -380,7 +388,8 @@ def estimate(series: TiltSeries, config: Any, processes: int) -> str:
     each = f" in each of {processes} processes" if processes > 1 else ""
     words = (
         f"Volume {depth} x {height} x {width} voxels (z, y, x). Memory about "
-        f"{in_words(need.memory_bytes)}{each}, disk about {in_words(need.disk_bytes)}."
+        f"{in_words(need.memory_bytes)}{each} (calculated), disk about "
+        f"{in_words(need.disk_bytes)}."
     )
     free = psutil.virtual_memory().available
     if config.compute.device != "cuda" and total > free:

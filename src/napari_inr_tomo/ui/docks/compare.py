@@ -16,7 +16,6 @@ from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.ui import comparing
 from napari_inr_tomo.ui.controls import ActionRow, form, group, tick, words
 from napari_inr_tomo.ui.dock import Dock, Panel
-from napari_inr_tomo.ui.docks.reconstruction import new_folder
 from napari_inr_tomo.ui.jobs import start_job
 from napari_inr_tomo.ui.pair_view import (
     PLANES,
@@ -28,6 +27,7 @@ from napari_inr_tomo.ui.pair_view import (
     save_figure,
 )
 from napari_inr_tomo.ui.remembered import ask_folder
+from napari_inr_tomo.ui.run_folders import new_folder
 from napari_inr_tomo.ui.series_layer import contrast, volume_layer_data
 from napari_inr_tomo.ui.volume_picker import VolumePicker
 

@@ -183,7 +183,7 @@ class MonitorPanel(Panel):
         else:
             self.bar.setRange(0, 1000)
             self.bar.setValue(int(1000 * record.share))
-        words = f"{record.phase}: {record.position:.3g} of {record.total}"
+        words = record.progress_words
         self.bar.setFormat(words if record.total else "")
         lines = []
         if record.device:

@@ -29,12 +29,12 @@ from napari_inr_tomo.ui.dock import Dock, Panel
 from napari_inr_tomo.ui.docks.reconstruction import (
     ReconstructionDock,
     ReconstructionPanel,
-    runs_home,
 )
 from napari_inr_tomo.ui.jobs import start_job
 from napari_inr_tomo.ui.latest import Latest
 from napari_inr_tomo.ui.open_docks import show_panel
 from napari_inr_tomo.ui.record import duration
+from napari_inr_tomo.ui.run_folders import runs_home
 
 SIDE_PX = 44
 COLUMNS = ("run", "state", "loss", "time")
