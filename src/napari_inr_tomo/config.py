@@ -172,6 +172,9 @@ class ComputeSettings(_Settings):
     """A live volume has at most this many voxels; larger boxes are shown coarser."""
     checkpoint_seconds: float = Field(60.0, gt=0)
     """Least time between two checkpoints."""
+    restarts: int = Field(3, ge=0, le=100)
+    """When one of several processes dies the run goes on by itself from its last
+    checkpoint, at most so often and only while there are new checkpoints."""
 
 
 class ReconstructionConfig(_Settings):

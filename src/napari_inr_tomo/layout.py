@@ -119,6 +119,16 @@ class RunPaths:
         return self.controls / "slices.json"
 
     @property
+    def obeyed(self) -> Path:
+        """A request to stop or cancel that the workers have seen."""
+        return self.controls / "obeyed"
+
+    @property
+    def restarts(self) -> Path:
+        """How often the run has started again by itself, see `restarts`."""
+        return self.logs / "restarts.json"
+
+    @property
     def checkpoints(self) -> Path:
         """Folder of the checkpoints."""
         return self.folder / "checkpoints"

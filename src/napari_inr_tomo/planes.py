@@ -7,7 +7,6 @@ A request is a file of its own in ``control/``; it is answered once, by a file i
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_inr_tomo import atomic
+from napari_inr_tomo.npz import read_npz
 
 MOST_PLANES = 8
 MOST_POINTS = 1 << 22
 """A request for more points than these is ignored: the run goes first."""
+_NONSENSE = (ValueError, KeyError, TypeError, AttributeError)
 
 Vector = tuple[float, float, float]
 
@@ -91,13 +92,16 @@ class SliceRequest:
     @classmethod
     def take(cls, path: Path) -> SliceRequest | None:
         """Read and remove a request; None where there is none that makes sense."""
+        if not path.exists():
+            return None
         try:
-            text = path.read_text(encoding="utf-8")
-            path.unlink(missing_ok=True)
-            value = json.loads(text)
+            try:
+                value = atomic.read_json(path)
+            finally:
+                path.unlink(missing_ok=True)
             planes = tuple(Plane.from_json(p) for p in value["planes"])
             name = str(value["name"])[:100]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, OverflowError, *_NONSENSE):
             return None
         points = sum(plane.shape[0] * plane.shape[1] for plane in planes)
         if len(planes) > MOST_PLANES or points > MOST_POINTS:
@@ -113,13 +117,18 @@ def write_slices(path: Path, images: list[NDArray[np.float32]]) -> None:
 
 def read_slices(path: Path) -> list[NDArray[np.float32]]:
     """Read what `write_slices` wrote; raises ``OSError`` or ``ValueError``."""
-    import zipfile
-
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return [archive[f"arr_{index}"] for index in range(len(archive.files))]
-    except (zipfile.BadZipFile, KeyError) as error:
-        raise ValueError(str(error)) from None
+        if path.stat().st_size > 8 * MOST_POINTS:
+            raise ValueError("it is larger than slices can be")
+        found = read_npz(path)
+        images = [found[f"arr_{index}"] for index in range(len(found))]
+    except OSError:
+        raise
+    except Exception as error:  # noqa: BLE001 - an archive may provoke all
+        raise ValueError(str(error) or type(error).__name__) from None
+    if any(image.ndim != 2 or image.dtype.kind != "f" for image in images):
+        raise ValueError("it holds something else than slices")
+    return images
 
 
 CLOSE_UP = 192

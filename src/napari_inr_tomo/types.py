@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.mapped import MappedImages
 
 FloatArray = NDArray[np.float64]
 ImageArray = NDArray[np.float32]
@@ -135,7 +136,8 @@ class Poses:
 class TiltSeries:
     """A tilt series in memory, with everything known about it.
 
-    images: (tilt, y, x) float32, any tilt order, y down, the input's intensity units.
+    images: (tilt, y, x) float32, any tilt order, y down, the input's intensity units;
+    a stack of gigabytes may be a `MappedImages`.
     angles_deg: (tilt,) float64, degrees, one per image, in the order of the images.
     poses: start poses (alignment writes here; the pixels are never resampled for it).
     used: (tilt,) bool; an excluded view stays in the stack and is False here.
@@ -158,7 +160,9 @@ class TiltSeries:
     notices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        images = np.asarray(self.images)
+        images: Any = self.images
+        if not isinstance(images, MappedImages):
+            images = np.asarray(images)
         if images.ndim != 3 or 0 in images.shape:
             raise UserError(
                 "This is not a tilt series",

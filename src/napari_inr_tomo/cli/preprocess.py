@@ -158,12 +158,11 @@ def preprocess(
 
 def _reduced(series: TiltSeries, size: int | None, factor: int | None) -> TiltSeries:
     from napari_inr_tomo import preprocess as steps
-    from napari_inr_tomo.cli.streaming import view_by_view
 
     if factor is not None:
-        series = view_by_view(series, lambda part: steps.bin_images(part, factor))
+        series = steps.bin_images(series, factor)
     if size is not None:
-        series = view_by_view(series, lambda part: steps.fourier_downsample(part, size))
+        series = steps.fourier_downsample(series, size)
     return series
 
 

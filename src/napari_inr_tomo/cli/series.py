@@ -41,7 +41,7 @@ def info(stack: Stack, angles: Angles = None, as_json: AsJson = False) -> None:
 def _facts(name: str, images: Any, pixel_nm: float | None) -> dict[str, Any]:
     import numpy as np
 
-    from napari_inr_tomo.io import release
+    from napari_inr_tomo.mapped import release
 
     least, greatest, total, count = float("inf"), float("-inf"), 0.0, 0
     for image in images:  # one by one: the stack may be larger than the memory

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_inr_tomo import atomic
+from napari_inr_tomo.npz import read_npz
 
 KEPT = 2
 
@@ -72,25 +71,7 @@ def _read(path: Path, largest: int | None) -> dict[str, NDArray[Any]]:
         digest = handle.read(100).strip()
     if digest != atomic.sha256(path):
         raise Damaged("its content does not match its digest")
-    with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-        if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-            raise Damaged("a part of it is compressed, and none is written so")
-        if sum(member.file_size for member in members) > size:
-            raise Damaged("its parts claim more bytes than the file has")
-        return {m.filename.removesuffix(".npy"): _array(archive, m) for m in members}
-
-
-def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
-    """Return one array, allocated only once its bytes are known to be there."""
-    with archive.open(member) as handle:
-        np.lib.format.read_magic(handle)
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(handle)
-        content = bytearray(handle.read())
-    if dtype.kind not in "biuf" or len(content) != math.prod(shape) * dtype.itemsize:
-        raise Damaged(f"{member.filename} does not hold the {shape} it promises")
-    values = np.frombuffer(content, dtype)
-    return values.reshape(shape, order="F" if fortran else "C")
+    return read_npz(path)
 
 
 def same_shapes(wanted: dict[str, Tensor], found: dict[str, Tensor]) -> None:

@@ -15,7 +15,6 @@ from napari_inr_tomo.io.alignment import (
 from napari_inr_tomo.io.angle_spec import AngleSpec, angles_by_name, given_angles
 from napari_inr_tomo.io.angle_words import angle_order, describe_angles
 from napari_inr_tomo.io.angles import parse_angles, read_angles, write_tlt
-from napari_inr_tomo.io.border import release
 from napari_inr_tomo.io.check import check_file
 from napari_inr_tomo.io.folder import image_names
 from napari_inr_tomo.io.mask import read_mask
@@ -51,7 +50,6 @@ __all__ = [
     "read_volume",
     "read_xf",
     "recorded_alignment",
-    "release",
     "tomviz_turns_rows",
     "write_alignment",
     "write_poses",

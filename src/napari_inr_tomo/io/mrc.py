@@ -152,7 +152,7 @@ def _load(path: Path) -> tuple[NDArray[Any], Any, bytes, int]:
         )
     check_memory(path, shape[0] * shape[1] * shape[2] * 4)
     data: NDArray[Any] = np.memmap(path, dtype, "r", offset=offset, shape=shape)
-    if data.nbytes < _KEEP_MAPPED:
+    if data.size * 4 < _KEEP_MAPPED:  # bytes as float32
         data = np.array(data)
     if mode == 0 and _unsigned(header):
         data = data.view(np.uint8)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.mapped import map_volume
 from napari_inr_tomo.runs.folder import RunFolder
 from napari_inr_tomo.runs.status import RunStatus
 
@@ -74,7 +75,7 @@ def _entry(path: Path, picture: bool) -> RunEntry:
 def thumbnail(run: RunFolder) -> NDArray[np.float32] | None:
     """Return the middle slice of the newest volume, at most `THUMBNAIL_PX` a side."""
     try:
-        data = np.load(run.paths.preview_volume, mmap_mode="r", allow_pickle=False)
+        data = map_volume(run.paths.preview_volume)
         image = np.asarray(data[data.shape[0] // 2], np.float32)
         step = -(-max(image.shape) // THUMBNAIL_PX)
         rows, columns = (n // step * step for n in image.shape)
@@ -82,7 +83,7 @@ def thumbnail(run: RunFolder) -> NDArray[np.float32] | None:
             rows // step, step, columns // step, step
         )
         return np.asarray(blocks.mean(axis=(1, 3)), np.float32)
-    except (OSError, ValueError, IndexError):
+    except (OSError, ValueError, MemoryError):
         return None
 
 

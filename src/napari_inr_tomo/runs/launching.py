@@ -1,8 +1,8 @@
 """Starting the workers of a run so that nothing but themselves ends them.
 
-One process is started directly; several through torch's own launcher.  They live in a
-session of their own with their output in a file: closing or killing whoever started
-them, Ctrl-C in its terminal, or the terminal's end do not reach them.
+One process is started directly; several through `napari_inr_tomo.engine.launcher`.
+They live in a session of their own with their output in a file: closing or killing
+whoever started them, Ctrl-C in its terminal, or the terminal's end do not reach them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from napari_inr_tomo import atomic, lock
+from napari_inr_tomo import atomic, lock, restarts
 from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.layout import CONTROLS, DEVICE_VARIABLE, RunPaths, versions
@@ -26,13 +26,17 @@ from napari_inr_tomo.runs.folder import RunFolder
 from napari_inr_tomo.runs.memory import card_memory, check_fit, main_memory
 
 ENGINE = "napari_inr_tomo.engine"
+LAUNCHER = "napari_inr_tomo.engine.launcher"
 NICENESS = 10
 LEAVE_S = 15.0
 """How long a new launch waits for workers that are done to be gone."""
 _started: list[subprocess.Popen[bytes]] = []
 """Everything started and not ended yet, kept so that it can be waited for."""
 
-_TAKEN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK")
+_TAKEN = (
+    *("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK"),
+    restarts.WATCHED_VARIABLE,
+)
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,7 @@ def launch(
     paths.make_folders()
     for name in CONTROLS:
         paths.control(name).unlink(missing_ok=True)
+    restarts.forget(paths)
     started = time.time()
     with open(paths.launcher_log, "ab") as log:
         process = subprocess.Popen(
@@ -147,11 +152,10 @@ def command(
     paths: RunPaths, processes: int, module: str = ENGINE, python: str = sys.executable
 ) -> list[str]:
     """Return the command that runs ``processes`` workers on this computer."""
-    worker = ["-m", module, str(paths.folder)]
     if processes == 1:
-        return [python, *worker]
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--max-restarts", "0"]
-    return [python, *launcher, "--nproc-per-node", str(processes), *worker]
+        return [python, "-m", module, str(paths.folder)]
+    launcher = [python, "-m", LAUNCHER, "--processes", str(processes)]
+    return [*launcher, "--module", module, str(paths.folder)]
 
 
 def environment(processes: int, device: str | None = None) -> dict[str, str]:

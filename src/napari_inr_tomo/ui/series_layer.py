@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_inr_tomo.mapped import MappedImages
 from napari_inr_tomo.types import Step, TiltSeries, Volume
 
 if TYPE_CHECKING:
@@ -62,6 +63,9 @@ def value_range(data: np.ndarray) -> tuple[float, float]:
 
 def _sample(data: np.ndarray) -> np.ndarray:
     """Return up to half a million finite values: the window must not wait for all."""
+    if isinstance(data, MappedImages):  # some images of it
+        some = range(0, len(data), len(data) // 8 + 1)
+        data = np.concatenate([_sample(data[tilt]) for tilt in some])
     values = np.asarray(data).reshape(-1)
     values = values[:: max(1, values.size // 500_000)]
     return values[np.isfinite(values)]

@@ -23,9 +23,9 @@ from napari_inr_tomo.ui.controls import (
 )
 from napari_inr_tomo.ui.device import Devices, find_devices
 from napari_inr_tomo.ui.dock import Dock, Panel, ask_run_folder, stop_buttons
-from napari_inr_tomo.ui.remembered import recall, remember
 from napari_inr_tomo.ui.expecting import ExpectedTimes, Wish
 from napari_inr_tomo.ui.one_slice import OneSlice
+from napari_inr_tomo.ui.remembered import recall, remember
 from napari_inr_tomo.ui.run_folders import new_folder
 from napari_inr_tomo.ui.series_layer import frozen_of
 from napari_inr_tomo.ui.settings_form import SettingsDialog, SettingsForm
