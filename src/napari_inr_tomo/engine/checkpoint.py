@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_inr_tomo import atomic
+from napari_inr_tomo.config import FieldSettings
+from napari_inr_tomo.inr import Box, build_field
 
 KEPT = 2
 
@@ -91,6 +93,16 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
         raise Damaged(f"{member.filename} does not hold the {shape} it promises")
     values = np.frombuffer(content, dtype)
     return values.reshape(shape, order="F" if fortran else "C")
+
+
+def largest(settings: FieldSettings, box: Box, tilts: int) -> int:
+    """Return the bytes a checkpoint with these settings can have, generously.
+
+    Weights, their best state and two moments in 64 bits, the occupied voxels, poses.
+    """
+    field = build_field(settings, max(box.shape_zyx), 0)
+    weights = sum(parameter.numel() for parameter in field.parameters())
+    return 40 * weights + math.prod(box.shape_zyx) + 2000 * tilts + 1_000_000
 
 
 def same_shapes(wanted: dict[str, Tensor], found: dict[str, Tensor]) -> None:

@@ -5,6 +5,7 @@ No torch and no Qt: a watcher stays light.  The workers are a program of their o
 
 from napari_inr_tomo.layout import RunPaths, RunSpec
 from napari_inr_tomo.runs.catalogue import RunEntry, delete_run, list_runs
+from napari_inr_tomo.runs.continuing import continue_run, known_poses
 from napari_inr_tomo.runs.estimates import Estimate, check_space, estimate
 from napari_inr_tomo.runs.folder import RunFolder, copy_run, create_run
 from napari_inr_tomo.runs.follow import Follower
@@ -30,11 +31,13 @@ __all__ = [
     "State",
     "check_needs",
     "check_space",
+    "continue_run",
     "copy_run",
     "create_run",
     "default_processes",
     "delete_run",
     "estimate",
+    "known_poses",
     "launch",
     "list_runs",
     "slurm_script",
