@@ -27,6 +27,7 @@ from napari_inr_tomo.cli.options import (
     RunOut,
     Seed,
     Stack,
+    StartFrom,
     VolumeOut,
 )
 from napari_inr_tomo.errors import UserError
@@ -52,6 +53,7 @@ def reconstruct(
     run: RunOut = None,
     poses: PosesOut = None,
     poses_start: PosesStart = None,
+    start_from: StartFrom = None,
     record: Annotated[
         Path | None,
         typer.Option(
@@ -66,6 +68,8 @@ def reconstruct(
     Ctrl-C stops and keeps the result so far; a second Ctrl-C cancels.  The run folder
     is kept, for export, resume and the window.
     """
+    from napari_inr_tomo.runs import RunFolder
+
     wishes = jobs.Wishes(
         method, preset, config, iterations, epochs, refine_poses, depth, device,
         processes, seed,
@@ -75,11 +79,13 @@ def reconstruct(
     folder = run or jobs.run_folder_beside(output)
     if record is not None:
         given = [*wishes.said(), *(["--angles"] if angles else [])]
+        given += ["--start-from"] if start_from else []
         started = _from_record(folder, stack, record, given, poses_start)
     else:
-        settings = wishes.settings()
+        earlier = None if start_from is None else RunFolder(start_from)
+        settings = wishes.settings(None if earlier is None else earlier.config)
         series = jobs.start_poses(common.open_series(stack, angles), poses_start)
-        started = jobs.make_run(folder, series, settings, stack)
+        started = jobs.make_run(folder, series, settings, stack, earlier)
     _finish(started, output, poses, as_json)
 
 
@@ -97,6 +103,12 @@ def _from_record(
             "Leave either the record or these options out",
         )
     spec = read_spec(record)
+    if spec.started_from:
+        raise UserError(
+            "The record alone is not enough",
+            f"its run went on with the network of {spec.started_from}",
+            "Use the run folder itself: inr-tomo rerun RUN -o VOLUME",
+        )
     series = series_of_record(stack, spec)
     run = jobs.make_run(folder, series, spec.config, stack)
     try:
