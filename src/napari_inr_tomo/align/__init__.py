@@ -3,6 +3,7 @@
 Every step leaves one line in the history with its parameters and results.
 """
 
+from napari_inr_tomo.align.arriving import align_new_tilts
 from napari_inr_tomo.align.chain import STEPS, align
 from napari_inr_tomo.align.common_line import CommonLine, find_common_line
 from napari_inr_tomo.align.correlation import align_cross_correlation
@@ -29,6 +30,7 @@ __all__ = [
     "align",
     "align_center_of_mass",
     "align_cross_correlation",
+    "align_new_tilts",
     "align_projections",
     "align_tilt_axis",
     "current_axis",

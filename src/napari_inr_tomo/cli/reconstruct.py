@@ -92,7 +92,7 @@ def reconstruct(
 def _from_record(
     folder: Path, stack: Path, record: Path, given: list[str], poses_start: Path | None
 ) -> RunFolder:
-    from napari_inr_tomo.cli.replay import check_same_input, series_of_record
+    from napari_inr_tomo.replay import check_same_input, series_of_record
     from napari_inr_tomo.layout import read_spec
 
     given = [*given, *(["--poses-start"] if poses_start else [])]

@@ -5,6 +5,7 @@ Arrays keep the order of the file: the first stored row is row 0.
 """
 
 from napari_inr_tomo.io.angles import parse_angles, read_angles, write_tlt
+from napari_inr_tomo.io.arrivals import Arrival, FolderWatch, Look, StackWatch, watch
 from napari_inr_tomo.io.border import release
 from napari_inr_tomo.io.check import check_file
 from napari_inr_tomo.io.poses import read_poses, write_poses
@@ -18,7 +19,11 @@ __all__ = [
     "SERIES_OUT_SUFFIXES",
     "SERIES_SUFFIXES",
     "VOLUME_SUFFIXES",
+    "Arrival",
+    "FolderWatch",
     "ImageStack",
+    "Look",
+    "StackWatch",
     "check_file",
     "parse_angles",
     "read_angles",
@@ -28,6 +33,7 @@ __all__ = [
     "read_volume",
     "read_xf",
     "release",
+    "watch",
     "write_poses",
     "write_series",
     "write_tlt",

@@ -93,7 +93,7 @@ def launch(
             stderr=log,
             cwd=paths.folder,
             env=environment(count, device),
-            **_own_session(),
+            **own_session(),
         )
     _be_nice(process.pid)
     _started[:] = [other for other in _started if other.poll() is None]
@@ -234,7 +234,7 @@ def _be_nice(pid: int) -> None:
             return
 
 
-def _own_session() -> dict[str, Any]:
+def own_session() -> dict[str, Any]:
     """Return the arguments of Popen that cut the ties to the caller's terminal."""
     if sys.platform == "win32":
         flags = subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP
