@@ -7,13 +7,13 @@ import json
 import numpy as np
 
 from napari_inr_tomo.align import align
-from napari_inr_tomo.replay import again as done_again
 from napari_inr_tomo.preprocess import (
     flip_handedness,
     prepare,
     set_angles,
     set_pixel_size,
 )
+from napari_inr_tomo.replay import again as done_again
 from napari_inr_tomo.simulate import simulate_series
 from napari_inr_tomo.types import Step
 
@@ -34,7 +34,9 @@ def test_everything_done_again_is_the_same() -> None:
     done = align(prepare(done), ("xcorr", "axis", "match"))
     again = raw
     for step in done.history[1:]:
-        again = done_again(again, Step.from_json(json.loads(json.dumps(step.to_json()))))
+        again = done_again(
+            again, Step.from_json(json.loads(json.dumps(step.to_json())))
+        )
     assert [step.name for step in again.history] == [s.name for s in done.history]
     np.testing.assert_array_equal(again.images, done.images)
     np.testing.assert_array_equal(again.angles_deg, done.angles_deg)

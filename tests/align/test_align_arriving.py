@@ -53,9 +53,7 @@ def test_known_tilts_keep_their_shifts() -> None:
     before = series.start_poses.as_array()
     moved = before.copy()
     moved[4, 2:] = 0
-    found, heights = align_new_tilts(
-        series.evolve(poses=Poses.from_array(moved)), [4]
-    )
+    found, heights = align_new_tilts(series.evolve(poses=Poses.from_array(moved)), [4])
     after = found.start_poses.as_array()
     np.testing.assert_array_equal(np.delete(after, 4, 0), np.delete(before, 4, 0))
     assert np.abs(after[4] - before[4]).max() < 0.5

@@ -100,7 +100,12 @@ def test_the_network_and_the_scale_are_those_of_the_earlier_run(
     brighter = np.array(series.images)
     brighter[np.abs(ANGLES) > 45] *= 2
     none = CONFIG.merged(
-        {"inr": {"schedule": {"epochs": 1, "learning_rate": 1e-12}, "poses": {"refine": False}}}
+        {
+            "inr": {
+                "schedule": {"epochs": 1, "learning_rate": 1e-12},
+                "poses": {"refine": False},
+            }
+        }
     ).merged({"inr": {"schedule": {"hidden_learning_rate": None}}})
     more = replace(series, images=brighter)
     run = finish(runs.continue_run(tmp_path / "on", more, earlier, none))
@@ -136,9 +141,7 @@ def test_what_does_not_fit_is_refused_before_a_folder_is_made(
     series = simulated.series
     wide = CONFIG.merged({"inr": {"field": {"width": 40}}})
     small = replace(series, images=series.images[:, 2:])
-    sirt = runs.create_run(
-        tmp_path / "sirt", series, CONFIG.merged({"method": "sirt"})
-    )
+    sirt = runs.create_run(tmp_path / "sirt", series, CONFIG.merged({"method": "sirt"}))
     fresh = runs.create_run(tmp_path / "fresh", series, CONFIG)
     for data, start, config, word in (
         (series, earlier, wide, "other settings"),

@@ -194,7 +194,10 @@ class AcquisitionFolder:
 
     def tidy(self, refresh: int) -> None:
         """Remove the series and volumes before the present state."""
-        for pattern, kept in (("series-*.npz", self.images), ("volume-*.npz", self.quick)):
+        for pattern, kept in (
+            ("series-*.npz", self.images),
+            ("volume-*.npz", self.quick),
+        ):
             for path in self.path.glob(pattern):
                 if path.name < kept(refresh - 1).name:
                     path.unlink(missing_ok=True)

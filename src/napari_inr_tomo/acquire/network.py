@@ -29,7 +29,7 @@ class Network:
     def __init__(self, folder: Path, config: ReconstructionConfig) -> None:
         self.folder, self.config = folder, config
         self.run: runs.RunFolder | None = None
-        self._good: runs.RunFolder | None = None
+        self._good = _last_with_result(folder)
         self._number = 0
         self._tilts: tuple[str, ...] = ()
 
@@ -58,7 +58,7 @@ class Network:
                 self.run = runs.continue_run(folder, series, self._good, self.config)
             runs.launch(self.run)
         except UserError as error:
-            self.run = None
+            self.run = self._good = None
             self._tilts = tilts  # not again before something has changed
             return f"{said}The INR could not go on. {error}"
         self._tilts = tilts
@@ -86,7 +86,27 @@ class Network:
             if path not in kept:
                 shutil.rmtree(path, ignore_errors=True)
 
+    def words(self) -> str:
+        """Return a sentence about the newest run, empty where there is none."""
+        if self.run is None:
+            return ""
+        status = self.run.status()
+        name = self.run.path.name
+        if status.active:
+            return f"The run {name} goes on by itself."
+        if status.has_result:
+            return f"The run {name} has the volume of the INR."
+        return f"The run {name} ended without a result."
+
     def wait(self, ended: Callable[[], bool]) -> None:
         """Wait until no run goes on, or ``ended`` says to stop waiting."""
         while self.busy and not ended():
             time.sleep(POLL_S)
+
+
+def _last_with_result(folder: Path) -> runs.RunFolder | None:
+    """Return the newest run of an acquisition that is taken up again."""
+    for entry in runs.list_runs(folder):
+        if not entry.problem and entry.status.has_result and entry.method == "inr":
+            return runs.RunFolder(entry.path)
+    return None

@@ -14,7 +14,7 @@ from napari_inr_tomo import atomic
 from napari_inr_tomo.align import current_axis
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.replay import PREPROCESSING, again
-from napari_inr_tomo.types import Step, TiltSeries
+from napari_inr_tomo.types import FloatArray, Poses, Step, TiltSeries
 
 SAME_DEG = 0.02
 """A new tilt this near in angle to an excluded one is excluded, too."""
@@ -84,6 +84,14 @@ class Recipe:
         apart = np.abs(series.angles_deg[:, None] - np.array(self.excluded_deg)[None])
         used = series.mask & (apart.min(axis=1) > SAME_DEG)
         return series.evolve(used=used) if used.sum() >= 2 else series
+
+    def start_pose(self) -> FloatArray:
+        """Return (4,) z1, z3, dx, dy of a tilt whose own shift is not known yet."""
+        angle = np.deg2rad(self.axis_deg)
+        dx, dy = -np.sin(angle), np.cos(angle)
+        shift = self.axis_shift_px
+        poses = Poses.from_axis(1, self.axis_deg, shift * dx, shift * dy)
+        return poses.as_array().reshape(4)
 
     def save(self, path: Path) -> None:
         """Write it as JSON."""

@@ -92,8 +92,8 @@ def reconstruct(
 def _from_record(
     folder: Path, stack: Path, record: Path, given: list[str], poses_start: Path | None
 ) -> RunFolder:
-    from napari_inr_tomo.replay import check_same_input, series_of_record
     from napari_inr_tomo.layout import read_spec
+    from napari_inr_tomo.replay import check_same_input, series_of_record
 
     given = [*given, *(["--poses-start"] if poses_start else [])]
     if given:

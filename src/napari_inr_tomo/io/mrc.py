@@ -77,7 +77,7 @@ def read_mrc_image(path: Path) -> tuple[NDArray[Any], float | None, float | None
         if len(images) != 1:
             raise UserError(
                 f"{path.name} holds more than one image",
-                f"its header says {len(images)}, and every file of a folder is one tilt",
+                f"its header says {len(images)}; every file of a folder is one tilt",
                 "Open the file itself, or keep only single images in the folder",
             )
         size, _ = _pixel_size(header)

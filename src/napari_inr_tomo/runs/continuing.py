@@ -66,8 +66,8 @@ def _check(series: TiltSeries, start: RunFolder, config: ReconstructionConfig) -
     elif series.images.shape[1:] != spec.shape[1:]:
         rows, columns = series.images.shape[1:]
         why = (
-            f"its images have {spec.shape[1]} x {spec.shape[2]} pixels (y, x) and these "
-            f"{rows} x {columns}"
+            f"its images have {spec.shape[1]} x {spec.shape[2]} pixels (y, x) and "
+            f"these {rows} x {columns}"
         )
     elif config.inr.field != spec.config.inr.field:
         why = "its network has other settings (inr.field) than this run would have"
@@ -83,9 +83,7 @@ def _check(series: TiltSeries, start: RunFolder, config: ReconstructionConfig) -
 def with_known_poses(series: TiltSeries, start: RunFolder) -> TiltSeries:
     """Return the series with the poses of a run where it has the same tilts."""
     angles, found, used = start.poses()
-    poses, known = known_poses(
-        series, angles, found, used, start.spec.original_poses
-    )
+    poses, known = known_poses(series, angles, found, used, start.spec.original_poses)
     step = Step(
         "poses_of_run",
         {"run": start.path.name, "tilts": np.flatnonzero(known).tolist()},
@@ -103,9 +101,9 @@ def known_poses(
     """Return start poses of a series, taken over by angle, and which tilts were known.
 
     angles_deg, found, used, began: (tilt,) of the earlier run, its poses at the end and
-    at the start.  A tilt it did not have keeps its own pose, moved and turned by as much
-    as the known tilt next to it in angle was.  Of tilts with one angle the first new
-    one takes the first earlier one's pose.
+    at the start.  A tilt it did not have keeps its own pose, moved and turned by as
+    much as the known tilt next to it in angle was.  Of tilts with one angle the first
+    new one takes the first earlier one's pose.
     """
     earlier = np.flatnonzero(used)
     rows = np.array(series.start_poses.as_array())
