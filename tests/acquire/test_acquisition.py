@@ -118,6 +118,32 @@ def test_half_late_twice_and_broken(
     assert brightest[1] == pytest.approx(2 * brightest[0])
 
 
+def test_renamed_files_and_a_folder_that_goes_away(
+    raw: Path, tmp_path: Path, made: Simulation
+) -> None:
+    folder = AcquisitionFolder(tmp_path / "out")
+    folder.path.mkdir()
+    acquisition = Acquisition(Settings(raw, pattern=PATTERN, quick=None), folder)
+    wrong = put(raw, made.series, 5, "x_90.tif")
+    put(raw, made.series, 4)
+    assert len(looked(acquisition)) == 2
+    wrong.rename(raw / "t_+0.0.tif")
+    assert "was x_90.tif" in acquisition.step()[0]
+    state = folder.state()
+    assert state is not None
+    assert sorted(t.angle_deg for t in state.tilts) == [-10.0, 0.0]
+    away = raw.rename(tmp_path / "away")
+    lines = acquisition.step()
+    assert len(lines) == 1
+    assert "cannot be looked at" in lines[0]
+    assert looked(acquisition) == []
+    put(away, made.series, 6)
+    away.rename(raw)
+    assert acquisition.step() == ["raw can be looked at again."]
+    assert acquisition.step()[0].startswith("tilt 3")
+    assert len(acquisition) == 3
+
+
 def test_the_recipe_gives_what_it_gives_on_the_whole_stack(
     raw: Path, tmp_path: Path
 ) -> None:

@@ -153,3 +153,42 @@ def test_what_cannot_be_watched_is_said(tmp_path: Path) -> None:
     tmp_path.rmdir()
     with pytest.raises(UserError, match="cannot be looked at"):
         watched.poll()
+
+
+def test_a_renamed_file_is_the_same_tilt(tmp_path: Path) -> None:
+    watched = watch(tmp_path, pattern=r"_([+-]?\d+\.?\d*)\.tif")
+    late = tmp_path / "writing.tif"  # no angle in this name
+    tifffile.imwrite(late, picture(7))
+    assert settled(watched).waiting == ("writing.tif",)
+    late.rename(tmp_path / "tilt_+7.0.tif")
+    look = watched.poll()
+    assert (angles(look), look.waiting) == ([7.0], ())
+    assert look.arrived[0].before == ""  # it never was a tilt under its first name
+    wrong = put(tmp_path, 9.0)
+    assert angles(settled(watched)) == [9.0]
+    wrong.rename(tmp_path / "tilt_+12.0.tif")
+    look = watched.poll()
+    assert [(a.before, a.angle_deg) for a in look.arrived] == [("tilt_+9.0.tif", 12.0)]
+    assert angles(settled(watched)) == []
+
+
+def test_a_renamed_file_keeps_the_angle_it_was_given(tmp_path: Path) -> None:
+    watched = watch(tmp_path, angles="-3:3:3")
+    first = put(tmp_path, 1.0)
+    assert angles(settled(watched)) == [-3.0]
+    first.rename(tmp_path / "z.tif")
+    assert angles(watched.poll()) == [-3.0]
+    put(tmp_path, 2.0)
+    assert angles(settled(watched)) == [0.0]
+
+
+def test_a_file_taken_away_is_no_longer_waited_for(tmp_path: Path) -> None:
+    watched = watch(tmp_path, pattern=r"_([+-]?\d+\.?\d*)\.tif")
+    taken = put(tmp_path, 3.0)
+    nameless = tmp_path / "a.tif"
+    tifffile.imwrite(nameless, picture(1))
+    assert settled(watched).waiting == ("a.tif",)
+    nameless.unlink()
+    taken.unlink()
+    look = settled(watched)
+    assert (look.arrived, look.waiting, look.problems) == ((), (), ())

@@ -17,7 +17,7 @@ from napari_inr_tomo.acquire.recipe import Recipe
 from napari_inr_tomo.align import align_new_tilts
 from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.io.arrivals import Arrival
+from napari_inr_tomo.io.arrivals import Arrival, Look
 from napari_inr_tomo.io.stack import ImageStack, clean_pixels
 from napari_inr_tomo.lock import FolderLock
 from napari_inr_tomo.types import FloatArray, Poses, TiltSeries
@@ -66,13 +66,14 @@ class Acquisition:
         problems = settings.recipe.left_out
         self.state = State(watched=str(settings.watched), problems=problems)
         self.series: TiltSeries | None = None
+        self._lost = ""
 
     def __len__(self) -> int:
         return len(self._tilts)
 
     def step(self) -> list[str]:
         """Look once and do what is due; return a line for everything that is new."""
-        look = self._watch.poll()
+        look = self._look()
         lines = list(look.problems)
         taken = [
             name for arrival in look.arrived if (name := self._take(arrival, lines))
@@ -87,6 +88,21 @@ class Acquisition:
             self.state = replace(self.state, run="" if run is None else run.path.name)
         self.folder.write_state(self.state)
         return lines
+
+    def _look(self) -> Look:
+        """Look once; what is watched may vanish for a while and come back."""
+        name = self.settings.watched.name
+        lost = self._lost
+        try:
+            look: Look = self._watch.poll()
+        except UserError as error:
+            self._lost = str(error)
+            return Look((), (name,), () if lost == self._lost else (self._lost,))
+        self._lost = ""
+        if lost:
+            back = f"{name} can be looked at again."
+            look = replace(look, problems=(back, *look.problems))
+        return look
 
     def _take(self, arrival: Arrival, lines: list[str]) -> str:
         """Keep a tilt after its first steps; return its name, or nothing."""
@@ -105,6 +121,8 @@ class Acquisition:
             return ""
         again = arrival.name in self._tilts
         note = "taken again" if again else ""
+        if self._tilts.pop(arrival.before, None) is not None:
+            note = f"was {arrival.before}"
         for name, other in self._tilts.items():
             if name != arrival.name and other.angle_deg == arrival.angle_deg:
                 note = f"same angle as {name}"
@@ -265,7 +283,7 @@ def run(
         acquisition = Acquisition(settings, folder)
         looks = 0
         while not over():
-            yield from acquisition.step()
+            yield from _step(acquisition)
             looks += 1
             if once and looks > 1:
                 break
@@ -274,6 +292,15 @@ def run(
             _pause(poll_s, over)
         yield from acquisition.finish(None if over() else over)
         folder.stop_request.unlink(missing_ok=True)
+
+
+def _step(acquisition: Acquisition) -> list[str]:
+    """Do a step; a disk that is full now may have room at the next one."""
+    try:
+        return acquisition.step()
+    except OSError as error:
+        why = error.strerror or str(error)
+        return [f"The folder {acquisition.folder.path} cannot be written: {why}."]
 
 
 def _pause(seconds: float, over: Callable[[], bool]) -> None:

@@ -2,7 +2,8 @@
 
 A file counts once its size and time have stayed the same from one look to the next and
 it can be read; until then it is waited for.  One that stays as it is and cannot be read
-is named once, and looked at again when it changes.
+is named once, and looked at again when it changes.  A file that gets another name is the
+same tilt; one that is taken away after it was read stays a tilt.
 """
 
 from __future__ import annotations
@@ -35,12 +36,14 @@ class Arrival:
 
     name: of its file, or of the stack with its number.  image: (y, x) in the file's
     intensity units.  angle_deg: degrees.  pixel_size_nm: nm, or None where unknown.
+    before: name under which the same file has arrived already, or empty.
     """
 
     name: str
     image: NDArray[Any]
     angle_deg: float
     pixel_size_nm: float | None = None
+    before: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +72,8 @@ class _File:
     size_nm: float | None = None
     tilt: float | None = None
     whole: bool = False
+    before: str = ""
+    """The name it had when it was taken."""
 
 
 def watch(path: Path, angles: Angles | None = None, pattern: str | None = None) -> Any:
@@ -130,9 +135,9 @@ class FolderWatch:
     def poll(self) -> Look:
         """Look once; raises `UserError` where the folder cannot be read."""
         problems: list[str] = []
-        changing = [
-            path.name for path in self._present() if not self._settle(path, problems)
-        ]
+        present = self._present()
+        self._follow_names(present)
+        changing = [path.name for path in present if not self._settle(path, problems)]
         ready = [name for name, file in self._files.items() if file.image is not None]
         arrived, unknown = [], []
         for name in sorted(ready, key=natural_key):
@@ -143,8 +148,8 @@ class FolderWatch:
                 continue
             self._angles[name] = angle
             assert file.image is not None  # noqa: S101 - so it was chosen
-            arrived.append(Arrival(name, file.image, angle, file.size_nm))
-            file.image = None
+            arrived.append(Arrival(name, file.image, angle, file.size_nm, file.before))
+            file.image, file.before = None, ""
         return Look(tuple(arrived), (*changing, *unknown), tuple(problems))
 
     def _present(self) -> list[Path]:
@@ -166,6 +171,26 @@ class FolderWatch:
         if ".emi" in kinds:
             found = [path for path in found if path.suffix.lower() != ".ser"]
         return sorted(found, key=lambda path: natural_key(path.name))
+
+    def _follow_names(self, present: list[Path]) -> None:
+        """Recognise renamed files by size and time, and forget those never taken."""
+        here = {path.name for path in present}
+        gone = [name for name in self._files if name not in here]
+        for path in present:
+            stamp = None if path.name in self._files else _stamp(path)
+            old = next((n for n in gone if stamp and self._files[n].stamp == stamp), "")
+            if not old:
+                continue
+            gone.remove(old)
+            file = self._files[path.name] = self._files.pop(old)
+            file.settled = False  # read again: its angle may be another one
+            if old in self._angles:
+                angle, file.before = self._angles.pop(old), old
+                if self._given is not None:
+                    self._angles[path.name] = angle
+        for name in gone:
+            if name not in self._angles:
+                del self._files[name]
 
     def _settle(self, path: Path, problems: list[str]) -> bool:
         """Read a file that has stopped changing; False while it is waited for."""
