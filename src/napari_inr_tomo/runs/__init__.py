@@ -16,31 +16,49 @@ from napari_inr_tomo.runs.launching import (
     launch,
     visible_gpus,
 )
+from napari_inr_tomo.runs.queue import (
+    QueuedRun,
+    QueueFolder,
+    create_queue,
+    default_places,
+    is_queue,
+    work_through,
+)
 from napari_inr_tomo.runs.slurm import slurm_script, submit_slurm
 from napari_inr_tomo.runs.status import RunStatus, State
+from napari_inr_tomo.runs.variations import Variation, setting_keys, vary
 
 __all__ = [
     "Estimate",
     "Follower",
     "Launch",
+    "QueueFolder",
+    "QueuedRun",
     "RunEntry",
     "RunFolder",
     "RunPaths",
     "RunSpec",
     "RunStatus",
     "State",
+    "Variation",
     "check_needs",
     "check_space",
     "continue_run",
     "copy_run",
+    "create_queue",
     "create_run",
+    "default_places",
     "default_processes",
     "delete_run",
     "estimate",
+    "is_queue",
     "known_poses",
     "launch",
     "list_runs",
+    "setting_keys",
     "slurm_script",
     "submit_slurm",
+    "vary",
     "visible_gpus",
+    "work_through",
 ]

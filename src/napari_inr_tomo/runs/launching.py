@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,11 +66,13 @@ def launch(
     device: str | None = None,
     module: str = ENGINE,
     python: str = sys.executable,
+    extra: Mapping[str, str] | None = None,
 ) -> Launch:
     """Start the workers of a run, or resume it, and return at once.
 
     processes: number of workers; none: `default_processes`.  device: auto, cpu or cuda
     in place of the settings' own.  module: the worker program, for ``python -m``.
+    extra: further variables of the workers' environment.
     Raises `UserError` where workers are at it already, where the input of a run that is
     resumed has changed, or where memory or disk cannot hold the run.
     """
@@ -92,7 +95,7 @@ def launch(
             stdout=log,
             stderr=log,
             cwd=paths.folder,
-            env=environment(count, device),
+            env=environment(count, device) | dict(extra or {}),
             **own_session(),
         )
     _be_nice(process.pid)

@@ -67,6 +67,9 @@ def follow(folder: AcquisitionFolder, stop: threading.Event) -> Iterator[News | 
             last = state
         elif last is not None and last.ended:
             return
+        elif last is None and not alive and not folder.path.is_dir():
+            yield News(_nothing(), problem=f"There is no folder {folder.path}.")
+            return
         elif not alive and (last is not None or not _children or silent_s > START_S):
             yield News(last or _nothing(), problem=_last_words(folder))
             return

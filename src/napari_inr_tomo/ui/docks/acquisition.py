@@ -27,6 +27,7 @@ COLUMNS = ("angle", "shift x, y", "file")
 QUICK = {"SIRT": "sirt", "FBP (seconds)": "fbp", "TV": "tv", "none": "none"}
 RECIPES = ("none", "that of the current tilt series")
 NOTHING = "Choose the folder or the stack that is being written"
+NO_RESULTS = "Choose the folder Results of that acquisition"
 
 
 class AcquisitionPanel(Panel):
@@ -44,7 +45,7 @@ class AcquisitionPanel(Panel):
         self.going = False
         self._stop = threading.Event()
         self._worker: Any = None
-        self._shown_run = ""
+        self._run = self._shown_run = ""
         self.layers = AcquisitionLayers(self.session)
         self._build_what()
         self._build_how()
@@ -100,6 +101,7 @@ class AcquisitionPanel(Panel):
             "runs",
             "a new folder in ~/inr-tomo-runs",
         )
+        self.out.line.textChanged.connect(self.refresh)
         fields = form()
         fields.addRow("Recipe", self.recipe)
         fields.addRow("Quick volume", self.quick)
@@ -112,6 +114,11 @@ class AcquisitionPanel(Panel):
         )
         self.stop_button = self.row.add(
             "Stop", "End it and keep what is there", self.stop
+        )
+        self.follow_button = self.row.add(
+            "Follow",
+            "Look at the acquisition in the folder Results, begun before or elsewhere",
+            self.follow_folder,
         )
         layout.addWidget(self.row)
         self.body.addWidget(box)
@@ -153,10 +160,7 @@ class AcquisitionPanel(Panel):
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
         path = Path(out).expanduser() if out else runs_home() / f"acquire-{stamp}"
         series = self.session.series if self.recipe.currentIndex() else None
-        self.layers.reset()
-        self._shown_run = ""
-        self.table.setRowCount(0)
-        self.problems.setText("")
+        self._clear()
         start_job(
             self.session,
             "Starting to watch",
@@ -168,17 +172,32 @@ class AcquisitionPanel(Panel):
             failed=lambda error: self.summary.setText(str(error)),
         )
 
+    def follow_folder(self) -> None:
+        """Follow the acquisition in the folder of the results."""
+        from napari_inr_tomo.acquire import AcquisitionFolder
+
+        self._clear()
+        self._started(AcquisitionFolder(Path(self.out.text()).expanduser()))
+
+    def _clear(self) -> None:
+        self.layers.reset()
+        self._run, self._shown_run = "", ""
+        self.table.setRowCount(0)
+        self.problems.setText("")
+
     def _started(self, folder: Any) -> None:
         self.folder, self.going = folder, True
+        self.out.setText(str(folder.path))
         self.summary.setText("Starting to watch (this takes some seconds).")
-        self._follow()
+        if self._listening:  # else the dock was closed meanwhile
+            self._follow()
 
     def _follow(self) -> None:
         from superqt.utils import create_worker
 
         from napari_inr_tomo.ui.worker import QuietWorker
 
-        self._leave()
+        self.leave()
         self._stop = threading.Event()
         worker = create_worker(
             acquiring.follow, self.folder, self._stop, _worker_class=QuietWorker
@@ -204,9 +223,10 @@ class AcquisitionPanel(Panel):
     def release(self) -> None:
         """Let go; the process goes on."""
         super().release()
-        self._leave()
+        self.leave()
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
+        """Stop following; the process goes on."""
         self._stop.set()
         if self._worker is not None:
             self._worker.quit()
@@ -215,9 +235,13 @@ class AcquisitionPanel(Panel):
     # showing ----------------------------------------------------------------
 
     def _take(self, news: acquiring.News | None) -> None:
-        if news is None or self.session.viewer is None or self._stop.is_set():
+        if self.session.viewer is None or self._stop.is_set():
+            return
+        self._show_run()
+        if news is None:
             return
         state = news.state
+        self._run = state.run
         self._show_tilts(state)
         self.problems.setText("\n".join(state.problems[-4:]))
         waiting = (
@@ -230,7 +254,7 @@ class AcquisitionPanel(Panel):
             self.layers.show_series(news.series)
         if news.volume is not None:
             self.layers.show_volume(news.volume)
-        self._show_run(state)
+        self._show_run()
         if news.problem:
             self._over(news.problem)
         elif state.ended:
@@ -254,13 +278,18 @@ class AcquisitionPanel(Panel):
                 self.table.setItem(row, column, item)
         self.table.scrollToBottom()
 
-    def _show_run(self, state: Any) -> None:
-        """Open the newest run of the INR in the Monitor as soon as that is free."""
+    def _show_run(self) -> None:
+        """Open the newest run of the INR in the Monitor as soon as that is free.
+
+        It goes on in the layers of the run before, whose network it has.
+        """
         run = self.session.run
-        if state.run in ("", self._shown_run) or run.why_not_open() is not None:
+        if self._run in ("", self._shown_run) or run.why_not_open() is not None:
             return
-        self._shown_run = state.run
-        run.open(self.folder.runs / state.run)
+        before = None if run.run is None else Path(run.run.path)
+        same = before == self.folder.runs / self._shown_run
+        self._shown_run = self._run
+        run.open(self.folder.runs / self._run, same_layers=same)
 
     def connections(self) -> list[tuple[Any, Any]]:
         """Follow the layers and the run as well."""
@@ -282,6 +311,9 @@ class AcquisitionPanel(Panel):
         self.row.bar(self.start_button, why)
         stop = None if self.going else "No acquisition is going on"
         self.row.bar(self.stop_button, stop)
+        follow = "An acquisition is going on" if self.going else None
+        follow = follow or (None if self.out.text() else NO_RESULTS)
+        self.row.bar(self.follow_button, follow)
         for control in (self.watched, self.angles, self.pattern, self.recipe, self.out):
             control.setEnabled(not self.going)
         for control in (self.quick, self.inr):
@@ -292,3 +324,14 @@ class AcquisitionDock(Dock):
     """Dock: during the acquisition."""
 
     panels = (AcquisitionPanel,)
+
+    def showEvent(self, event: Any) -> None:
+        """Follow again when the window is there again."""
+        super().showEvent(event)
+        self.panel.attach()
+
+    def hideEvent(self, event: Any) -> None:
+        """Stop following when the whole window has gone; the process goes on."""
+        super().hideEvent(event)
+        if not self.window().isVisible():
+            self.panel.leave()
