@@ -37,7 +37,9 @@ def main() -> None:
         raw = Path(place) / "session-12"
         raw.mkdir()
         dock = AcquisitionDock(tour.viewer)
-        held = tour.viewer.window.add_dock_widget(dock, name="During acquisition")
+        held = tour.viewer.window.add_dock_widget(
+            dock, name="During acquisition", tabify=True
+        )
         panel = dock.panel
         panel.watched.setText(str(raw))
         panel.out.setText(str(Path(place) / "results"))
@@ -47,7 +49,7 @@ def main() -> None:
         for count, tilt in enumerate(order[:BEFORE_INR], 1):
             name = f"needle_{count:03d}_{ANGLES_DEG[tilt]:.1f}.tif"
             tifffile.imwrite(raw / name, series.images[tilt])
-            wanted = min(count, BEFORE_INR - 1)
+            wanted = min(count, BEFORE_INR) - 1
             tour.wait(lambda n=wanted: panel.table.rowCount() >= n, LONGEST_S)
         tour.wait(lambda: panel.table.rowCount() == BEFORE_INR, LONGEST_S)
         tour.viewer.fit_to_view()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from napari_inr_tomo.cli import acquire, reconstruct, runs, series, trials
+from napari_inr_tomo.cli import acquire, queue, reconstruct, runs, series, trials
 
 app = typer.Typer(
     name="inr-tomo",
@@ -33,6 +33,7 @@ app.command()(series.info)
 app.command()(series.preprocess)
 app.command()(reconstruct.reconstruct)
 app.command()(reconstruct.rerun)
+app.command()(queue.queue)
 app.command()(acquire.acquire)
 app.command()(runs.resume)
 app.command("list")(runs.list_runs)

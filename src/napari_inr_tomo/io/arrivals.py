@@ -2,8 +2,8 @@
 
 A file counts once its size and time have stayed the same from one look to the next and
 it can be read; until then it is waited for.  One that stays as it is and cannot be read
-is named once, and looked at again when it changes.  A file that gets another name is the
-same tilt; one that is taken away after it was read stays a tilt.
+is named once, and looked at again when it changes.  A file that gets another name is
+the same tilt; one that is taken away after it was read stays a tilt.
 """
 
 from __future__ import annotations

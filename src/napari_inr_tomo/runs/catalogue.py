@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.runs.folder import RunFolder
+from napari_inr_tomo.runs.queue import is_queue
 from napari_inr_tomo.runs.status import RunStatus
 
 THUMBNAIL_PX = 64
@@ -40,16 +41,22 @@ class RunEntry:
 def list_runs(folder: Path, pictures: bool = False) -> list[RunEntry]:
     """Return the runs in a folder, newest first; damaged ones last.
 
-    A folder that does not exist holds none.  ``folder`` may be a run itself.
+    A folder that does not exist holds none.  ``folder`` may be a run or a queue itself;
+    the runs of queues in it are listed, too.
     """
     folder = Path(folder)
-    try:
-        inside = sorted(path for path in folder.iterdir() if path.is_dir())
-    except OSError:
-        return []
-    candidates = [folder, *inside]
+    inside = _inside(folder)
+    queued = [p for queue in inside if is_queue(queue) for p in _inside(queue)]
+    candidates = [folder, *inside, *queued]
     found = [_entry(p, pictures) for p in candidates if (p / "run.json").is_file()]
     return sorted(found, key=lambda entry: (entry.created, entry.path), reverse=True)
+
+
+def _inside(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_dir())
+    except OSError:
+        return []
 
 
 def _entry(path: Path, picture: bool) -> RunEntry:

@@ -158,9 +158,7 @@ def create_queue(
         runs = []
         for number, variation in enumerate(variations, 1):
             name = f"{number:02d}-{variation.name}"
-            create_run(
-                folder / name, series, variation.config, source_name=source_name
-            )
+            create_run(folder / name, series, variation.config, source_name=source_name)
             runs.append({"name": name, "label": variation.label})
         value = {"schema": SCHEMA, "key": variations[0].key, "runs": runs}
         atomic.write_json(folder / "queue.json", value)
@@ -182,14 +180,14 @@ def work_through(
     queue: QueueFolder,
     places: int = 1,
     cancelled: Callable[[], bool] = lambda: False,
-    module: str = ENGINE,
+    module: str | None = None,
 ) -> Iterator[str]:
     """Do the runs that are not done yet; yield a line for everything that happens.
 
     places: runs at once; where more than one, each has one process, on a card of its
     own where there are cards.  cancelled: asked again and again; True, like a request
     in the folder, starts no further run and cancels those that go on.  A run that fails
-    or cannot be started is said, and the next has its turn.
+    or cannot be started is said, and the next has its turn.  module: see `launch`.
     Raises `UserError` where another process is at it.
     """
     with lock.FolderLock(queue.lock):
@@ -197,7 +195,7 @@ def work_through(
         queue.forget_problems()
         cards = _cards() if places > 1 else []
         free = list(range(places))
-        going: dict[Path, tuple[int, str]] = {}
+        going: dict[Path, int] = {}
         asked = False
         tried: set[Path] = set()
         while True:
@@ -209,8 +207,7 @@ def work_through(
             runs = queue.runs()
             for run in runs:
                 if run.path in going and not (run.status and run.status.active):
-                    place, _ = going.pop(run.path)
-                    free.append(place)
+                    free.append(going.pop(run.path))
                     yield f"{run.label}: {_end(run)}"
             due = [r for r in runs if _due(r) and r.path not in tried]
             while due and free and not over:
@@ -222,7 +219,7 @@ def work_through(
                     free.insert(0, place)
                     yield f"{run.label}: not started. {why}"
                 else:
-                    going[run.path] = (place, run.label)
+                    going[run.path] = place
                     yield f"{run.label}: begins in {run.path.name}"
             if not going and (over or not due):
                 break
@@ -251,13 +248,13 @@ def _end(run: QueuedRun) -> str:
 
 
 def _start(
-    run: QueuedRun, place: int, places: int, cards: Sequence[str], module: str
+    run: QueuedRun, place: int, places: int, cards: Sequence[str], module: str | None
 ) -> str:
     """Launch a run; return why it could not be, or nothing."""
     extra = {"CUDA_VISIBLE_DEVICES": cards[place % len(cards)]} if cards else None
     processes = 1 if places > 1 else None
     try:
-        launch(RunFolder(run.path), processes, module=module, extra=extra)
+        launch(RunFolder(run.path), processes, module=module or ENGINE, extra=extra)
     except (UserError, OSError) as error:
         return " ".join(str(error).split())
     return ""

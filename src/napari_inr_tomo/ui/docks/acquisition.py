@@ -62,14 +62,14 @@ class AcquisitionPanel(Panel):
         self.angles = QLineEdit()
         self.angles.setPlaceholderText("from names or metadata")
         self.angles.setToolTip(
-            "Angles in the order in which the tilts come: start:stop:step in degrees, a "
-            "list, or a file. Empty: from the names of the files, .mdoc or metadata"
+            "Angles in the order in which the tilts come: start:stop:step in degrees, "
+            "a list, or a file. Empty: from the names of the files, .mdoc or metadata"
         )
         self.pattern = QLineEdit()
         self.pattern.setPlaceholderText(r"e.g. _(-?\d+\.?\d*)\.tif")
         self.pattern.setToolTip(
-            "A regular expression whose first group is the angle in a file name. Empty: "
-            "the usual ways of writing it are tried"
+            "A regular expression whose first group is the angle in a file name. "
+            "Empty: the usual ways of writing it are tried"
         )
         fields = form()
         fields.addRow("Folder or stack", self.watched)
@@ -244,9 +244,10 @@ class AcquisitionPanel(Panel):
         self._run = state.run
         self._show_tilts(state)
         self.problems.setText("\n".join(state.problems[-4:]))
-        waiting = (
-            f" Waiting for {', '.join(state.waiting[:3])}." if state.waiting else ""
-        )
+        waiting = ""
+        if state.waiting:
+            names = ", ".join(state.waiting[:3])
+            waiting = f" Not whole yet, or without an angle: {names}."
         count = len(state.tilts)
         run = f" INR: {state.run}." if state.run else ""
         self.summary.setText(f"{count} tilts so far.{run}{waiting}")
