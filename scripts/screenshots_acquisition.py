@@ -16,7 +16,8 @@ import tifffile
 
 from napari_inr_tomo.simulate import simulate_series
 from napari_inr_tomo.ui.docks.acquisition import AcquisitionDock
-from napari_inr_tomo.ui.docks.monitor import MonitorPanel
+from napari_inr_tomo.ui.docks.monitor import MonitorDock, MonitorPanel
+from napari_inr_tomo.ui.open_docks import show_dock, show_panel
 from napari_inr_tomo.ui.tour import LONGEST_S, Tour
 
 ANGLES_DEG = np.arange(-60, 61, 4.0)
@@ -36,10 +37,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         raw = Path(place) / "session-12"
         raw.mkdir()
-        dock = AcquisitionDock(tour.viewer)
-        held = tour.viewer.window.add_dock_widget(
-            dock, name="During acquisition", tabify=True
-        )
+        dock = show_dock(tour.session, AcquisitionDock)
         panel = dock.panel
         panel.watched.setText(str(raw))
         panel.out.setText(str(Path(place) / "results"))
@@ -53,15 +51,14 @@ def main() -> None:
             tour.wait(lambda n=wanted: panel.table.rowCount() >= n, LONGEST_S)
         tour.wait(lambda: panel.table.rowCount() == BEFORE_INR, LONGEST_S)
         tour.viewer.fit_to_view()
-        held.raise_()
+        show_dock(tour.session, AcquisitionDock)
         tour.take("acquisition")
         run = tour.session.run
         tour.wait(lambda: run.layers.volume is not None, LONGEST_S)
-        tour.wait(lambda: run.record.phase == "rays", 60)
-        tour.panel(MonitorPanel)
-        tour.dock.parent().raise_()
+        tour.wait(lambda: run.record.phase == "rays", LONGEST_S)
+        show_panel(tour.session, MonitorPanel, MonitorDock)
         tour.take("acquisition_inr")
-        held.raise_()
+        show_dock(tour.session, AcquisitionDock)
         panel.stop()
         tour.wait(lambda: not panel.going, LONGEST_S)
         tour.take("acquisition_end")

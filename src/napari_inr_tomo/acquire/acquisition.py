@@ -64,7 +64,8 @@ class Acquisition:
         if settings.inr is not None:
             self._network = Network(folder.runs, settings.inr)
         problems = settings.recipe.left_out
-        self.state = State(watched=str(settings.watched), problems=problems)
+        watched = str(settings.watched.absolute())
+        self.state = State(watched=watched, problems=problems)
         self.series: TiltSeries | None = None
         self._lost = ""
 
@@ -271,8 +272,10 @@ def run(
     ended: asked again and again; True ends it and leaves the INR to itself.  A request
     in the folder does the same.  tilts: it is over after so many; once: after what is
     there now; both wait for the INR to have seen all of them.
-    Raises `UserError` where the folder is in use or what is watched cannot be read.
+    Raises `UserError` where the folder is in use or holds another acquisition, or where
+    what is watched cannot be read.
     """
+    folder.check_for(settings.watched)
     folder.path.mkdir(parents=True, exist_ok=True)
     folder.stop_request.unlink(missing_ok=True)
 

@@ -121,6 +121,16 @@ class AcquisitionFolder:
         """Whether a process watches."""
         return lock.holder(self.lock) is not None
 
+    def check_for(self, watched: Path) -> None:
+        """Raise `UserError` where it holds an acquisition of something else."""
+        state = self.state()
+        if state is not None and state.watched != str(Path(watched).absolute()):
+            raise UserError(
+                f"The folder {self.path} holds another acquisition",
+                f"that of {state.watched}",
+                "Choose another folder for the results",
+            )
+
     def request_stop(self) -> None:
         """Ask the process to end; what is there is kept."""
         self.stop_request.touch()

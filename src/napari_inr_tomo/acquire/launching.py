@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Sequence
 
 from napari_inr_tomo.acquire.folder import AcquisitionFolder
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.runs.launching import environment, own_session
+from napari_inr_tomo.runs.launching import start_command
 
 
 def start_process(
@@ -25,19 +24,11 @@ def start_process(
             "another acquisition writes to it",
             "Stop that one, or choose another folder",
         )
-    command = [sys.executable, "-m", "napari_inr_tomo.cli", "acquire", *options]
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
         folder.stop_request.unlink(missing_ok=True)
-        with open(folder.log, "ab") as log:
-            return subprocess.Popen(
-                [*command, "-o", str(folder.path)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment(1),
-                **own_session(),
-            )
+        words = ["acquire", *options, "-o", str(folder.path)]
+        return start_command(words, folder.log)
     except OSError as error:
         raise UserError(
             f"The folder {folder.path} cannot be written",

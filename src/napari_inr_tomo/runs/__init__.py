@@ -14,6 +14,7 @@ from napari_inr_tomo.runs.launching import (
     check_needs,
     default_processes,
     launch,
+    start_command,
     visible_gpus,
 )
 from napari_inr_tomo.runs.queue import (
@@ -57,6 +58,7 @@ __all__ = [
     "list_runs",
     "setting_keys",
     "slurm_script",
+    "start_command",
     "submit_slurm",
     "vary",
     "visible_gpus",

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.runs.folder import RunFolder
-from napari_inr_tomo.runs.queue import is_queue
+from napari_inr_tomo.runs.queue import QueuedRun, QueueFolder, is_queue
 from napari_inr_tomo.runs.status import RunStatus
+from napari_inr_tomo.runs.variations import setting_keys, value_of, variation_words
 
 THUMBNAIL_PX = 64
 
@@ -24,6 +26,8 @@ class RunEntry:
 
     series: name of its tilt series; shape_tyx: its used views; created: ISO 8601, UTC.
     problem: why it cannot be opened, else empty, and then only ``path`` is known.
+    changed: settings that are not those of its preset, e.g. ``seed = 3``.
+    queued: its place in a queue, or None.
     picture: (y, x) float32, the middle slice of its newest volume, small; or None.
     """
 
@@ -35,6 +39,8 @@ class RunEntry:
     shape_tyx: tuple[int, int, int] = (0, 0, 0)
     created: str = ""
     problem: str = ""
+    changed: tuple[str, ...] = ()
+    queued: QueuedRun | None = None
     picture: NDArray[np.float32] | None = field(default=None, repr=False)
 
 
@@ -46,9 +52,14 @@ def list_runs(folder: Path, pictures: bool = False) -> list[RunEntry]:
     """
     folder = Path(folder)
     inside = _inside(folder)
-    queued = [p for queue in inside if is_queue(queue) for p in _inside(queue)]
-    candidates = [folder, *inside, *queued]
-    found = [_entry(p, pictures) for p in candidates if (p / "run.json").is_file()]
+    queues = [path for path in (folder, *inside) if is_queue(path)]
+    queued = {run.path: run for queue in queues for run in _queued(queue)}
+    candidates = dict.fromkeys([folder, *inside, *queued])
+    found = [
+        replace(_entry(path, pictures), queued=queued.get(path.absolute()))
+        for path in candidates
+        if (path / "run.json").is_file()
+    ]
     return sorted(found, key=lambda entry: (entry.created, entry.path), reverse=True)
 
 
@@ -56,6 +67,13 @@ def _inside(folder: Path) -> list[Path]:
     try:
         return sorted(path for path in folder.iterdir() if path.is_dir())
     except OSError:
+        return []
+
+
+def _queued(queue: Path) -> list[QueuedRun]:
+    try:
+        return QueueFolder(queue).runs()
+    except UserError:
         return []
 
 
@@ -74,7 +92,17 @@ def _entry(path: Path, picture: bool) -> RunEntry:
         spec.name,
         spec.shape,
         spec.created,
+        changed=_changed(spec.config),
         picture=thumbnail(run) if picture else None,
+    )
+
+
+def _changed(config: ReconstructionConfig) -> tuple[str, ...]:
+    preset = ReconstructionConfig.from_preset(config.preset)
+    return tuple(
+        variation_words(key, value_of(config, key))
+        for key in setting_keys(config)
+        if key != "method" and value_of(config, key) != value_of(preset, key)
     )
 
 

@@ -13,8 +13,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from napari_inr_tomo import atomic, lock
@@ -235,6 +236,26 @@ def _be_nice(pid: int) -> None:
             os.setpriority(os.PRIO_PROCESS, pid, min(own + NICENESS, 19))
         except OSError:
             return
+
+
+def start_command(words: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+    """Start ``inr-tomo`` with these words in a session of its own; it outlives us.
+
+    log: file its output is added to.  Raises OSError where that cannot be written.
+    """
+    kept = {name: value for name, value in os.environ.items() if name not in _TAKEN}
+    with open(log, "ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "napari_inr_tomo.cli", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=kept | {"PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"},
+            **own_session(),
+        )
+    _started[:] = [other for other in _started if other.poll() is None]
+    _started.append(process)
+    return process
 
 
 def own_session() -> dict[str, Any]:

@@ -25,13 +25,18 @@ class Variation:
     @property
     def label(self) -> str:
         """E.g. ``epochs = 20``."""
-        return f"{self.key.rpartition('.')[2]} = {_plain(self.value)}"
+        return variation_words(self.key, self.value)
 
     @property
     def name(self) -> str:
         """The same as a file name."""
         text = f"{self.key.rpartition('.')[2]}-{_plain(self.value)}"
         return re.sub(r"[^A-Za-z0-9._+-]", "_", text)[:60]
+
+
+def variation_words(key: str, value: Any) -> str:
+    """Return a setting and its value in short, e.g. ``epochs = 20``."""
+    return f"{key.rpartition('.')[2]} = {_plain(value)}"
 
 
 def setting_keys(config: ReconstructionConfig) -> list[str]:
@@ -64,7 +69,7 @@ def vary(
         for part in reversed(found.split(".")):
             nested = {part: nested}
         changed = config.merged(nested)
-        value = _value(changed, found)
+        value = value_of(changed, found)
         if any(value == other.value for other in variations):
             raise UserError(
                 f"The values of {key} cannot be used",
@@ -100,7 +105,8 @@ def _leaves(values: dict[str, Any], before: str = "") -> list[str]:
     return keys
 
 
-def _value(config: ReconstructionConfig, key: str) -> Any:
+def value_of(config: ReconstructionConfig, key: str) -> Any:
+    """Return the value of a setting."""
     value: Any = config.model_dump()
     for part in key.split("."):
         value = value[part]

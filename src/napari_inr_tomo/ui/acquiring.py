@@ -39,6 +39,7 @@ def begin(
     from napari_inr_tomo import acquire
 
     folder = acquire.AcquisitionFolder(out)
+    folder.check_for(Path(options[0]))
     words = list(options)
     if series is not None:
         folder.path.mkdir(parents=True, exist_ok=True)

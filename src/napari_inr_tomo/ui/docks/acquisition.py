@@ -98,7 +98,7 @@ class AcquisitionPanel(Panel):
         self.out = PathEdit(
             "folder",
             "Where series, volume and runs are kept; empty: a new folder beside the "
-            "runs",
+            "runs. An acquisition that was ended is taken up again in its folder",
             "a new folder in ~/inr-tomo-runs",
         )
         self.out.line.textChanged.connect(self.refresh)
@@ -127,6 +127,8 @@ class AcquisitionPanel(Panel):
         box, layout = group("Tilts")
         self.summary = words("Not started.")
         layout.addWidget(self.summary)
+        self.place = words(dim=True)
+        layout.addWidget(self.place)
         self.table = QTableWidget(0, len(COLUMNS))
         self.table.setHorizontalHeaderLabels(list(COLUMNS))
         self.table.setToolTip("In the order of arrival; the shift is in pixels")
@@ -187,7 +189,7 @@ class AcquisitionPanel(Panel):
 
     def _started(self, folder: Any) -> None:
         self.folder, self.going = folder, True
-        self.out.setText(str(folder.path))
+        self.place.setText(f"Results: {folder.path}")
         self.summary.setText("Starting to watch (this takes some seconds).")
         if self._listening:  # else the dock was closed meanwhile
             self._follow()
