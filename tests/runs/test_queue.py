@@ -139,6 +139,10 @@ def test_cancelling_and_deleting(
     monkeypatch.setenv("FAKE_STEPS", "3")
     list(work_through(queue, module=worker))
     assert states(queue) == ["cancelled", "deleted", "finished"]
+    delete_run(queue.runs()[0].path)
+    assert queue.path.is_dir()
+    delete_run(queue.runs()[2].path)
+    assert not queue.path.exists()
 
 
 def test_several_at_once_have_cards_of_their_own(

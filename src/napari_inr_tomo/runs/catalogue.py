@@ -27,7 +27,7 @@ class RunEntry:
     series: name of its tilt series; shape_tyx: its used views; created: ISO 8601, UTC.
     problem: why it cannot be opened, else empty, and then only ``path`` is known.
     changed: settings that are not those of its preset, e.g. ``seed = 3``.
-    queued: its place in a queue, or None.
+    queued: its place in a queue, or None; queue_alive: whether that is at work.
     picture: (y, x) float32, the middle slice of its newest volume, small; or None.
     """
 
@@ -41,6 +41,7 @@ class RunEntry:
     problem: str = ""
     changed: tuple[str, ...] = ()
     queued: QueuedRun | None = None
+    queue_alive: bool = False
     picture: NDArray[np.float32] | None = field(default=None, repr=False)
 
 
@@ -53,10 +54,10 @@ def list_runs(folder: Path, pictures: bool = False) -> list[RunEntry]:
     folder = Path(folder)
     inside = _inside(folder)
     queues = [path for path in (folder, *inside) if is_queue(path)]
-    queued = {run.path: run for queue in queues for run in _queued(queue)}
+    queued = {run.path: (run, on) for q in queues for run, on in _queued(q)}
     candidates = dict.fromkeys([folder, *inside, *queued])
     found = [
-        replace(_entry(path, pictures), queued=queued.get(path.absolute()))
+        _placed(_entry(path, pictures), queued.get(path.absolute()))
         for path in candidates
         if (path / "run.json").is_file()
     ]
@@ -70,11 +71,18 @@ def _inside(folder: Path) -> list[Path]:
         return []
 
 
-def _queued(queue: Path) -> list[QueuedRun]:
+def _queued(queue: Path) -> list[tuple[QueuedRun, bool]]:
     try:
-        return QueueFolder(queue).runs()
+        found = QueueFolder(queue)
+        return [(run, found.alive) for run in found.runs()]
     except UserError:
         return []
+
+
+def _placed(entry: RunEntry, place: tuple[QueuedRun, bool] | None) -> RunEntry:
+    if place is None:
+        return entry
+    return replace(entry, queued=place[0], queue_alive=place[1])
 
 
 def _entry(path: Path, picture: bool) -> RunEntry:
@@ -122,7 +130,7 @@ def thumbnail(run: RunFolder) -> NDArray[np.float32] | None:
 
 
 def delete_run(folder: Path) -> None:
-    """Remove a run folder with all that is in it, for good.
+    """Remove a run folder with all that is in it, for good; a queue with its last run.
 
     Raises `UserError` where it is no run folder, where workers are at it, or where it
     cannot be removed; then it is still whole.
@@ -144,3 +152,11 @@ def delete_run(folder: Path) -> None:
             "Close whatever uses its files, and check the permissions of its folder",
         ) from None
     shutil.rmtree(away, ignore_errors=True)
+    _remove_empty_queue(run.path.parent)
+
+
+def _remove_empty_queue(folder: Path) -> None:
+    if not is_queue(folder) or any((p / "run.json").exists() for p in _inside(folder)):
+        return
+    if not any(on for _, on in _queued(folder)):
+        shutil.rmtree(folder, ignore_errors=True)

@@ -23,9 +23,9 @@ from napari_inr_tomo.ui.dock import Dock, Panel
 from napari_inr_tomo.ui.docks.reconstruction import runs_home
 from napari_inr_tomo.ui.jobs import start_job
 
-COLUMNS = ("angle", "shift x, y", "file")
+COLUMNS = ("angle", "shift x, y (px)", "file")
 QUICK = {"SIRT": "sirt", "FBP (seconds)": "fbp", "TV": "tv", "none": "none"}
-RECIPES = ("none", "that of the current tilt series")
+RECIPES = ("none", "as current series")
 NOTHING = "Choose the folder or the stack that is being written"
 NO_RESULTS = "Choose the folder Results of that acquisition"
 
@@ -314,7 +314,7 @@ class AcquisitionPanel(Panel):
         self.row.bar(self.start_button, why)
         stop = None if self.going else "No acquisition is going on"
         self.row.bar(self.stop_button, stop)
-        follow = "An acquisition is going on" if self.going else None
+        follow = why if self.going else None
         follow = follow or (None if self.out.text() else NO_RESULTS)
         self.row.bar(self.follow_button, follow)
         for control in (self.watched, self.angles, self.pattern, self.recipe, self.out):
