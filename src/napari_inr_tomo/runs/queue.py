@@ -235,7 +235,7 @@ def _end(run: QueuedRun) -> str:
     if run.status is None:
         return "deleted"
     status = run.status
-    parts = [status.state]
+    parts: list[str] = [status.state]
     if status.loss is not None:
         parts.append(f"loss {status.loss:.4g}")
     if status.holdout is not None:

@@ -63,7 +63,7 @@ def vary(
             f"there are {len(texts)} of them",
             f"Give 1 to {MOST} values with commas between them",
         )
-    variations = []
+    variations: list[Variation] = []
     for text in texts:
         nested: Any = _parsed(text)
         for part in reversed(found.split(".")):
