@@ -43,7 +43,7 @@ SIDE_PX = 44
 SELECT = (
     QItemSelectionModel.SelectionFlag.Select | QItemSelectionModel.SelectionFlag.Rows
 )
-COLUMNS = ("run", "state", "loss", "time")
+COLUMNS = ("run", "state", "loss, time")
 TWO = "Select two runs that have a result"
 AGAIN_MS = 2000
 """How often the folder is read while a run in it goes on."""
@@ -115,6 +115,7 @@ class RunsPanel(Panel):
         self.table = QTableWidget(0, len(COLUMNS))
         self.table.setHorizontalHeaderLabels(list(COLUMNS))
         self.table.setToolTip("Newest first; the picture is the middle slice")
+        self.table.setWordWrap(False)
         self.table.verticalHeader().hide()
         self.table.verticalHeader().setDefaultSectionSize(SIDE_PX + 4)
         self.table.setIconSize(QSize(SIDE_PX, SIDE_PX))
@@ -173,7 +174,9 @@ class RunsPanel(Panel):
         self.table.clearSelection()
         for row, entry in enumerate(entries):
             for column, text in enumerate(texts(entry)):
-                self.table.setItem(row, column, QTableWidgetItem(text))
+                item = QTableWidgetItem(text)
+                item.setToolTip(f"{text}\n{entry.path}" if column == 0 else text)
+                self.table.setItem(row, column, item)
             if entry.picture is not None:
                 self.table.item(row, 0).setIcon(icon(entry.picture))
             if entry.path in chosen:
@@ -338,13 +341,14 @@ def delete_run(path: Path) -> None:
 def texts(entry: Any) -> tuple[str, ...]:
     """Return the cells of a run."""
     if entry.problem:
-        return entry.path.name, "damaged", "", ""
+        return entry.path.name, "damaged", ""
     status = entry.status
     preset = f", {entry.preset}" if entry.method == "inr" else ""
     loss = "" if status.loss is None else f"{status.loss:.3g}"
     time = duration(status.elapsed_s) if status.elapsed_s else ""
-    name = f"{entry.path.name}\n{entry.method.upper()}{preset}, {entry.series}"
-    return name, state(entry), loss, time
+    head = entry.path.name if entry.queued is None else entry.queued.label
+    name = f"{head}\n{entry.method.upper()}{preset}, {entry.series}"
+    return name, state(entry), f"{loss}\n{time}"
 
 
 def state(entry: Any) -> str:
