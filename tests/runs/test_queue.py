@@ -145,6 +145,22 @@ def test_cancelling_and_deleting(
     assert not queue.path.exists()
 
 
+def test_a_queue_whose_process_was_killed_is_taken_up_again(
+    queue: QueueFolder, worker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_STEPS", "60")
+    going = work_through(queue, module=worker)
+    next(going)
+    going.close()  # the process is gone; its worker is not
+    assert not queue.alive
+    lines = list(work_through(queue, module=worker))
+    assert lines[0] == "epochs = 3: goes on in 01-epochs-3"
+    assert states(queue) == ["finished"] * 3
+    starts = [RunFolder(r.path).events()[0].time for r in queue.runs()]
+    ends = [RunFolder(r.path).events()[-1].time for r in queue.runs()]
+    assert all(end <= start for end, start in zip(ends, starts[1:], strict=False))
+
+
 def test_several_at_once_have_cards_of_their_own(
     queue: QueueFolder, worker: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

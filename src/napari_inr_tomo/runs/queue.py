@@ -200,11 +200,16 @@ def work_through(
         tried: set[Path] = set()
         while True:
             over = cancelled() or queue.cancel_request.exists()
+            runs = queue.runs()
+            for run in runs:  # begun by a process that was killed
+                active = run.status is not None and run.status.active
+                if active and run.path not in going and free:
+                    going[run.path] = free.pop(0)
+                    yield f"{run.label}: goes on in {run.path.name}"
             if over and not asked:
                 asked = True
                 for path in going:
                     RunFolder(path).request("cancel")
-            runs = queue.runs()
             for run in runs:
                 if run.path in going and not (run.status and run.status.active):
                     free.append(going.pop(run.path))

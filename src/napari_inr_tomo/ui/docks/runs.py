@@ -43,7 +43,7 @@ SIDE_PX = 44
 SELECT = (
     QItemSelectionModel.SelectionFlag.Select | QItemSelectionModel.SelectionFlag.Rows
 )
-COLUMNS = ("run", "state", "loss, time")
+COLUMNS = ("run", "state", "loss")
 TWO = "Select two runs that have a result"
 AGAIN_MS = 2000
 """How often the folder is read while a run in it goes on."""
@@ -345,10 +345,9 @@ def texts(entry: Any) -> tuple[str, ...]:
     status = entry.status
     preset = f", {entry.preset}" if entry.method == "inr" else ""
     loss = "" if status.loss is None else f"{status.loss:.3g}"
-    time = duration(status.elapsed_s) if status.elapsed_s else ""
     head = entry.path.name if entry.queued is None else entry.queued.label
     name = f"{head}\n{entry.method.upper()}{preset}, {entry.series}"
-    return name, state(entry), f"{loss}\n{time}"
+    return name, state(entry), loss
 
 
 def state(entry: Any) -> str:
@@ -370,6 +369,8 @@ def details(entry: Any) -> str:
         f"{tilts} images of {width} x {height} px, started {made:%Y-%m-%d %H:%M}",
         status.message,
     ]
+    if status.elapsed_s and not status.has_result:
+        lines.append(f"{status.step} of {status.total}, {duration(status.elapsed_s)}")
     if entry.queued is not None:
         lines += [f"In {entry.path.parent.name}", entry.queued.problem]
     if entry.changed:
