@@ -61,7 +61,6 @@ def main() -> None:
         show_dock(tour.session, AcquisitionDock)
         panel.stop()
         tour.wait(lambda: not panel.going, LONGEST_S)
-        tour.take("acquisition_end")
         if run.alive:
             run.request("cancel")
         tour.wait(lambda: not run.alive, LONGEST_S)

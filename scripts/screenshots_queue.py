@@ -54,7 +54,6 @@ def main() -> None:
         panel.table.selectRow(len(panel.entries) - 2)
         tour.wait(lambda: panel._work.idle, LONGEST_S)
         tour.take("runs")
-        tour.take_widget("runs_whole", panel)
         panel.queue.end()
         tour.settle()
         tour.wait(lambda: not any(e.queue_alive for e in panel.entries), LONGEST_S)
