@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import mrcfile
 import numpy as np
 import pytest
 import tifffile
@@ -168,6 +169,29 @@ def test_the_recipe_gives_what_it_gives_on_the_whole_stack(
     written = io.read_series(folder.stack)
     assert len(written) == len(ANGLES) - 1
     assert "mask_outliers" in [step.name for step in written.history]
+
+
+def test_a_stack_that_grows_and_goes_away_for_a_while(
+    tmp_path: Path, made: Simulation
+) -> None:
+    path = tmp_path / "growing.mrc"
+    folder = AcquisitionFolder(tmp_path / "out")
+    folder.path.mkdir()
+    acquisition = Acquisition(Settings(path, angles="-50:50:10", quick="fbp"), folder)
+    assert looked(acquisition) == []
+    for count in (3, 5):
+        with mrcfile.new(path, overwrite=True) as file:
+            file.set_data(made.series.images[:count])
+            file.set_image_stack()
+        looked(acquisition)
+        assert len(acquisition) == count
+        path.rename(tmp_path / "away.mrc")
+        assert looked(acquisition) == []
+        (tmp_path / "away.mrc").rename(path)
+    series = acquisition.series
+    assert series is not None
+    np.testing.assert_array_equal(series.images, made.series.images[:5])
+    np.testing.assert_array_equal(series.angles_deg, ANGLES[:5])
 
 
 def test_it_ends_on_request_and_after_so_many_tilts(
