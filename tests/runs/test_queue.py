@@ -69,7 +69,9 @@ def test_bad_variations_are_said(key: str, values: list[str], word: str) -> None
         vary(CONFIG, key, values)
 
 
-def test_the_runs_are_done_in_order(queue: QueueFolder, worker: str) -> None:
+def test_the_runs_are_done_in_order(
+    queue: QueueFolder, worker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert states(queue) == ["waiting"] * 3
     lines = list(work_through(queue, module=worker))
     assert states(queue) == ["finished"] * 3
@@ -82,6 +84,8 @@ def test_the_runs_are_done_in_order(queue: QueueFolder, worker: str) -> None:
     assert list(work_through(queue, module=worker)) == []
     names = {entry.path.name for entry in list_runs(queue.path.parent)}
     assert names == {"01-epochs-3", "02-epochs-4", "03-epochs-5"}
+    monkeypatch.chdir(queue.path.parent)
+    assert len(list_runs(Path("q"))) == len(list_runs(Path())) == 3
 
 
 def test_a_run_that_fails_or_cannot_start_does_not_stop_the_others(

@@ -80,7 +80,7 @@ def queue(
     from napari_inr_tomo import runs
 
     if runs.is_queue(stack):
-        found = runs.QueueFolder(stack)
+        found = _opened(stack, vary, output)
     else:
         wishes = jobs.Wishes(
             method, preset, config, iterations, epochs, refine_poses, depth, device,
@@ -97,6 +97,18 @@ def queue(
     if not status:
         _work(found, at_once)
     _answer(found, as_json)
+
+
+def _opened(folder: Path, vary: str | None, output: Path | None) -> QueueFolder:
+    from napari_inr_tomo import runs
+
+    if vary is not None or output is not None:
+        raise UserError(
+            f"{folder} is a queue already",
+            "its runs and their settings were made with it",
+            "Leave --vary and -o out to go on with it, or give the tilt series",
+        )
+    return runs.QueueFolder(folder)
 
 
 def _made(

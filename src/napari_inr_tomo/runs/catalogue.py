@@ -55,10 +55,10 @@ def list_runs(folder: Path, pictures: bool = False) -> list[RunEntry]:
     inside = _inside(folder)
     queues = [path for path in (folder, *inside) if is_queue(path)]
     queued = {run.path: (run, on) for q in queues for run, on in _queued(q)}
-    candidates = dict.fromkeys([folder, *inside, *queued])
+    listed = {path.absolute(): path for path in (*queued, *inside, folder)}
     found = [
         _placed(_entry(path, pictures), queued.get(path.absolute()))
-        for path in candidates
+        for path in listed.values()
         if (path / "run.json").is_file()
     ]
     return sorted(found, key=lambda entry: (entry.created, entry.path), reverse=True)
