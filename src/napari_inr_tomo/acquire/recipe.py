@@ -49,9 +49,7 @@ class Recipe:
         """
         steps, left_out = [], []
         for step in series.history:
-            if step.parameters.get("mask") is not None:
-                left_out.append(f"The mask drawn by hand in {step.name} is not used.")
-                step = Step(step.name, dict(step.parameters) | {"mask": None})
+            step = _without_its_tilts(step, left_out)
             if step.name in PREPROCESSING and step.name not in _OF_ONE_SERIES:
                 steps.append(step)
             elif step.name == "edited_in_napari":
@@ -156,6 +154,23 @@ class Recipe:
             axis_shift_px=float(value["axis_shift_px"]),
             left_out=tuple(str(text) for text in value["left_out"]),
         )
+
+
+def _without_its_tilts(step: Step, left_out: list[str]) -> Step:
+    """Return a step without what belongs to the tilts of one series alone."""
+    parameters = dict(step.parameters)
+    if parameters.get("mask") is not None:
+        left_out.append(f"The mask drawn by hand in {step.name} is not used.")
+        parameters |= {"mask": None, "follow_mask": False}
+    degrees = np.asarray(parameters.get("degree_yx", (0, 0)))
+    if degrees.ndim > 1:
+        highest = degrees.max(axis=0).tolist()
+        left_out.append(
+            f"The degrees of {step.name} are not chosen tilt by tilt; all have "
+            f"{highest[0]}, {highest[1]} (y, x)."
+        )
+        parameters["degree_yx"] = highest
+    return Step(step.name, parameters)
 
 
 def _done(series: TiltSeries, steps: Sequence[Step]) -> TiltSeries:

@@ -20,8 +20,9 @@ from napari_inr_tomo.types import FloatArray, Step, TiltSeries
 
 LOW_SHARE = 0.25
 HIGH_PX = 2.0
+TAPER = 0.15
 ROUNDS = 2
-"""As `align_cross_correlation` has them: band of the correlation, repetitions."""
+"""As `align_cross_correlation` has them: band, edges, repetitions."""
 
 
 def align_new_tilts(
@@ -37,7 +38,7 @@ def align_new_tilts(
     """
     images = filled_images(series)
     shape = (images.shape[1], images.shape[2])
-    correlator = Correlator(shape, LOW_SHARE, HIGH_PX, min(shape) / 3)
+    correlator = Correlator(shape, LOW_SHARE, HIGH_PX, min(shape) / 3, TAPER, True)
     axis_deg, _ = current_axis(series)
     frame = np.stack(axis_directions(axis_deg))
     shifts = shifts_xy(series.start_poses).copy()

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import typer
 
-from napari_inr_tomo.cli import acquire, queue, reconstruct, runs, series, trials
+from napari_inr_tomo.cli import (
+    acquire,
+    preprocess,
+    queue,
+    reconstruct,
+    runs,
+    series,
+    trials,
+)
 
 app = typer.Typer(
     name="inr-tomo",
@@ -30,7 +38,7 @@ def main(
 
 
 app.command()(series.info)
-app.command()(series.preprocess)
+app.command()(preprocess.preprocess)
 app.command()(reconstruct.reconstruct)
 app.command()(reconstruct.rerun)
 app.command()(queue.queue)
