@@ -47,7 +47,8 @@ class Recipe:
         Alignments are not repeated (new tilts are aligned to their neighbours), nor are
         steps that belong to the images of that series alone.
         """
-        steps, left_out = [], []
+        steps: list[Step] = []
+        left_out: list[str] = []
         for step in series.history:
             step = _without_its_tilts(step, left_out)
             if step.name in PREPROCESSING and step.name not in _OF_ONE_SERIES:
