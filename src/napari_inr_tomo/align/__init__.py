@@ -3,6 +3,7 @@
 Every step leaves one line in the history with its parameters and results.
 """
 
+from napari_inr_tomo.align.arriving import align_new_tilts
 from napari_inr_tomo.align.by_hand import (
     Comparison,
     compare_tilts,
@@ -42,6 +43,7 @@ __all__ = [
     "align_center_of_mass",
     "align_common_line",
     "align_cross_correlation",
+    "align_new_tilts",
     "align_projections",
     "align_tilt_axis",
     "compare_tilts",

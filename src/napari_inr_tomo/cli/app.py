@@ -5,8 +5,10 @@ from __future__ import annotations
 import typer
 
 from napari_inr_tomo.cli import (
+    acquire,
     estimate,
     preprocess,
+    queue,
     reconstruct,
     runs,
     series,
@@ -41,6 +43,8 @@ app.command()(preprocess.preprocess)
 app.command()(estimate.estimate)
 app.command()(reconstruct.reconstruct)
 app.command()(reconstruct.rerun)
+app.command()(queue.queue)
+app.command()(acquire.acquire)
 app.command()(runs.resume)
 app.command("list")(runs.list_runs)
 app.command()(runs.follow)

@@ -36,12 +36,19 @@ class Wishes:
         names = [name for name, value in vars(self).items() if value is not None]
         return [f"--{name.replace('_', '-')}" for name in names]
 
-    def settings(self) -> ReconstructionConfig:
-        """Return all settings: preset, then file, then options."""
+    def settings(
+        self, earlier: ReconstructionConfig | None = None
+    ) -> ReconstructionConfig:
+        """Return all settings: preset, then file, then options.
+
+        earlier: of the run to go on from, in place of the preset where none is given.
+        """
         from napari_inr_tomo.config import ReconstructionConfig
 
         preset: Any = self.preset
-        if self.config is not None:
+        if earlier is not None and preset is None and self.config is None:
+            config = earlier
+        elif self.config is not None:
             config = ReconstructionConfig.load(self.config, preset)
         else:
             config = ReconstructionConfig.from_preset(preset or "fast")
@@ -105,12 +112,22 @@ def run_folder_beside(output: Path) -> Path:
 
 
 def make_run(
-    folder: Path, series: TiltSeries, config: ReconstructionConfig, source: Path
+    folder: Path,
+    series: TiltSeries,
+    config: ReconstructionConfig,
+    source: Path,
+    earlier: RunFolder | None = None,
 ) -> RunFolder:
-    """Make the run folder and say where it is and what it will need."""
-    from napari_inr_tomo.runs import create_run
+    """Make the run folder and say where it is.
 
-    run = create_run(folder, series, config, source_name=source.name)
+    earlier: the run to go on from, see `napari_inr_tomo.runs.continue_run`.
+    """
+    from napari_inr_tomo.runs import continue_run, create_run
+
+    if earlier is None:
+        run = create_run(folder, series, config, source_name=source.name)
+    else:
+        run = continue_run(folder, series, earlier, config, source_name=source.name)
     note(f"Run folder (kept): {run.path}")
     return run
 

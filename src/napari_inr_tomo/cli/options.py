@@ -77,6 +77,14 @@ PosesStart = Annotated[
         "place of those beside the stack.",
     ),
 ]
+StartFrom = Annotated[
+    Path | None,
+    typer.Option(
+        "--start-from",
+        metavar="RUN",
+        help="Go on with the network, poses and settings of this run.",
+    ),
+]
 MethodChoice = Annotated[Method | None, typer.Option(help="Method.  [default: inr]")]
 PresetChoice = Annotated[
     Preset | None, typer.Option(help="Where the settings start from.  [default: fast]")

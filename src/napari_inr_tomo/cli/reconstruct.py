@@ -28,6 +28,7 @@ from napari_inr_tomo.cli.options import (
     Seed,
     SlabAt,
     Stack,
+    StartFrom,
     VolumeOut,
 )
 from napari_inr_tomo.errors import UserError
@@ -56,6 +57,7 @@ def reconstruct(
     poses: PosesOut = None,
     poses_start: PosesStart = None,
     slab: SlabAt = None,
+    start_from: StartFrom = None,
     record: Annotated[
         Path | None,
         typer.Option(
@@ -70,24 +72,34 @@ def reconstruct(
     Ctrl-C stops and keeps the result so far; a second Ctrl-C cancels.  The run folder
     is kept, for export, resume and the window.
     """
+    from napari_inr_tomo.runs import RunFolder
+
     wishes = jobs.Wishes(
         method, preset, config, iterations, epochs, refine_poses, depth, device,
         processes, seed,
     )  # fmt: skip
     common.check_volume_out(output)
     common.check_poses_out(poses)
+    if slab is not None and start_from is not None:
+        raise UserError(
+            "--slab cannot be used with --start-from",
+            "the network of a run knows the whole volume, not a slab of it",
+            "Leave one of them out",
+        )
     folder = run or jobs.run_folder_beside(output)
     if record is not None:
         given = [*wishes.said(), *(["--angles"] if angles else [])]
         given += ["--slab"] if slab is not None else []
+        given += ["--start-from"] if start_from else []
         started = _from_record(folder, stack, record, given, poses_start)
     else:
-        settings = wishes.settings()
+        earlier = None if start_from is None else RunFolder(start_from)
+        settings = wishes.settings(None if earlier is None else earlier.config)
         series = jobs.start_poses(common.open_series(stack, angles), stack, poses_start)
         if slab is not None:
             _reconstruct_slab(folder, series, settings, stack, slab, output, as_json)
             return
-        started = jobs.make_run(folder, series, settings, stack)
+        started = jobs.make_run(folder, series, settings, stack, earlier)
     _finish(started, output, poses, as_json)
 
 
@@ -121,8 +133,8 @@ def _reconstruct_slab(
 def _from_record(
     folder: Path, stack: Path, record: Path, given: list[str], poses_start: Path | None
 ) -> RunFolder:
-    from napari_inr_tomo.cli.replay import check_same_input, series_of_record
     from napari_inr_tomo.layout import read_spec
+    from napari_inr_tomo.replay import check_same_input, series_of_record
 
     given = [*given, *(["--poses-start"] if poses_start else [])]
     if given:
@@ -132,6 +144,12 @@ def _from_record(
             "Leave either the record or these options out",
         )
     spec = read_spec(record)
+    if spec.started_from:
+        raise UserError(
+            "The record alone is not enough",
+            f"its run went on with the network of {spec.started_from}",
+            "Use the run folder itself: inr-tomo rerun RUN -o VOLUME",
+        )
     series = series_of_record(stack, spec)
     run = jobs.make_run(folder, series, spec.config, stack)
     try:

@@ -15,6 +15,7 @@ from napari_inr_tomo import geometry
 from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.engine.data import Stack, intensity_scale
 from napari_inr_tomo.engine.distributed import Ranks
+from napari_inr_tomo.engine.earlier import Earlier, load_earlier
 from napari_inr_tomo.engine.reporter import Reporter
 from napari_inr_tomo.inr import Box
 from napari_inr_tomo.layout import RunPaths, RunSpec
@@ -75,8 +76,17 @@ class Job:
         return np.load(self.paths.valid, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
 
     @cached_property
+    def earlier(self) -> Earlier | None:
+        """What the run this one goes on from had learnt, if there is one."""
+        if not self.spec.started_from:
+            return None
+        return load_earlier(self.paths.start, self.config.inr.field, self.box)
+
+    @cached_property
     def scale(self) -> float:
-        """What intensities are divided by."""
+        """What intensities are divided by; a network that goes on keeps its own."""
+        if self.earlier is not None:
+            return self.earlier.scale
         return intensity_scale(self.images)
 
     @property

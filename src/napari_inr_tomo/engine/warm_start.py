@@ -17,6 +17,7 @@ from torch import Tensor
 from napari_inr_tomo.classic.hull import hull
 from napari_inr_tomo.classic.sirt import sirt
 from napari_inr_tomo.classic.tv import tv
+from napari_inr_tomo.engine.earlier import Earlier
 from napari_inr_tomo.engine.job import Cancelled, Job
 from napari_inr_tomo.engine.pose_search import find_poses
 from napari_inr_tomo.engine.reporter import CANCEL, STOP
@@ -54,6 +55,8 @@ def prepare_start(job: Job, dtype: torch.dtype = torch.float32) -> Start:
     dtype: of the classical volume.
     """
     inr = job.config.inr
+    if job.earlier is not None:
+        return _go_on(job, job.earlier, dtype)
     poses, stopped = job.spec.poses, False
     if inr.poses.refine and inr.poses.coarse and len(job.spec.angles_deg) > 2:
         poses, stopped = _coarse_poses(job)
@@ -63,10 +66,7 @@ def prepare_start(job: Job, dtype: torch.dtype = torch.float32) -> Start:
     projector = ShardedProjector(
         job.ranks, job.spec.angles_deg, poses, job.shape_yx, job.depth_px, dtype
     )
-    images = torch.from_numpy(np.array(job.images)).to(job.ranks.device) / job.scale
-    valid = None
-    if job.valid is not None:
-        valid = torch.from_numpy(np.array(job.valid)).to(job.ranks.device)
+    images, valid = _on_device(job)
     occupied = hull(projector, images, valid)
     watch = Watch(job, inr.warm_start_iterations)
     weight = inr.loss.tv_weight
@@ -102,6 +102,41 @@ def prepare_start(job: Job, dtype: torch.dtype = torch.float32) -> Start:
         tv_weight=weight,
         stopped=stopped or watch.stopped,
     )
+
+
+def _go_on(job: Job, earlier: Earlier, dtype: torch.dtype) -> Start:
+    """Return the start of a run that goes on with the network of an earlier one.
+
+    The poses are those of ``run.json``, where the known tilts have what was found.  A
+    voxel is occupied where the earlier run had matter and more tilts still allow it.
+    """
+    weight = job.config.inr.loss.tv_weight
+    if weight is None:
+        weight = earlier.tv_weight_for(job.spec.shape[0])
+    occupied = earlier.occupied
+    if occupied is not None:
+        occupied = occupied.to(job.ranks.device)
+        projector = ShardedProjector(
+            job.ranks,
+            job.spec.angles_deg,
+            job.spec.poses,
+            job.shape_yx,
+            job.depth_px,
+            dtype,
+        )
+        images, valid = _on_device(job)
+        now = hull(projector, images, valid)
+        if now is not None and bool((now & occupied).any()):
+            occupied = now & occupied
+    return Start(job.spec.poses, occupied, None, weight)
+
+
+def _on_device(job: Job) -> tuple[Tensor, Tensor | None]:
+    """Return the normalised images and which of their pixels count."""
+    images = torch.from_numpy(np.array(job.images)).to(job.ranks.device) / job.scale
+    if job.valid is None:
+        return images, None
+    return images, torch.from_numpy(np.array(job.valid)).to(job.ranks.device)
 
 
 def _coarse_poses(job: Job) -> tuple[Poses, bool]:

@@ -15,6 +15,7 @@ from napari_inr_tomo.io.alignment import (
 from napari_inr_tomo.io.angle_spec import AngleSpec, angles_by_name, given_angles
 from napari_inr_tomo.io.angle_words import angle_order, describe_angles
 from napari_inr_tomo.io.angles import parse_angles, read_angles, write_tlt
+from napari_inr_tomo.io.arrivals import Arrival, FolderWatch, Look, StackWatch, watch
 from napari_inr_tomo.io.check import check_file
 from napari_inr_tomo.io.folder import image_names
 from napari_inr_tomo.io.mask import read_mask
@@ -35,6 +36,10 @@ __all__ = [
     "ImageStack",
     "angle_order",
     "angles_by_name",
+    "Arrival",
+    "FolderWatch",
+    "Look",
+    "StackWatch",
     "check_file",
     "describe_angles",
     "doubts_about",
@@ -52,6 +57,7 @@ __all__ = [
     "recorded_alignment",
     "tomviz_turns_rows",
     "write_alignment",
+    "watch",
     "write_poses",
     "write_series",
     "write_tlt",

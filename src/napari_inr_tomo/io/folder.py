@@ -17,13 +17,17 @@ from numpy.typing import NDArray
 
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.io.border import damaged, reading
+from napari_inr_tomo.io.mrc import read_mrc_image
 from napari_inr_tomo.io.stack import ImageStack
 from napari_inr_tomo.io.tiff import read_tiff_image
 from napari_inr_tomo.types import FloatArray
 
 _TIFF = (".tif", ".tiff")
+_MRC = (".mrc", ".st", ".ali")
 _PICTURES = (*_TIFF, ".png")
 _MICROSCOPE = (".dm3", ".dm4", ".ser", ".emi", ".bcf")
+SINGLE_SUFFIXES = (*_PICTURES, *_MRC, *_MICROSCOPE)
+"""Names of files that may hold the image of one tilt (`read_image`)."""
 
 _VALUE = r"\d+(?:[.]\d+)?"
 _PATTERNS = (
@@ -59,7 +63,7 @@ def read_folder(folder: Path) -> ImageStack:
         sizes: list[float | None] = []
         tilts: list[float | None] = []
         for path in paths:
-            image, size, tilt = _read_image(path)
+            image, size, tilt = read_image(path)
             if images and image.shape != images[0].shape:
                 raise UserError(
                     f"The images in {folder.name} differ in size",
@@ -202,8 +206,11 @@ def _kind(path: Path) -> str:
     return ".tif" if suffix in _TIFF else suffix
 
 
-def _read_image(path: Path) -> tuple[NDArray[Any], float | None, float | None]:
-    """Return the image (y, x), its pixel size in nm and its stage tilt in degrees."""
+def read_image(path: Path) -> tuple[NDArray[Any], float | None, float | None]:
+    """Return a file's only image (y, x), its pixel size in nm and its tilt in degrees.
+
+    The last two are None where the file does not say.
+    """
     suffix = path.suffix.lower()
     if suffix in _MICROSCOPE:
         from napari_inr_tomo.io.formats import read_microscope_image
@@ -211,6 +218,8 @@ def _read_image(path: Path) -> tuple[NDArray[Any], float | None, float | None]:
         return read_microscope_image(path)
     if suffix in _TIFF:
         return *read_tiff_image(path), None
+    if suffix in _MRC:
+        return read_mrc_image(path)
     from skimage.io import imread
 
     with reading(path):

@@ -170,8 +170,11 @@ class RunControl:
             failed=self._not_started,
         )
 
-    def open(self, folder: Path) -> None:
-        """Open a run folder, going on or ended, and follow it."""
+    def open(self, folder: Path, same_layers: bool = False) -> None:
+        """Open a run folder, going on or ended, and follow it.
+
+        same_layers: show it in the layers of the run before.
+        """
         from napari_inr_tomo.ui.jobs import start_job
 
         start_job(
@@ -179,7 +182,7 @@ class RunControl:
             "Opening the run folder",
             open_folder,
             Path(folder),
-            done=self._opened,
+            done=self._opened_in_place if same_layers else self._opened,
         )
 
     def request(self, what: str) -> None:
@@ -227,16 +230,19 @@ class RunControl:
     def _opened(self, run: RunFolder) -> None:
         self._attach(run, "Reading the run folder")
 
+    def _opened_in_place(self, run: RunFolder) -> None:
+        self._attach(run, "Reading the run folder", again=True)
+
     def _not_started(self, error: Exception) -> None:
         self._enter(RunState.FAILED, str(error))
 
-    def _attach(self, run: RunFolder, message: str) -> None:
+    def _attach(self, run: RunFolder, message: str, again: bool = False) -> None:
         from superqt.utils import create_worker
 
         from napari_inr_tomo.ui.worker import QuietWorker
 
         self.detach()
-        again = self.run is not None and Path(self.run.path) == Path(run.path)
+        again |= self.run is not None and Path(self.run.path) == Path(run.path)
         self.run = run
         if not again:
             self.layers.reset()

@@ -41,12 +41,11 @@ _WHERE = {
     "set_poses": "napari_inr_tomo.align",
     "apply_poses": "napari_inr_tomo.io.series",
 }
-_NOTHING_TO_DO = (
-    "read_poses",
-    "poses_of_run",
-    "reset_poses",
-    "simulate",
+PREPROCESSING = tuple(
+    name for name, where in _WHERE.items() if where == "napari_inr_tomo.preprocess"
 )
+"""The steps that change images, angles, views or the pixel size."""
+_NOTHING_TO_DO = ("read_poses", "poses_of_run", "reset_poses", "simulate")
 """Steps that only wrote poses (those of the record are put in at the end), or that made
 the stack in the first place."""
 
@@ -67,7 +66,7 @@ def series_of_record(stack: Path, spec: RunSpec) -> TiltSeries:
         raw_angles = spec.original_angles_deg
     series = images.with_angles(raw_angles)
     for step in _remaining(stack, series.history, spec.history):
-        series = _again(series, step)
+        series = again(series, step)
     if len(series) != count:
         raise _other_stack(stack, f"{len(series)} images are left, not {count}")
     return series.evolve(
@@ -92,7 +91,11 @@ def _remaining(
     return wanted[len(done) :]
 
 
-def _again(series: TiltSeries, step: Step) -> TiltSeries:
+def again(series: TiltSeries, step: Step) -> TiltSeries:
+    """Return the series after one more step of a history, done with its settings.
+
+    Raises `UserError` for a step that cannot be done again, and as the steps do.
+    """
     if step.name in _NOTHING_TO_DO:
         return series
     if step.name not in _WHERE:
