@@ -369,7 +369,7 @@ def set_pose(series: TiltSeries, tilt: int, pose: tuple[float, ...]) -> TiltSeri
     """Return the series with another start pose (z1, z3 deg, dx, dy px) of a tilt."""
     table = series.start_poses.as_array().copy()
     table[tilt] = pose
-    step = Step("set_pose", {"tilt": tilt, "z1_z3_dx_dy": list(map(float, pose))})
+    step = Step("set_pose", {"tilt": tilt, "z1_z3_dx_dy": list(pose)})
     return series.evolve(step, poses=Poses.from_array(table))
 
 
