@@ -8,9 +8,9 @@ from scipy import ndimage
 
 from napari_inr_tomo.align import compare_tilts, in_order, neighbour, shift_by_hand
 from napari_inr_tomo.align.by_hand import MOST_SIDE
-from napari_inr_tomo.replay import _again
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.preprocess import exclude_views
+from napari_inr_tomo.replay import _again
 from napari_inr_tomo.types import Poses, TiltSeries
 
 DOSE_SYMMETRIC = np.array([0.0, 3, -3, -6, 6])

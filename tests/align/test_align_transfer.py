@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from napari_inr_tomo.align import use_alignment
-from napari_inr_tomo.replay import _again
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.geometry import project_points
 from napari_inr_tomo.preprocess import bin_images, exclude_views, flip_handedness
+from napari_inr_tomo.replay import _again
 from napari_inr_tomo.types import Alignment, Poses, Step, TiltSeries
 
 ANGLES = np.arange(-60.0, 61, 20)
