@@ -10,7 +10,7 @@ from napari_inr_tomo.align import compare_tilts, in_order, neighbour, shift_by_h
 from napari_inr_tomo.align.by_hand import MOST_SIDE
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.preprocess import exclude_views
-from napari_inr_tomo.replay import _again
+from napari_inr_tomo.replay import again
 from napari_inr_tomo.types import Poses, TiltSeries
 
 DOSE_SYMMETRIC = np.array([0.0, 3, -3, -6, 6])
@@ -36,9 +36,9 @@ def test_shifts_replace_and_leave_one_line_that_replays() -> None:
     assert done.images is series.images
     (step,) = done.history
     assert step.parameters["tilts"] == [1, 3]
-    again = _again(series, step)
+    repeated = again(series, step)
     np.testing.assert_array_equal(
-        again.start_poses.as_array(), done.start_poses.as_array()
+        repeated.start_poses.as_array(), done.start_poses.as_array()
     )
 
 

@@ -12,7 +12,7 @@ from napari_inr_tomo.align import use_alignment
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.geometry import project_points
 from napari_inr_tomo.preprocess import bin_images, exclude_views, flip_handedness
-from napari_inr_tomo.replay import _again
+from napari_inr_tomo.replay import again
 from napari_inr_tomo.types import Alignment, Poses, Step, TiltSeries
 
 ANGLES = np.arange(-60.0, 61, 20)
@@ -75,13 +75,13 @@ def test_tilts_that_are_missing_are_named() -> None:
     done = use_alignment(rest, part)
     assert done.mask.tolist() == [True, True, False, True, True, False, False]
     assert "Left out here as in haadf: 1 view." in done.notices[-1]
-    again = _again(
+    repeated = again(
         rest, Step.from_json(json.loads(json.dumps(done.history[-1].to_json())))
     )
     np.testing.assert_array_equal(
-        again.start_poses.as_array(), done.start_poses.as_array()
+        repeated.start_poses.as_array(), done.start_poses.as_array()
     )
-    np.testing.assert_array_equal(again.mask, done.mask)
+    np.testing.assert_array_equal(repeated.mask, done.mask)
 
 
 def test_two_tilts_at_one_angle_keep_their_order() -> None:

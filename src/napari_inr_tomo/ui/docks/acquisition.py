@@ -20,8 +20,8 @@ from napari_inr_tomo.ui import acquiring
 from napari_inr_tomo.ui.acquiring_layers import AcquisitionLayers
 from napari_inr_tomo.ui.controls import ActionRow, PathEdit, form, group, tick, words
 from napari_inr_tomo.ui.dock import Dock, Panel
-from napari_inr_tomo.ui.docks.reconstruction import runs_home
 from napari_inr_tomo.ui.jobs import start_job
+from napari_inr_tomo.ui.run_folders import runs_home
 
 COLUMNS = ("angle", "shift x, y (px)", "file")
 QUICK = {"SIRT": "sirt", "FBP (seconds)": "fbp", "TV": "tv", "none": "none"}
