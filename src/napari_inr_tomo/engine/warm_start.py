@@ -20,6 +20,7 @@ from napari_inr_tomo.classic.tv import tv
 from napari_inr_tomo.engine.earlier import Earlier
 from napari_inr_tomo.engine.job import Cancelled, Job
 from napari_inr_tomo.engine.pose_search import find_poses
+from napari_inr_tomo.engine.readback import Readback
 from napari_inr_tomo.engine.reporter import CANCEL, STOP
 from napari_inr_tomo.engine.sampling import generator
 from napari_inr_tomo.engine.schedule import rise_and_fall
@@ -204,6 +205,7 @@ def learn_volume(
     if matrices:
         optimisers.append(Muon(matrices, lr=2e-3))
     heights = [1e-3, 2e-3]
+    readback = Readback(ranks.device)
     for step in range(inr.warm_start_steps):
         factor = rise_and_fall(step + 1, 10, inr.warm_start_steps, 0.05)
         for optimiser, height_ in zip(optimisers, heights, strict=False):
@@ -227,8 +229,19 @@ def learn_volume(
         ranks.sum([*gradients, loss, asked])
         for optimiser in optimisers:
             optimiser.step()
-        job.reporter.progress(step + 1, inr.warm_start_steps, float(loss))
-        if float(asked) == CANCEL:
-            raise Cancelled(0)
-        if float(asked) == STOP:
+        readback.put(step + 1, torch.stack([loss, asked]))
+        for reading in readback.due():
+            if _stopped(job, *reading):
+                return
+    for reading in readback.rest():
+        if _stopped(job, *reading):
             return
+
+
+def _stopped(job: Job, step: float, numbers: list[float]) -> bool:
+    """Tell of a step of learning the start; whether to stop; raises `Cancelled`."""
+    loss, asked = numbers
+    job.reporter.progress(step, job.config.inr.warm_start_steps, loss)
+    if asked == CANCEL:
+        raise Cancelled(0)
+    return asked == STOP
