@@ -26,8 +26,10 @@ def main() -> None:
     tour = Tour(arguments.folder, arguments.theme)
     simulation = sample_simulation(arguments.sample)
     tour.open(simulation.series)
+    tour.find_angles()
     tour.subtract_background()
     tour.align()
+    tour.shift_by_hand(simulation.series.reference - 4)
     with tempfile.TemporaryDirectory() as folder:
         tour.reconstruct("inr", arguments.preset, Path(folder) / "run", "")
         tour.look_closer(simulation.truth)

@@ -131,6 +131,10 @@ def read_slices(path: Path) -> list[NDArray[np.float32]]:
     return images
 
 
+CLOSE_UP = 192
+"""Samples along the longest side where it is looked at closer than the voxels."""
+
+
 def orthogonal(
     position_xyz: Vector,
     shape_zyx: tuple[int, int, int],
@@ -151,7 +155,8 @@ def orthogonal(
         if zoom <= 1:
             centre[right] = centre[down] = 0.0
         longest = max(extent[right], extent[down])
-        step = max(1 / max(zoom, 1.0), longest / max(zoom, 1.0) / most)
+        finest = longest if zoom <= 1 else max(longest, CLOSE_UP)
+        step = longest / max(zoom, 1.0) / min(most, finest)
         rows, columns = (
             max(2, round(extent[a] / max(zoom, 1.0) / step)) for a in (down, right)
         )
@@ -167,6 +172,35 @@ def orthogonal(
     return planes[0], planes[1], planes[2]
 
 
+def oblique(
+    position_xyz: Vector,
+    shape_zyx: tuple[int, int, int],
+    turn_deg: float,
+    lean_deg: float,
+    zoom: float = 1.0,
+    most: int = 256,
+) -> Plane:
+    """Return a square plane through a point at any angle.
+
+    It begins as xy, leans about its columns' axis x (+y towards +z) by ``lean_deg``,
+    then turns about z (+x towards +y) by ``turn_deg``: (0, 90) is xz and (90, 90) yz.
+    At zoom 1 it is seen from where it is nearest the centre of the box of (z, y, x)
+    voxels, at higher zooms from the point.
+    """
+    turn, lean = math.radians(turn_deg), math.radians(lean_deg)
+    right = (math.cos(turn), math.sin(turn), 0.0)
+    flat = math.cos(lean)
+    down = (-math.sin(turn) * flat, math.cos(turn) * flat, math.sin(lean))
+    centre = position_xyz
+    if zoom <= 1:
+        normal = np.cross(right, down)
+        x, y, z = (float(v) for v in normal * (normal @ np.array(position_xyz)))
+        centre = (x, y, z)
+    longest = max(shape_zyx)
+    side = min(most, longest if zoom <= 1 else max(longest, CLOSE_UP))
+    return Plane(centre, right, down, (side, side), longest / max(zoom, 1.0) / side)
+
+
 def across_axis(
     position_xyz: Vector, shape_zyx: tuple[int, int, int], axis_deg: float
 ) -> Plane:
@@ -175,11 +209,4 @@ def across_axis(
     It is perpendicular to a tilt axis at ``axis_deg`` in the image plane; columns run
     across the axis, rows along the beam.
     """
-    turn = math.radians(axis_deg)
-    along = (math.cos(turn), math.sin(turn), 0.0)
-    distance = position_xyz[0] * along[0] + position_xyz[1] * along[1]
-    centre = (distance * along[0], distance * along[1], 0.0)
-    longest = max(shape_zyx)
-    side = min(longest, 256)
-    right, down = (-math.sin(turn), math.cos(turn), 0.0), (0.0, 0.0, 1.0)
-    return Plane(centre, right, down, (side, side), longest / side)
+    return oblique(position_xyz, shape_zyx, axis_deg + 90, 90.0)

@@ -42,11 +42,14 @@ class MatchQuality:
     residual: (tilt,) rms of what is left over that of the image, 0 to 1, coarse.
     axis_sigma_deg: standard deviation of the axis angle by what is left of the images
     and the curvature of the misfit, the object adapting itself.
+    axis_spread_deg: standard deviation of the axis angle by how far the tilts disagree
+    about it, noise and all else that goes wrong taken together.
     last_step_deg, last_step_px: what the last step still changed.
     """
 
     residual: FloatArray
     axis_sigma_deg: float
+    axis_spread_deg: float
     last_step_deg: float
     last_step_px: float
 
@@ -202,9 +205,10 @@ class Matcher:
         volume, predicted = self.reconstruct(images, weight, iterations)
         residual = weight * _high_pass(images - predicted)
         slopes = weight * _high_pass(self.slopes(volume, predicted))
-        turn, sigma, shift = _solve(residual, slopes, pace)
+        turn, sigma, spread, shift = _solve(residual, slopes, pace)
         if pace is not None:
             sigma *= float(np.sqrt(_CORRELATED_PX / pace.share))
+            spread /= pace.share
         angle = np.deg2rad(poses.z3_deg)
         c, s = np.cos(angle), np.sin(angle)
         dx = poses.dx_px + self.factor * (c * shift[:, 0] - s * shift[:, 1])
@@ -212,7 +216,7 @@ class Matcher:
         energy = ((weight * images) ** 2).sum(axis=(1, 2))
         left = np.sqrt((residual**2).sum(axis=(1, 2)) / np.maximum(energy, 1e-30))
         moved = self.factor * float(np.sqrt(np.mean(shift**2)))
-        quality = MatchQuality(left.astype(np.float64), sigma, abs(turn), moved)
+        quality = MatchQuality(left.astype(np.float64), sigma, spread, abs(turn), moved)
         return Poses(poses.z1_deg - turn, poses.z3_deg + turn, dx, dy), quality
 
 
@@ -224,7 +228,7 @@ def match(
     series: all its views are used.  turning: refine the angle of the axis, too.
     """
     start = poses = series.start_poses
-    quality = MatchQuality(np.ones(len(series)), np.inf, np.inf, np.inf)
+    quality = MatchQuality(np.ones(len(series)), *[np.inf] * 4)
     pace = _Pace() if turning else None
     for edge, iterations, steps in levels:
         matcher = Matcher(series.evolve(poses=poses), edge)
@@ -251,10 +255,12 @@ def _columns(frames: Float32Array) -> Float32Array:
 
 def _solve(
     residual: Float32Array, slopes: Float32Array, pace: _Pace | None
-) -> tuple[float, float, FloatArray]:
-    """Return the common turn, its sigma (degrees) and the shifts (tilt, 2) u, v.
+) -> tuple[float, float, float, FloatArray]:
+    """Return the common turn, its sigma and spread (degrees) and the shifts.
 
-    The unknowns of a tilt are eliminated first (Schur complement).
+    The shifts are (tilt, 2) u, v.  The unknowns of a tilt are eliminated first (Schur
+    complement).  The spread is that of the sandwich estimator, every tilt a cluster
+    (Liang and Zeger 1986).
     """
     count = residual.shape[0]
     left = slopes.reshape(4, count, -1).astype(np.float64).transpose(1, 0, 2)
@@ -269,8 +275,9 @@ def _solve(
     cross = normal[:, :3, 3]
     toward = np.einsum("tij,tj->ti", inverse, cross)
     power = float((normal[:, 3, 3] - (cross * toward).sum(axis=1)).sum())
-    pull = float((force[:, 3] - (force[:, :3] * toward).sum(axis=1)).sum())
-    turn = 0.0 if pace is None else pace(pull / max(power, 1e-12))
+    pulls = force[:, 3] - (force[:, :3] * toward).sum(axis=1)
+    turn = 0.0 if pace is None else pace(float(pulls.sum()) / max(power, 1e-12))
     change = np.einsum("tij,tj->ti", inverse, force[:, :3] - turn * cross)
     sigma = float(np.sqrt(np.mean(right**2) / max(power, 1e-30)))
-    return turn, sigma, np.clip(change[:, :2], -_MOST_PX, _MOST_PX)
+    spread = float(np.sqrt((pulls**2).sum())) / max(power, 1e-30)
+    return turn, sigma, spread, np.clip(change[:, :2], -_MOST_PX, _MOST_PX)

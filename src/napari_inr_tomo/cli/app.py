@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import typer
 
-from napari_inr_tomo.cli import reconstruct, runs, series, trials
+from napari_inr_tomo.cli import (
+    acquire,
+    estimate,
+    preprocess,
+    queue,
+    reconstruct,
+    runs,
+    series,
+    trials,
+)
 
 app = typer.Typer(
     name="inr-tomo",
@@ -30,9 +39,12 @@ def main(
 
 
 app.command()(series.info)
-app.command()(series.preprocess)
+app.command()(preprocess.preprocess)
+app.command()(estimate.estimate)
 app.command()(reconstruct.reconstruct)
 app.command()(reconstruct.rerun)
+app.command()(queue.queue)
+app.command()(acquire.acquire)
 app.command()(runs.resume)
 app.command("list")(runs.list_runs)
 app.command()(runs.follow)

@@ -1,29 +1,23 @@
-"""``info`` and ``preprocess``: tilt series in, tilt series out."""
+"""``info``: what is in a tilt series."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import Any
 
 from napari_inr_tomo.cli import common
 from napari_inr_tomo.cli.options import Angles, AsJson, Stack
-from napari_inr_tomo.errors import UserError
-
-if TYPE_CHECKING:
-    from napari_inr_tomo.types import TiltSeries
 
 
 def info(stack: Stack, angles: Angles = None, as_json: AsJson = False) -> None:
     """Say what is in a file: shape, angles and their source, pixel size."""
-    from napari_inr_tomo.io import read_images
+    from napari_inr_tomo.io import angle_order, read_images
 
     images = read_images(stack)
     if images.angles_deg is None and angles is None:
         facts = _facts(images.name, images.images, images.pixel_size_nm)
         unknown: dict[str, Any] = {
             "angles_deg": None,
+            "angle_order": None,
             "angle_source": "unknown",
             "history": [],
         }
@@ -34,6 +28,7 @@ def info(stack: Stack, angles: Angles = None, as_json: AsJson = False) -> None:
         facts = _facts(series.name, series.images, series.pixel_size_nm)
         facts |= {
             "angles_deg": series.angles_deg.tolist(),
+            "angle_order": angle_order(series.angles_deg),
             "angle_source": series.angle_source,
             "excluded": [tilt for tilt, used in enumerate(series.mask) if not used],
             "axis_deg": series.start_poses.axis_deg,
@@ -80,8 +75,10 @@ def _in_words(facts: dict[str, Any]) -> list[str]:
     if angles is None:
         lines.append("angles: unknown; give them with --angles")
     else:
-        span = f"{min(angles):g} to {max(angles):g} degrees"
-        lines.append(f"angles: {span}, from {facts['angle_source']}")
+        from napari_inr_tomo.io import describe_angles
+
+        lines.append(f"angles: {describe_angles(angles)}")
+        lines.append(f"source of the angles: {facts['angle_source']}")
     if facts.get("excluded"):
         lines.append(f"excluded: {', '.join(map(str, facts['excluded']))}")
     lines += [f"done: {_step_in_words(step)}" for step in facts["history"]]
@@ -95,170 +92,3 @@ def _step_in_words(step: dict[str, Any]) -> str:
         long = isinstance(value, list) and len(value) > 4
         words.append(f"{name}: {len(value)} values" if long else f"{name}: {value}")
     return f"{step['name']} ({', '.join(words)})"
-
-
-def preprocess(
-    stack: Stack,
-    output: Annotated[
-        Path,
-        typer.Option(
-            "--output", "-o", metavar="OUT", help="Stack: .mrc .st .ali .tif .npy .h5"
-        ),
-    ],
-    angles: Angles = None,
-    exclude: Annotated[
-        str, typer.Option(metavar="3,17", help="Views to leave out, counted from 0.")
-    ] = "",
-    size: Annotated[
-        int | None,
-        typer.Option(metavar="PX", help="Longer side after Fourier down-sampling."),
-    ] = None,
-    factor: Annotated[
-        int | None, typer.Option("--bin", metavar="N", help="Average blocks of N x N.")
-    ] = None,
-    background: Annotated[
-        str | None,
-        typer.Option(metavar="bernstein", help="Subtract a fitted background."),
-    ] = None,
-    degree: Annotated[
-        int, typer.Option(metavar="N", help="Degree of the background in y and x.")
-    ] = 3,
-    align: Annotated[
-        str,
-        typer.Option(metavar="xcorr,com,axis,match", help="Alignments, in this order."),
-    ] = "",
-    mask_outliers: Annotated[
-        bool, typer.Option("--mask-outliers", help="Mask hot and dead pixels.")
-    ] = False,
-    check_views: Annotated[
-        bool,
-        typer.Option("--check-views", help="Name tilts with a blocked beam or a jump."),
-    ] = False,
-    normalise: Annotated[
-        str | None,
-        typer.Option(
-            metavar="mass|thickness",
-            help="One intensity for all tilts: of an isolated specimen, or of a slab.",
-        ),
-    ] = None,
-    automatic: Annotated[
-        bool,
-        typer.Option(
-            "--auto", help="All of this with nothing to set: clean, then align."
-        ),
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Down-sample, exclude views, subtract the background, align, and write a stack.
-
-    The images are interpolated once, when they are written.
-    """
-    from napari_inr_tomo import preprocess as steps
-    from napari_inr_tomo.io import SERIES_OUT_SUFFIXES, write_series
-
-    if automatic and (background or align or mask_outliers or check_views or normalise):
-        raise UserError(
-            "--auto cannot be used with single steps",
-            "it does all of them itself",
-            "Leave out --auto, or the steps",
-        )
-    if normalise not in (None, "mass", "thickness"):
-        raise UserError(
-            f"The normalisation {normalise!r} is not known",
-            "it is neither mass nor thickness",
-            "Write --normalise mass or --normalise thickness",
-        )
-    if size is not None and factor is not None:
-        raise UserError(
-            "--size and --bin cannot be used together",
-            "each of them sets the size of the images",
-            "Give one of the two",
-        )
-    if background not in (None, "bernstein"):
-        raise UserError(
-            f"The background {background!r} is not known",
-            "there is one kind, a Bernstein polynomial",
-            "Write --background bernstein",
-        )
-    common.check_out(output, (*SERIES_OUT_SUFFIXES, ".tiff", ".hdf5", ".emd"))
-    series = common.open_series(stack, angles)
-    done = _reduced(series, common.numbers(exclude, "--exclude"), size, factor)
-    if automatic:
-        done = _automatic(done)
-    else:
-        if mask_outliers:
-            done = steps.mask_outliers(done)
-        if check_views:
-            done = steps.check_views(done)
-        done = _cleaned(done, background, degree, normalise, align)
-    common.new_notices(series, done)
-    written = write_series(output, done)
-    values = _axis_found(done) | {
-        "written": written,
-        "shape_tyx": list(done.only_used().images.shape),
-        "angle_source": done.angle_source,
-        "history": [step.to_json() for step in done.history],
-        "notices": list(done.notices),
-    }
-    common.answer(values, as_json, _report(values))
-
-
-def _reduced(
-    series: TiltSeries, exclude: list[int], size: int | None, factor: int | None
-) -> TiltSeries:
-    from napari_inr_tomo import preprocess as steps
-
-    if exclude:
-        series = steps.exclude_views(series, exclude)
-    if factor is not None:
-        series = steps.bin_images(series, factor)
-    if size is not None:
-        series = steps.fourier_downsample(series, size)
-    return series
-
-
-def _automatic(series: TiltSeries) -> TiltSeries:
-    from napari_inr_tomo.align import align as aligned
-    from napari_inr_tomo.preprocess import prepare
-
-    return aligned(prepare(series))
-
-
-def _cleaned(
-    series: TiltSeries,
-    background: str | None,
-    degree: int,
-    normalise: str | None,
-    align: str,
-) -> TiltSeries:
-    from napari_inr_tomo import preprocess as steps
-    from napari_inr_tomo.align import align as aligned
-
-    if background is not None:
-        series = steps.subtract_background(series, degree_yx=(degree, degree))
-    if normalise is not None:
-        series = steps.normalise_tilts(series, thickness=normalise == "thickness")
-    names = [name.strip() for name in align.split(",") if name.strip()]
-    return aligned(series, names)
-
-
-def _axis_found(series: TiltSeries) -> dict[str, Any]:
-    """Return what the search for the tilt axis found, null where there was none."""
-    keys = ("axis_deg", "shift_px", "negativity_before", "negativity_after", "score")
-    for step in reversed(series.history):
-        if step.name == "align_tilt_axis":
-            return {key: step.parameters[key] for key in keys}
-    return dict.fromkeys(keys)
-
-
-def _report(values: dict[str, Any]) -> list[str]:
-    lines = []
-    if values["axis_deg"] is not None:
-        before, after = values["negativity_before"], values["negativity_after"]
-        lines = [
-            f"tilt axis: {values['axis_deg']:.2f} degrees from +x towards +y (down), "
-            f"{values['shift_px']:.2f} px from the centre",
-            f"negative energy of the back-projection: {before:.2g} -> {after:.2g}",
-        ]
-    shape = " x ".join(map(str, values["shape_tyx"]))
-    return [*lines, f"wrote {shape} (tilt, y, x):", *map(str, values["written"])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_inr_tomo import atomic
+from napari_inr_tomo.config import FieldSettings
+from napari_inr_tomo.inr import Box, build_field
 from napari_inr_tomo.npz import read_npz
 
 KEPT = 2
@@ -72,6 +75,16 @@ def _read(path: Path, largest: int | None) -> dict[str, NDArray[Any]]:
     if digest != atomic.sha256(path):
         raise Damaged("its content does not match its digest")
     return read_npz(path)
+
+
+def largest(settings: FieldSettings, box: Box, tilts: int) -> int:
+    """Return the bytes a checkpoint with these settings can have, generously.
+
+    Weights, their best state and two moments in 64 bits, the occupied voxels, poses.
+    """
+    field = build_field(settings, max(box.shape_zyx), 0)
+    weights = sum(parameter.numel() for parameter in field.parameters())
+    return 40 * weights + math.prod(box.shape_zyx) + 2000 * tilts + 1_000_000
 
 
 def same_shapes(wanted: dict[str, Tensor], found: dict[str, Tensor]) -> None:

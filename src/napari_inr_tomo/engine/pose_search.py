@@ -4,21 +4,24 @@ In turns, the volume is reconstructed at the present poses (SIRT with momentum) 
 poses take one Gauss-Newton step towards the measured images: dx and dy of every tilt
 and one angle of the tilt axis.  The images are blurred to what the coarse grid can
 hold, and sampled anew at the present poses; otherwise what the grid cannot hold pulls
-the axis aside.  The network refines the result later with exact rays.
+the axis aside.  So does noise in the empty surroundings, which the volume would fit:
+beyond the first level the visual hull keeps them empty.  The network refines the
+result later with exact rays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
 from napari_inr_tomo import geometry
+from napari_inr_tomo.classic.hull import hull
 from napari_inr_tomo.classic.projector import Projector
 from napari_inr_tomo.classic.sirt import sirt
 from napari_inr_tomo.types import FloatArray, Poses
@@ -50,12 +53,14 @@ class _Level:
     images: (tilt, y, x), blurred, sampled twice as finely as the coarse grid.
     valid: same shape, 1.0 where pixels count.
     projector: of the coarse box, in the frame where the tilt axis is x.
+    carved: whether the poses are near enough for a visual hull.
     """
 
     images: Tensor
     valid: Tensor
     factor: float
     projector: Projector
+    carved: bool
 
 
 def find_poses(
@@ -67,25 +72,30 @@ def find_poses(
     valid: NDArray[np.bool_] | None = None,
     device: torch.device | None = None,
     report: Callable[[Poses, Tensor, float, int], bool] | None = None,
+    stages: Sequence[tuple[int, int, int]] = STAGES,
+    frozen: ArrayLike = (),
 ) -> Poses:
     """Return poses found from ``start``: common axis turn, and dx, dy of every tilt.
 
     images: (tilt, y, x), normalised.  valid: same shape, False where to be ignored.
     report: called after each step with the poses, the coarse (z, y, x) volume in the
     frame of the tilt axis, its relative residual and the number of steps so far; True
-    ends the search.
+    ends the search.  stages: see `STAGES`.
+    frozen: indices of tilts that keep their start pose.
     """
     device = device or torch.device("cpu")
     poses, done = start, 0
-    for size, iterations, steps in STAGES:
+    for size, iterations, steps in stages:
         edge = min(size, max(images.shape[1:]))
-        level = _level(images, valid, edge, depth_px, angles_deg, poses, device)
+        carved = size > STAGES[0][0]
+        level = _level(images, valid, edge, depth_px, angles_deg, poses, device, carved)
         stretch = _Stretch()
         for _ in range(steps):
             moved, volume, residual, change = _step(level, poses, iterations, stretch)
             poses, _ = geometry.fix_gauge(
                 angles_deg, moved, _turned(start, moved), reference
             )
+            poses = _held(poses, start, frozen)
             done += 1
             if report is not None and report(poses, volume, residual, done):
                 return poses
@@ -121,6 +131,13 @@ class _Stretch:
         return taken
 
 
+def _held(poses: Poses, start: Poses, frozen: ArrayLike) -> Poses:
+    """Return the poses with those of the frozen tilts as they were at the start."""
+    table, held = poses.as_array().copy(), np.asarray(frozen, int).reshape(-1)
+    table[held] = start.as_array()[held]
+    return Poses.from_array(table)
+
+
 def _turned(start: Poses, moved: Poses) -> Poses:
     """Return the start with the rotations of ``moved``: the gauge holds the shifts."""
     return Poses(moved.z1_deg, moved.z3_deg, start.dx_px, start.dy_px)
@@ -134,6 +151,7 @@ def _level(
     angles_deg: FloatArray,
     poses: Poses,
     device: torch.device,
+    carved: bool,
 ) -> _Level:
     """Blur the stack for a grid whose longest edge has ``size`` pixels."""
     factor = max(images.shape[1:]) / size
@@ -160,6 +178,7 @@ def _level(
         (torch.from_numpy(np.ascontiguousarray(share)) > 0.99).float().to(device),
         factor,
         Projector(angles_deg, Poses.zeros(len(angles_deg)), frame, depth, device),
+        carved,
     )
 
 
@@ -216,6 +235,7 @@ def _step(
         iterations=iterations,
         valid=valid,
         momentum=True,
+        support=hull(level.projector, images, valid) if level.carved else None,
     )
     predicted = level.projector.forward(volume)
     weight = valid * _window(valid)

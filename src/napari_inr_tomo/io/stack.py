@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.io.angles import Angles, check_count, resolve_angles
+from napari_inr_tomo.io.angle_spec import given_angles
+from napari_inr_tomo.io.angles import Angles, check_count
 from napari_inr_tomo.mapped import MappedImages, release
 from napari_inr_tomo.types import (
     BoolArray,
@@ -36,6 +37,7 @@ class ImageStack:
     doubts: sentences about what may be wrong with the file.
     angle_doubts: the same about its angles; moot once others are given by hand.
     facts: sentences worth knowing that are no fault (the nominal tilt axis ...).
+    files: their names where every image has its own file, in the order of the images.
     rows_up: True where other programs show row 0 at the bottom (MRC), see docs.
     """
 
@@ -52,6 +54,7 @@ class ImageStack:
     used: BoolArray | None = None
     poses: Poses | None = None
     history: tuple[Step, ...] = ()
+    files: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -77,14 +80,15 @@ class ImageStack:
     def with_angles(self, angles: Angles | None = None) -> TiltSeries:
         """Return the tilt series.
 
-        angles: a file, "start:stop:step" or numbers in degrees; they go before the
-        file's own.  Raises `UserError` if there are none or their number is wrong.
+        angles: a file, "start:stop:step" (`napari_inr_tomo.io.angle_spec`) or numbers
+        in degrees; they go before the file's own.
+        Raises `UserError` if there are none or their number is wrong.
         """
         values, source, detail = self.angles_deg, self.angle_source, ""
         doubts = (*self.doubts, *self.angle_doubts)
         if angles is not None:
             doubts = self.doubts
-            values, source = resolve_angles(angles)
+            values, source = given_angles(angles, len(self), self.files)
             if isinstance(angles, str) and values.size:
                 detail = f": {values[0]:g} to {values[-1]:g}"
         if values is None:

@@ -27,6 +27,7 @@ from napari_inr_tomo.layout import (
 from napari_inr_tomo.mapped import release
 from napari_inr_tomo.planes import Plane, SliceRequest
 from napari_inr_tomo.runs import status as _status
+from napari_inr_tomo.runs.copies import copy, copy_checkpoint, copy_start
 from napari_inr_tomo.runs.estimates import check_space, estimate
 from napari_inr_tomo.runs.follow import Follower
 from napari_inr_tomo.types import BoolArray, FloatArray, Poses, TiltSeries
@@ -220,10 +221,12 @@ def create_run(
     series: TiltSeries,
     config: ReconstructionConfig,
     source_name: str | None = None,
+    start: RunFolder | None = None,
 ) -> RunFolder:
     """Write a run folder for a series; excluded views and NaN stay out of its input.
 
     folder: must not exist yet, or be empty.  source_name: the file the series is from.
+    start: a run whose last checkpoint is copied, see `continue_run`.
     Raises `UserError` where the folder is taken, cannot be written to, or the disk is
     too full for the run.
     """
@@ -241,7 +244,11 @@ def create_run(
 
     def fill() -> None:
         _write_input(paths, series, used)
-        write_run(paths, _spec(paths, series, used, config, source_name))
+        spec = _spec(paths, series, used, config, source_name)
+        if start is not None:
+            copy_checkpoint(start.paths, paths)
+            spec = replace(spec, started_from=start.path.name)
+        write_run(paths, spec)
 
     return _make(paths, fill)
 
@@ -380,8 +387,8 @@ def copy_run(run: RunFolder, folder: Path) -> RunFolder:
     def fill() -> None:
         for name in ("input.npy", "valid.npy"):
             if (run.path / name).exists():
-                with atomic.replacing(paths.folder / name) as temporary:
-                    shutil.copyfile(run.path / name, temporary)
+                copy(run.path / name, paths.folder / name)
+        copy_start(run.paths, paths)
         write_run(paths, replace(spec, created=now(), versions=versions()))
 
     return _make(paths, fill)

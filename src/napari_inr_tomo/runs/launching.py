@@ -13,7 +13,9 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from napari_inr_tomo import atomic, lock, restarts
@@ -69,11 +71,13 @@ def launch(
     device: str | None = None,
     module: str = ENGINE,
     python: str = sys.executable,
+    extra: Mapping[str, str] | None = None,
 ) -> Launch:
     """Start the workers of a run, or resume it, and return at once.
 
     processes: number of workers; none: `default_processes`.  device: auto, cpu or cuda
     in place of the settings' own.  module: the worker program, for ``python -m``.
+    extra: further variables of the workers' environment.
     Raises `UserError` where workers are at it already, where the input of a run that is
     resumed has changed, or where memory or disk cannot hold the run.
     """
@@ -97,10 +101,10 @@ def launch(
             stdout=log,
             stderr=log,
             cwd=paths.folder,
-            env=environment(count, device),
-            **_own_session(),
+            env=environment(count, device) | dict(extra or {}),
+            **own_session(),
         )
-    _be_nice(process.pid)
+    be_nice(process.pid)
     _started[:] = [other for other in _started if other.poll() is None]
     _started.append(process)
     atomic.write_json(paths.launcher, _identity(process.pid, started))
@@ -228,7 +232,7 @@ def _identity(pid: int, started: float) -> dict[str, Any]:
     return {"pid": pid, "host": host, "started": started, "born": born}
 
 
-def _be_nice(pid: int) -> None:
+def be_nice(pid: int) -> None:
     """Let the window and everything else go first (POSIX; Windows: at creation)."""
     if sys.platform != "win32":
         try:
@@ -238,7 +242,27 @@ def _be_nice(pid: int) -> None:
             return
 
 
-def _own_session() -> dict[str, Any]:
+def start_command(words: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+    """Start ``inr-tomo`` with these words in a session of its own; it outlives us.
+
+    log: file its output is added to.  Raises OSError where that cannot be written.
+    """
+    kept = {name: value for name, value in os.environ.items() if name not in _TAKEN}
+    with open(log, "ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "napari_inr_tomo.cli", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=kept | {"PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"},
+            **own_session(),
+        )
+    _started[:] = [other for other in _started if other.poll() is None]
+    _started.append(process)
+    return process
+
+
+def own_session() -> dict[str, Any]:
     """Return the arguments of Popen that cut the ties to the caller's terminal."""
     if sys.platform == "win32":
         flags = subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP

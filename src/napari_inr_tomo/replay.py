@@ -32,13 +32,20 @@ _WHERE = {
     "flip_handedness": "napari_inr_tomo.preprocess",
     "set_pixel_size": "napari_inr_tomo.preprocess",
     "align_cross_correlation": "napari_inr_tomo.align",
+    "align_common_line": "napari_inr_tomo.align",
     "align_center_of_mass": "napari_inr_tomo.align",
     "align_tilt_axis": "napari_inr_tomo.align",
     "align_projections": "napari_inr_tomo.align",
     "set_tilt_axis": "napari_inr_tomo.align",
+    "shift_by_hand": "napari_inr_tomo.align",
+    "set_poses": "napari_inr_tomo.align",
     "apply_poses": "napari_inr_tomo.io.series",
 }
-_NOTHING_TO_DO = ("read_poses", "reset_poses", "simulate")
+PREPROCESSING = tuple(
+    name for name, where in _WHERE.items() if where == "napari_inr_tomo.preprocess"
+)
+"""The steps that change images, angles, views or the pixel size."""
+_NOTHING_TO_DO = ("read_poses", "poses_of_run", "reset_poses", "simulate")
 """Steps that only wrote poses (those of the record are put in at the end), or that made
 the stack in the first place."""
 
@@ -59,7 +66,7 @@ def series_of_record(stack: Path, spec: RunSpec) -> TiltSeries:
         raw_angles = spec.original_angles_deg
     series = images.with_angles(raw_angles)
     for step in _remaining(stack, series.history, spec.history):
-        series = _again(series, step)
+        series = again(series, step)
     if len(series) != count:
         raise _other_stack(stack, f"{len(series)} images are left, not {count}")
     return series.evolve(
@@ -84,14 +91,17 @@ def _remaining(
     return wanted[len(done) :]
 
 
-def _again(series: TiltSeries, step: Step) -> TiltSeries:
+def again(series: TiltSeries, step: Step) -> TiltSeries:
+    """Return the series after one more step of a history, done with its settings.
+
+    Raises `UserError` for a step that cannot be done again, and as the steps do.
+    """
     if step.name in _NOTHING_TO_DO:
         return series
-    if step.name not in _WHERE or step.parameters.get("mask") is not None:
-        detail = " with a mask drawn by hand" if step.name in _WHERE else ""
+    if step.name not in _WHERE:
         raise UserError(
             "The record cannot be followed from this stack",
-            f"the step {step.name}{detail} cannot be done again",
+            f"the step {step.name} cannot be done again",
             "Use the run folder itself: inr-tomo rerun RUN -o VOLUME",
         )
     function = _function(step.name)
