@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 import tomllib
 from collections import defaultdict
 from pathlib import Path
@@ -79,7 +78,7 @@ class FaultReport:
     def _cost(self) -> tuple[float, str]:
         """Return the minutes it took, and what they were worth in words."""
         fair = self.clock.seconds() / 60
-        minutes = (time.monotonic() - self.clock.began) / 60
+        minutes = self.clock.wall() / 60
         note = f"it took {minutes:.0f} minutes"
         if fair < 0.9 * minutes:
             note += (

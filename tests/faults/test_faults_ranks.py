@@ -134,7 +134,7 @@ def test_any_rank_may_be_killed(tmp_path: Path, kills: int, figure: Figure) -> N
             clock = FairClock()
             for member in members:
                 member.wait(20 + PATIENCE_S)
-            slowest = max(slowest, clock.seconds())
+            slowest = max(slowest, clock.wall())
         check_readable(paths)
     if not paths.complete.exists():
         assert gap(straight, finished_state(paths, size)) == 0
@@ -165,9 +165,9 @@ def test_a_rank_that_hangs_is_given_up(
         clock = FairClock()
         members[1].send(signal.SIGSTOP)
         assert members[0].wait(30) == LOST
-        took = clock.seconds()
+        fair, took = clock.seconds(), clock.wall()
     assert "Another process" in last_event(paths).what
-    assert took < PATIENCE_S + 5
+    assert fair < PATIENCE_S + 5
     check_readable(paths, True)
     figure(f"found out after {took:.1f} s of {PATIENCE_S:.0f} s allowed")
 
@@ -285,7 +285,7 @@ def test_cancel_at_any_moment(
             clock = FairClock()
             RunFolder(paths.folder).request("cancel")
             assert member.wait(30) == 0
-            slowest = max(slowest, clock.seconds())
+            slowest = max(slowest, clock.wall())
         assert RunFolder(paths.folder).status().state == "cancelled"
         resumable += checkpoint.load(paths.checkpoints) is not None
     assert resumable == times
@@ -305,7 +305,7 @@ def test_a_scheduler_asks_for_a_checkpoint(
         clock = FairClock()
         member.send(number)
         eventually(lambda: any(paths.checkpoints.glob("step-*.sha256")), 10)
-        took = clock.seconds()
+        took = clock.wall()
         if number == signal.SIGTERM:
             assert member.wait(20) == 0
             assert RunFolder(paths.folder).status().state == "cancelled"

@@ -164,3 +164,46 @@ def test_ome_zarr_of_a_mapped_volume_takes_some_sections_of_memory(
         np.testing.assert_array_equal(np.asarray(array[...]), expected)
         expected, level = _halved(expected), level + 1
     assert level == 4
+
+
+@pytest.mark.scenario(12)
+@pytest.mark.parametrize("place", ["filters", "compressor"])
+def test_a_program_in_a_chunk_of_ome_zarr_never_runs(
+    tmp_path: Path, place: str, figure: Callable[[str], None]
+) -> None:
+    """The codec library knows one that unpickles, and a file may ask for it."""
+    import pickle
+
+    path, proof = tmp_path / "v.ome.zarr", tmp_path / "it-ran"
+
+    class Evil:
+        def __reduce__(self):
+            return proof.mkdir, ()
+
+    write_volume(path, Volume(DATA, 1.0))
+    described = json.loads((path / "0" / ".zarray").read_text())
+    described |= {"compressor": None, "filters": None}
+    pickler = {"id": "pickle", "protocol": 5}
+    described[place] = [pickler] if place == "filters" else pickler
+    (path / "0" / ".zarray").write_text(json.dumps(described))
+    for chunk in (path / "0").rglob("[0-9]*"):
+        if chunk.is_file():
+            chunk.write_bytes(pickle.dumps(Evil()))
+    with pytest.raises(UserError, match="pickle"):
+        read_volume(path)
+    assert not proof.exists()
+    figure(f"a program in a chunk of OME-Zarr, {place}: refused")
+
+
+@pytest.mark.scenario(13)
+def test_ome_zarr_of_next_to_nothing_is_not_blown_up(tmp_path: Path) -> None:
+    path = tmp_path / "v.ome.zarr"
+    write_volume(path, Volume(DATA, 1.0))
+    group = json.loads((path / ".zattrs").read_text())
+    del group["napari_inr_tomo"]
+    (path / ".zattrs").write_text(json.dumps(group))
+    described = json.loads((path / "0" / ".zarray").read_text())
+    described["shape"] = [1000, 1000, 1000]
+    (path / "0" / ".zarray").write_text(json.dumps(described))
+    with pytest.raises(UserError, match="cannot hold"):
+        read_volume(path)
