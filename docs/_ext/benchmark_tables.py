@@ -63,23 +63,23 @@ def classic(result: dict[str, Any] | None) -> Iterator[str]:
 
 def paper(result: dict[str, Any] | None) -> Iterator[str]:
     """Yield every reconstruction of a suite of the paper's experiments."""
-    rows = [
-        [
-            row["case"],
-            row["phantom"],
-            row["tilts"],
-            row.get("dose") or "none",
-            row["method"],
-            row["ssim"],
-            row["ssim_support"],
-            row["psnr_db"],
-            row["wall_s"],
-        ]
-        for row in (result or {}).get("rows", [])
-    ]
-    head = ["case", "phantom", "tilts", "counts", "method", "SSIM"]
-    head += ["SSIM in support", "PSNR, dB", "seconds"]
-    yield from table(head, rows)
+    found = (result or {}).get("rows", [])
+    learnt = any("error_shift_px" in row for row in found)
+    varied = len({row["suite"] for row in found}) > 1
+    rows = []
+    for row in found:
+        cells = [row["suite"]] if varied else []
+        cells += [row["case"], row["phantom"], row["tilts"], row.get("dose") or "none"]
+        cells += [row["method"], row["ssim"], row["ssim_support"], row["psnr_db"]]
+        if learnt:
+            errors = row.get("error_axis_deg"), row.get("error_shift_px")
+            cells += ["" if error is None else error for error in errors]
+        rows.append([*cells, row["wall_s"]])
+    head = ["varied"] if varied else []
+    head += ["case", "phantom", "tilts", "counts", "method", "SSIM"]
+    head += ["SSIM in support", "PSNR, dB"]
+    head += ["axis, degrees off", "shifts, px rms off"] if learnt else []
+    yield from table([*head, "seconds"], rows)
 
 
 def peers(result: dict[str, Any] | None) -> Iterator[str]:
