@@ -22,7 +22,7 @@ from scipy import ndimage
 
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.preprocess.scan_grid import COVERED, Grid, Scan
-from napari_inr_tomo.preprocess.scan_lines import fit_lines
+from napari_inr_tomo.preprocess.scan_lines import filled, fit_lines
 from napari_inr_tomo.types import BoolArray, FloatArray, ImageArray
 
 _COARSE_PX = 96
@@ -89,14 +89,11 @@ def correct_scan_drift(
     grid = _grid(field, offsets)
     image, density = grid.lay(scans, offsets)
     known = density > COVERED
-    nearest = ndimage.distance_transform_edt(
-        ~known, return_distances=False, return_indices=True
-    )
     warped, there = _apart(scans, offsets, grid)
     both = there[0] & there[1]
     residual = np.where(both, warped[0] - warped[1], 0)
     return ScanDrift(
-        image[tuple(nearest)][grid.inner].astype(np.float32),
+        filled(image, known)[grid.inner].astype(np.float32),
         known[grid.inner],
         np.stack([one[grid.inner] for one in warped]).astype(np.float32),
         residual[grid.inner].astype(np.float32),
@@ -136,7 +133,7 @@ def _check(
     directions_deg: Sequence[float],
     quarters: list[int],
 ) -> None:
-    if len(arrays) < 2 or len(directions_deg) != len(arrays) != len(masks) - 1 + 1:
+    if len(arrays) < 2 or len({len(arrays), len(directions_deg), len(masks)}) > 1:
         raise UserError(
             "These are not scans of one field",
             f"there are {len(arrays)} images, {len(directions_deg)} directions",

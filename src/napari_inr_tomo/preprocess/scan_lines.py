@@ -18,6 +18,7 @@ from napari_inr_tomo.types import BoolArray, FloatArray
 
 _LEAST_STEP_PX = 0.003
 _SEEN = 0.25
+_EDGE_PX = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,12 +50,11 @@ def fit_lines(
     density: of the scan pixels in the reference.  blur_px: both are blurred by it, for
     a longer reach.  largest_px: most that an offset may change.
     """
-    covered = (density > COVERED).astype(np.float64)
-    picture = np.where(covered > 0, reference, reference[covered > 0].mean())
+    known = density > COVERED
+    picture = filled(reference, known)
+    covered = ndimage.binary_erosion(known, iterations=_EDGE_PX).astype(np.float64)
     if blur_px:
-        share = ndimage.gaussian_filter(covered, blur_px, mode="nearest")
-        picture = ndimage.gaussian_filter(picture * covered, blur_px, mode="nearest")
-        picture /= np.maximum(share, 1e-6)
+        picture = ndimage.gaussian_filter(picture, blur_px, mode="nearest")
     place = grid.index(scan.points(offsets_yx))
 
     def at(image: FloatArray, order: int = 1) -> FloatArray:
@@ -70,13 +70,22 @@ def fit_lines(
     noise = float((weight * left**2).sum() / max(weight.sum(), 1.0))
     step = _walk_step(normal, force, offsets_yx, noise)
     tie = max(noise, 1e-12) / step**2
-    change = _solve(normal, force, offsets_yx, tie)
+    seen = weight.mean(axis=1) > _SEEN
+    change = _solve(normal, force, offsets_yx, tie, _trend(offsets_yx, seen))
     return LineFit(
         np.clip(change, -largest_px, largest_px),
-        weight.mean(axis=1) > _SEEN,
+        seen,
         float(np.sqrt(noise)) / spread,
         (float(step[0]), float(step[1])),
     )
+
+
+def filled(image: FloatArray, known: BoolArray) -> FloatArray:
+    """Return the image (y, x) with the nearest known pixel where there is none."""
+    nearest = ndimage.distance_transform_edt(
+        ~known, return_distances=False, return_indices=True
+    )
+    return np.asarray(image[tuple(nearest)])
 
 
 def _matched(
@@ -115,10 +124,25 @@ def _walk_step(
     return np.asarray(np.maximum(step, _LEAST_STEP_PX))
 
 
+def _trend(offsets: FloatArray, seen: BoolArray) -> FloatArray:
+    """Return the mean drift (2,) in px a line of the lines that are seen."""
+    lines = np.flatnonzero(seen)
+    if len(lines) < 2:
+        return np.zeros(2)
+    return np.asarray(np.polyfit(lines, offsets[lines], 1)[0])
+
+
 def _solve(
-    normal: FloatArray, force: FloatArray, offsets: FloatArray, tie: FloatArray
+    normal: FloatArray,
+    force: FloatArray,
+    offsets: FloatArray,
+    tie: FloatArray,
+    trend: FloatArray,
 ) -> FloatArray:
-    """Return the change (line, 2) that minimises misfit and steps between lines."""
+    """Return the change (line, 2) that minimises misfit and steps between lines.
+
+    trend: (2,) px, the usual step from one line to the next.
+    """
     count = len(normal)
     ends = np.full(count, 2.0)
     ends[[0, -1]] = 1.0
@@ -127,7 +151,7 @@ def _solve(
         band[0, a::2] = normal[:, a, a] + tie[a] * ends + 1e-9
         band[2, a::2][:-1] = -tie[a]
     band[1, 0::2] = normal[:, 0, 1]
-    steps = np.diff(offsets, axis=0)
+    steps = np.diff(offsets, axis=0) - trend
     pull = np.zeros_like(offsets)
     pull[:-1] += steps
     pull[1:] -= steps
