@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from napari_inr_tomo.cli import reconstruct, runs, series, trials
+from napari_inr_tomo.cli import passes, reconstruct, runs, series, trials
 
 app = typer.Typer(
     name="inr-tomo",
@@ -31,6 +31,7 @@ def main(
 
 app.command()(series.info)
 app.command()(series.preprocess)
+app.command()(passes.drift)
 app.command()(reconstruct.reconstruct)
 app.command()(reconstruct.rerun)
 app.command()(runs.resume)

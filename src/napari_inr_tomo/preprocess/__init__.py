@@ -18,13 +18,19 @@ from napari_inr_tomo.preprocess.facts import (
 from napari_inr_tomo.preprocess.intensity import check_views, normalise_tilts
 from napari_inr_tomo.preprocess.outliers import mask_outliers
 from napari_inr_tomo.preprocess.resize import bin_images, fourier_downsample
+from napari_inr_tomo.preprocess.scan_drift import ScanDrift, correct_scan_drift
+from napari_inr_tomo.preprocess.scan_series import correct_series_drift, drift_of_tilt
 from napari_inr_tomo.preprocess.views import exclude_views, include_views
 
 __all__ = [
     "BackgroundFit",
+    "ScanDrift",
     "bernstein_basis",
     "bin_images",
     "check_views",
+    "correct_scan_drift",
+    "correct_series_drift",
+    "drift_of_tilt",
     "exclude_views",
     "fit_background",
     "flip_handedness",

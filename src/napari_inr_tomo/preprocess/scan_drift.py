@@ -146,7 +146,8 @@ def _check(
                 f"its shape is {array.shape}, and (line, pixel) is needed",
                 f"Give two-dimensional images of at least {_LEAST_PX} x {_LEAST_PX}",
             )
-        if not np.ptp(array[np.isfinite(array)], axis=None) > 0:
+        finite = array[np.isfinite(array)]
+        if not finite.size or np.ptp(finite) <= 0:
             raise UserError(
                 "A scan shows nothing",
                 "all its pixels have one value",
@@ -154,10 +155,11 @@ def _check(
             )
     askew = np.abs(np.array(directions_deg) - 90 * np.array(quarters)).max()
     if askew > 1e-6 or len({quarter % 2 for quarter in quarters}) < 2:
+        listed = ", ".join(f"{direction:g}" for direction in directions_deg)
         raise UserError(
             "These scan directions cannot be used",
-            f"they are {', '.join(f'{d:g}' for d in directions_deg)} degrees, and drift "
-            "shows only between scans at right angles",
+            f"they are {listed} degrees, and drift shows only between scans at right "
+            "angles",
             "Give multiples of 90 degrees, two of them at right angles, e.g. 0,90",
         )
 
@@ -171,9 +173,7 @@ def _apart(
     scans: Sequence[Scan], offsets: Sequence[FloatArray], grid: Grid
 ) -> tuple[list[FloatArray], list[BoolArray]]:
     """Return the image of every scan alone, and where there is one."""
-    laid = [
-        grid.lay([scan], [one]) for scan, one in zip(scans, offsets, strict=True)
-    ]
+    laid = [grid.lay([scan], [one]) for scan, one in zip(scans, offsets, strict=True)]
     return [image for image, _ in laid], [density > COVERED for _, density in laid]
 
 

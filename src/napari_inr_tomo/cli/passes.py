@@ -1,0 +1,139 @@
+"""``drift`` and ``merge``: several recordings of one specimen become one series."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_inr_tomo.cli import common
+from napari_inr_tomo.cli.options import AsJson
+from napari_inr_tomo.errors import UserError
+
+if TYPE_CHECKING:
+    from napari_inr_tomo.types import TiltSeries
+
+SeriesOut = Annotated[
+    Path,
+    typer.Option(
+        "--output", "-o", metavar="OUT", help="Stack: .mrc .st .ali .tif .npy .h5"
+    ),
+]
+Stacks = Annotated[
+    list[Path],
+    typer.Argument(metavar="STACK...", help="Two or more tilt series."),
+]
+AnglesOfEach = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--angles",
+        metavar="FILE|START:STOP:STEP",
+        help="Tilt angles; once for all stacks, or again for each in their order.",
+    ),
+]
+
+
+def drift(
+    stacks: Stacks,
+    output: SeriesOut,
+    angles: AnglesOfEach = None,
+    directions: Annotated[
+        str,
+        typer.Option(
+            metavar="0,90",
+            help="Fast scan direction of each stack, degrees from +x towards +y.",
+        ),
+    ] = "0,90",
+    upright: Annotated[
+        bool,
+        typer.Option(
+            "--upright",
+            help="The images have been turned back and all show the field alike.",
+        ),
+    ] = False,
+    largest: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE", help="Largest drift in one scan, a share of its height."
+        ),
+    ] = 0.08,
+    as_json: AsJson = False,
+) -> None:
+    """Take the drift within the images out: stacks scanned at 0 and 90 degrees.
+
+    The first stack gives the frame; the images of the others are paired by the angle.
+    """
+    from napari_inr_tomo.preprocess import correct_series_drift
+
+    turns = _directions(directions)
+    _check_out(output)
+    first, *others = _opened(stacks, angles)
+
+    def progress(tilt: int, count: int) -> None:
+        common.note(f"tilt {tilt + 1} of {count}")
+
+    done = correct_series_drift(first, others, turns, upright, largest, progress)
+    common.new_notices(first, done)
+    found = done.history[-1].parameters
+    values = _written(output, done) | {
+        name: found[name]
+        for name in ("largest_px", "correlation_before", "correlation_after")
+    }
+    drifts = [value for value in found["largest_px"] if value is not None]
+    lines = [f"largest drift of a line: {max(drifts):.2f} px"] if drifts else []
+    common.answer(values, as_json, [*lines, *_lines(values)])
+
+
+def _directions(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UserError(
+            f"The scan directions {text!r} are not understood",
+            "they must be angles in degrees with commas between them",
+            "Write e.g. --directions 0,90",
+        ) from None
+
+
+def _check_out(output: Path) -> None:
+    from napari_inr_tomo.io import SERIES_OUT_SUFFIXES
+
+    common.check_out(output, (*SERIES_OUT_SUFFIXES, ".tiff", ".hdf5", ".emd"))
+
+
+def _opened(stacks: list[Path], angles: list[str] | None) -> list[TiltSeries]:
+    given = list(angles or [])
+    if len(stacks) < 2:
+        raise UserError(
+            "One stack is not enough",
+            f"only {stacks[0]} was given",
+            "Give two or more, one after the other",
+        )
+    if len(given) not in (0, 1, len(stacks)):
+        raise UserError(
+            "The number of --angles does not fit",
+            f"there are {len(given)} for {len(stacks)} stacks",
+            "Give --angles once for all, or once for each stack in their order",
+        )
+    each: list[Any] = given if len(given) > 1 else (given or [None]) * len(stacks)
+    return [
+        common.open_series(stack, words)
+        for stack, words in zip(stacks, each, strict=True)
+    ]
+
+
+def _written(output: Path, series: TiltSeries) -> dict[str, Any]:
+    from napari_inr_tomo.io import write_series
+
+    return {
+        "written": write_series(output, series),
+        "shape_tyx": list(series.only_used().images.shape),
+        "history": [step.to_json() for step in series.history],
+        "notices": list(series.notices),
+    }
+
+
+def _lines(values: dict[str, Any]) -> list[str]:
+    shape = " x ".join(map(str, values["shape_tyx"]))
+    return [f"wrote {shape} (tilt, y, x):", *map(str, values["written"])]
