@@ -31,6 +31,7 @@ def main(
 
 app.command()(series.info)
 app.command()(series.preprocess)
+app.command()(passes.merge)
 app.command()(passes.drift)
 app.command()(reconstruct.reconstruct)
 app.command()(reconstruct.rerun)

@@ -85,6 +85,43 @@ def drift(
     common.answer(values, as_json, [*lines, *_lines(values)])
 
 
+def merge(
+    stacks: Stacks,
+    output: SeriesOut,
+    angles: AnglesOfEach = None,
+    align: Annotated[
+        str,
+        typer.Option(
+            metavar="xcorr,com,axis,match",
+            help="Alignments of the whole before it is written, in this order.",
+        ),
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Merge passes over one specimen into one stack, sorted by angle.
+
+    The record beside the stack tells which pass every tilt came from; `match` gives
+    every pass its own tilt axis.
+    """
+    from napari_inr_tomo.align import align as aligned
+    from napari_inr_tomo.align import passes_of
+    from napari_inr_tomo.align.passes import in_words
+    from napari_inr_tomo.preprocess import merge_series
+
+    _check_out(output)
+    merged = merge_series(_opened(stacks, angles))
+    steps = [name.strip() for name in align.split(",") if name.strip()]
+    done = aligned(merged, steps) if steps else merged
+    common.new_notices(merged, done)
+    passes = passes_of(done) if steps else []
+    values = _written(output, done) | {
+        "group": done.only_used().groups.tolist(),
+        "passes": [one.to_json() for one in passes],
+    }
+    lines = [line for line in (in_words(passes),) if line]
+    common.answer(values, as_json, [*lines, *_lines(values)])
+
+
 def _directions(text: str) -> list[float]:
     try:
         return [float(part) for part in text.split(",")]
@@ -116,7 +153,7 @@ def _opened(stacks: list[Path], angles: list[str] | None) -> list[TiltSeries]:
             f"there are {len(given)} for {len(stacks)} stacks",
             "Give --angles once for all, or once for each stack in their order",
         )
-    each: list[Any] = given if len(given) > 1 else (given or [None]) * len(stacks)
+    each = given if len(given) > 1 else [*given[:1], None][:1] * len(stacks)
     return [
         common.open_series(stack, words)
         for stack, words in zip(stacks, each, strict=True)

@@ -31,6 +31,7 @@ _WHERE = {
     "set_angles": "napari_inr_tomo.preprocess",
     "flip_handedness": "napari_inr_tomo.preprocess",
     "set_pixel_size": "napari_inr_tomo.preprocess",
+    "sort_tilts": "napari_inr_tomo.preprocess",
     "align_cross_correlation": "napari_inr_tomo.align",
     "align_center_of_mass": "napari_inr_tomo.align",
     "align_tilt_axis": "napari_inr_tomo.align",

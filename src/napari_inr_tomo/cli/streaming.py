@@ -33,15 +33,7 @@ def view_by_view(
     parts = []
     for start in range(0, len(series), views):
         chosen = slice(start, start + views)
-        part = replace(
-            series,
-            images=series.images[chosen],
-            angles_deg=series.angles_deg[chosen],
-            poses=series.start_poses.take(chosen),
-            used=series.mask[chosen],
-            valid=None if series.valid is None else series.valid[chosen],
-        )
-        parts.append(step(part))
+        parts.append(step(series.take(chosen)))
         release(series.images)
     first = parts[0]
     shape = (len(series), *first.images.shape[1:])
@@ -62,5 +54,6 @@ def view_by_view(
         valid=valid,
         angles_deg=series.angles_deg,
         used=series.used,
+        group=series.group,
         poses=type(series.start_poses).from_array(poses),
     )

@@ -16,6 +16,7 @@ from napari_inr_tomo.types import (
     BoolArray,
     FloatArray,
     ImageArray,
+    IntArray,
     Poses,
     Step,
     TiltSeries,
@@ -52,6 +53,7 @@ class ImageStack:
     used: BoolArray | None = None
     poses: Poses | None = None
     history: tuple[Step, ...] = ()
+    group: IntArray | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -102,6 +104,7 @@ class ImageStack:
             angle_source=source,
             history=self.history,
             notices=notices,
+            group=self.group,
         )
 
 

@@ -17,6 +17,11 @@ from napari_inr_tomo.preprocess.facts import (
 )
 from napari_inr_tomo.preprocess.intensity import check_views, normalise_tilts
 from napari_inr_tomo.preprocess.outliers import mask_outliers
+from napari_inr_tomo.preprocess.passes import (
+    merge_series,
+    separate_passes,
+    sort_tilts,
+)
 from napari_inr_tomo.preprocess.resize import bin_images, fourier_downsample
 from napari_inr_tomo.preprocess.scan_drift import ScanDrift, correct_scan_drift
 from napari_inr_tomo.preprocess.scan_series import correct_series_drift, drift_of_tilt
@@ -37,9 +42,12 @@ __all__ = [
     "fourier_downsample",
     "include_views",
     "mask_outliers",
+    "merge_series",
     "normalise_tilts",
     "prepare",
+    "separate_passes",
     "set_angles",
     "set_pixel_size",
+    "sort_tilts",
     "subtract_background",
 ]

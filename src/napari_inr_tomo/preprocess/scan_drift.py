@@ -112,7 +112,7 @@ def _scans(
 ) -> tuple[list[Scan], tuple[int, int]]:
     """Return the checked scans, and the shape of the field."""
     arrays = [np.asarray(image, np.float64) for image in images]
-    masks = list(valid) if valid is not None else [None] * len(arrays)
+    masks: list[ArrayLike | None] = list(valid or [None] * len(arrays))
     quarters = [round(float(direction) / 90) for direction in directions_deg]
     _check(arrays, masks, directions_deg, quarters)
     scans = []

@@ -60,7 +60,13 @@ def fit_lines(
     def at(image: FloatArray, order: int = 1) -> FloatArray:
         return np.asarray(ndimage.map_coordinates(image, place, order=order, cval=0.0))
 
-    slope = np.stack([at(part) for part in np.gradient(picture)], axis=-1)
+    slope = np.stack(
+        [
+            at(part)
+            for part in (np.gradient(picture, axis=0), np.gradient(picture, axis=1))
+        ],
+        axis=-1,
+    )
     weight = scan.weight * (at(covered) > 0.99)
     predicted = at(picture, 3)
     measured, spread = _matched(scan.blurred(blur_px).values, predicted, weight)

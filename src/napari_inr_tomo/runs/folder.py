@@ -84,6 +84,7 @@ class RunFolder:
             name=self.spec.name,
             angle_source=self.spec.angle_source,
             history=self.spec.history,
+            group=self.spec.groups[self.spec.tilts],
         )
 
     def events(self) -> list[Event]:
@@ -362,6 +363,7 @@ def _spec(
         history=series.history,
         created=now(),
         versions=versions(),
+        original_group=series.group,
     )
 
 
