@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from ball_series import shift_error_px
 
-from napari_inr_tomo.align import align, compare_passes, passes_of
-from napari_inr_tomo.align.passes import in_words
+from napari_inr_tomo.align import align
+from napari_inr_tomo.passes import compare_passes, in_words, passes_of
 from napari_inr_tomo.preprocess import exclude_views, merge_series
 from napari_inr_tomo.simulate import simulate_series
 from napari_inr_tomo.types import Poses, TiltSeries

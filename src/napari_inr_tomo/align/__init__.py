@@ -8,7 +8,6 @@ from napari_inr_tomo.align.common_line import CommonLine, find_common_line
 from napari_inr_tomo.align.correlation import align_cross_correlation
 from napari_inr_tomo.align.frame import current_axis, set_tilt_axis
 from napari_inr_tomo.align.mass import align_center_of_mass
-from napari_inr_tomo.align.passes import PassPose, compare_passes, passes_of
 from napari_inr_tomo.align.preview import (
     SlicePreview,
     SlicePreviewer,
@@ -25,7 +24,6 @@ __all__ = [
     "STEPS",
     "AxisEstimate",
     "CommonLine",
-    "PassPose",
     "SlicePreview",
     "SlicePreviewer",
     "align",
@@ -33,11 +31,9 @@ __all__ = [
     "align_cross_correlation",
     "align_projections",
     "align_tilt_axis",
-    "compare_passes",
     "current_axis",
     "find_common_line",
     "find_tilt_axis",
-    "passes_of",
     "preview_slices",
     "set_tilt_axis",
 ]

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_inr_tomo.align.frame import border_level, filled_images
-from napari_inr_tomo.align.passes import pass_axes
 from napari_inr_tomo.geometry import centred, default_depth, fix_gauge
 from napari_inr_tomo.parallel2d import joseph_matrix
+from napari_inr_tomo.passes import pass_axes
 from napari_inr_tomo.types import FloatArray, IntArray, Poses, TiltSeries
 
 Float32Array = NDArray[np.float32]

@@ -10,8 +10,8 @@ from napari_inr_tomo.align.common_line import CommonLine, find_common_line
 from napari_inr_tomo.align.frame import with_axis
 from napari_inr_tomo.align.landscape import Landscape
 from napari_inr_tomo.align.matching import LEVELS, MatchQuality, match
-from napari_inr_tomo.align.passes import pass_axes, passes_of
 from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.passes import pass_axes, passes_of
 from napari_inr_tomo.types import BoolArray, FloatArray, Poses, Step, TiltSeries
 
 _LEAST_VIEWS = 5

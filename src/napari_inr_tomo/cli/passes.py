@@ -104,8 +104,7 @@ def merge(
     every pass its own tilt axis.
     """
     from napari_inr_tomo.align import align as aligned
-    from napari_inr_tomo.align import passes_of
-    from napari_inr_tomo.align.passes import in_words
+    from napari_inr_tomo.passes import in_words, passes_of
     from napari_inr_tomo.preprocess import merge_series
 
     _check_out(output)

@@ -212,6 +212,22 @@ class AxisPreviewer:
         self._series = self._previewer = None
 
 
+def merge_series(series: TiltSeries, others: list[TiltSeries]) -> TiltSeries:
+    """Return one series of several passes, sorted by angle."""
+    from napari_inr_tomo import preprocess
+
+    return preprocess.merge_series([series, *others])
+
+
+def passes_in_words(table: Any, groups: np.ndarray) -> str:
+    """Return a sentence on the passes of a run where they differ, or empty."""
+    from napari_inr_tomo.passes import compare_passes, in_words
+
+    return in_words(
+        compare_passes(table["angle_deg"], table.poses(), groups, table["used"])
+    )
+
+
 def forget_poses(series: TiltSeries) -> TiltSeries:
     """Return the series with all poses zero."""
     return series.evolve(Step("reset_poses"), poses=Poses.zeros(len(series)))
