@@ -71,6 +71,6 @@ def test_drift_of_two_stacks(cli: Cli, tmp_path: Path) -> None:
     inner = (slice(6, -6), slice(6, -6))
     left = (done.images[0] - made[0].truth)[inner].std()
     assert left < 0.6 * (made[0].images[0] - made[0].truth)[inner].std()
-    assert done.history[0].name == "correct_series_drift"
+    assert "correct_series_drift" in [step.name for step in done.history]
     words = ("--directions", "0,180")
     assert "right angles" in cli("drift", *paths, "-o", out, *words).problem

@@ -8,6 +8,7 @@ import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QAbstractItemView,
+    QComboBox,
     QHeaderView,
     QTableWidget,
     QTableWidgetItem,
@@ -27,7 +28,7 @@ from napari_inr_tomo.ui.controls import (
 )
 from napari_inr_tomo.ui.dock import Dock, Panel
 from napari_inr_tomo.ui.jobs import start_job, start_step, tell
-from napari_inr_tomo.ui.series_layer import is_series_layer
+from napari_inr_tomo.ui.series_layer import is_series_layer, series_of
 
 ANGLE_TIP = (
     "Tilt angles in degrees, one per image in the order of the stack: a file (.rawtlt "
@@ -50,6 +51,7 @@ class TiltSeriesPanel(Panel):
         self._build_open()
         self._build_summary()
         self._build_views()
+        self._build_passes()
         self._build_size()
 
     def _build_open(self) -> None:
@@ -115,8 +117,8 @@ class TiltSeriesPanel(Panel):
 
     def _build_views(self) -> None:
         box, layout = group("Views")
-        self.table = QTableWidget(0, 3)
-        self.table.setHorizontalHeaderLabels(["tilt", "angle (deg)", "used"])
+        self.table = QTableWidget(0, 4)
+        self.table.setHorizontalHeaderLabels(["tilt", "angle (deg)", "used", "pass"])
         self.table.setToolTip("Click a row to show that tilt")
         self.table.verticalHeader().hide()
         self.table.verticalHeader().setDefaultSectionSize(22)
@@ -139,6 +141,26 @@ class TiltSeriesPanel(Panel):
             "Use again", "Take the selected views back", lambda: self._use(True)
         )
         layout.addWidget(self.view_row)
+        self.body.addWidget(box)
+
+    def _build_passes(self) -> None:
+        box, layout = group("Passes")
+        self.other = QComboBox()
+        self.other.setToolTip(
+            "Another pass over the same specimen, open as a tilt series with images of "
+            "the same size"
+        )
+        fields = form()
+        fields.addRow("Merge with", self.other)
+        layout.addLayout(fields)
+        self.pass_row = ActionRow()
+        self.merge_button = self.pass_row.add(
+            "Merge",
+            "Make one tilt series of both, sorted by angle; every tilt remembers its "
+            "pass, and projection matching gives each pass its own tilt axis",
+            self.merge,
+        )
+        layout.addWidget(self.pass_row)
         self.body.addWidget(box)
 
     def _build_size(self) -> None:
@@ -173,6 +195,7 @@ class TiltSeriesPanel(Panel):
             *super().connections(),
             (viewer.dims.events.point, self._on_point),
             (viewer.layers.selection.events.active, self._refresh_buttons),
+            (self.session.layers_changed, self._list_others),
         ]
 
     def _on_point(self, event: Any = None) -> None:
@@ -229,6 +252,31 @@ class TiltSeriesPanel(Panel):
             self.pixel.value(),
         )
 
+    def merge(self) -> None:
+        """Merge the current series with the chosen one into a new layer."""
+        series, other = self.session.series, self.other.currentData()
+        if series is None or not self.session.has_layer(other):
+            return
+        start_job(
+            self.session,
+            "Merging the passes",
+            steps.merge_series,
+            series,
+            [series_of(other)],
+            done=self.session.add_series,
+        )
+
+    def _list_others(self, *_: Any) -> None:
+        """List the other tilt series that are open."""
+        chosen = self.other.currentData()
+        self.other.clear()
+        for layer in self.session.series_layers():
+            if layer is not self.session.layer:
+                self.other.addItem(layer.name, layer)
+                if layer is chosen:
+                    self.other.setCurrentIndex(self.other.count() - 1)
+        self._refresh_buttons()
+
     def _use(self, used: bool) -> None:
         label = "Taking views back" if used else "Leaving views out"
         start_step(self.session, label, steps.set_used, self.selected_tilts(), used)
@@ -261,7 +309,7 @@ class TiltSeriesPanel(Panel):
         if series is not None and series.pixel_size_nm:
             self.pixel.setValue(series.pixel_size_nm)
         self._fill(series)
-        self._refresh_buttons()
+        self._list_others()
 
     def _refresh_buttons(self, *_: Any) -> None:
         session = self.session
@@ -284,6 +332,8 @@ class TiltSeriesPanel(Panel):
         chosen = why or (None if self.selected_tilts() else "Select views in the table")
         self.view_row.bar(self.exclude_button, chosen)
         self.view_row.bar(self.include_button, chosen)
+        alone = None if self.other.count() else "Open the other pass as well"
+        self.pass_row.bar(self.merge_button, why or alone)
         for control in (self.bin_button, self.downsample_button):
             self.size_row.bar(control, why)
 
@@ -292,11 +342,17 @@ class TiltSeriesPanel(Panel):
         selected = self.selected_tilts()
         table.blockSignals(True)
         table.setRowCount(0 if series is None else len(series))
+        table.setColumnHidden(3, series is None or series.group is None)
         if series is not None:
             for row, (angle, used) in enumerate(
                 zip(series.angles_deg, series.mask, strict=True)
             ):
-                texts = (str(row), f"{angle:.2f}", "yes" if used else "left out")
+                texts = (
+                    str(row),
+                    f"{angle:.2f}",
+                    "yes" if used else "left out",
+                    str(series.groups[row] + 1),
+                )
                 for column, text in enumerate(texts):
                     item = QTableWidgetItem(text)
                     item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -333,6 +389,8 @@ def summary(series: TiltSeries | None) -> str:
     left_out = "" if used == count else f", {count - used} left out"
     spacing = np.diff(np.sort(angles))
     step = f", about {np.median(spacing):.3g} apart" if len(spacing) else ""
+    passes = len(np.unique(series.groups))
+    step += f", in {passes} passes" if passes > 1 else ""
     return (
         f"{count} images of {width} x {height} px (x, y){left_out}\n"
         f"Angles {angles.min():.1f} to {angles.max():.1f} deg{step}\n"
