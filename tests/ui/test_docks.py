@@ -14,6 +14,7 @@ from napari_inr_tomo.ui.docks.export import ExportDock
 from napari_inr_tomo.ui.docks.monitor import MonitorDock
 from napari_inr_tomo.ui.docks.reconstruction import ReconstructionDock
 from napari_inr_tomo.ui.docks.runs import RunsDock
+from napari_inr_tomo.ui.docks.scan_drift import ScanDriftDock
 from napari_inr_tomo.ui.docks.slices import SlicesDock
 from napari_inr_tomo.ui.docks.tilt_series import TiltSeriesDock
 from napari_inr_tomo.ui.docks.tilts import TiltsDock
@@ -31,6 +32,7 @@ DOCKS = (
     TiltsDock,
     CompareDock,
     RunsDock,
+    ScanDriftDock,
 )
 
 
@@ -62,6 +64,7 @@ def test_opens_empty_and_every_greyed_out_button_says_why(
         "Tomography workflow",
         "Tilt series",
         "Background",
+        "Scan drift",
         "Alignment",
         "Reconstruction",
         "Monitor",

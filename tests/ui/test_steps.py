@@ -385,10 +385,10 @@ def test_two_passes_are_merged_and_listed(
 ) -> None:
     panel, session = open_dock(TiltSeriesDock).panel, open_dock.session
     first = session.add_series(small_series.take(slice(0, None, 2)))
-    assert "Open the other pass as well" in panel.pass_row.reason_text
+    assert "Open the other pass as well" in panel.passes.row.reason_text
     session.add_series(small_series.take(slice(1, None, 2)))
-    assert panel.other.currentData() is first
-    panel.merge_button.click()
+    assert panel.passes.other.currentData() is first
+    panel.passes.button.click()
     qtbot.waitUntil(lambda: session.busy is None, timeout=20_000)
     merged = session.series
     assert merged.angles_deg.tolist() == small_series.angles_deg.tolist()
@@ -399,5 +399,5 @@ def test_two_passes_are_merged_and_listed(
     assert not panel.table.isColumnHidden(3)
     for layer in session.series_layers()[:-1]:
         open_dock.viewer.layers.remove(layer)
-    assert panel.other.count() == 0
-    assert not panel.merge_button.isEnabled()
+    assert panel.passes.other.count() == 0
+    assert not panel.passes.button.isEnabled()

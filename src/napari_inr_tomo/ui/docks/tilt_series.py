@@ -8,7 +8,6 @@ import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QAbstractItemView,
-    QComboBox,
     QHeaderView,
     QTableWidget,
     QTableWidgetItem,
@@ -28,7 +27,8 @@ from napari_inr_tomo.ui.controls import (
 )
 from napari_inr_tomo.ui.dock import Dock, Panel
 from napari_inr_tomo.ui.jobs import start_job, start_step, tell
-from napari_inr_tomo.ui.series_layer import is_series_layer, series_of
+from napari_inr_tomo.ui.other_series import MergeBox
+from napari_inr_tomo.ui.series_layer import is_series_layer
 
 ANGLE_TIP = (
     "Tilt angles in degrees, one per image in the order of the stack: a file (.rawtlt "
@@ -51,7 +51,8 @@ class TiltSeriesPanel(Panel):
         self._build_open()
         self._build_summary()
         self._build_views()
-        self._build_passes()
+        self.passes = MergeBox(self.session)
+        self.body.addWidget(self.passes.box)
         self._build_size()
 
     def _build_open(self) -> None:
@@ -143,26 +144,6 @@ class TiltSeriesPanel(Panel):
         layout.addWidget(self.view_row)
         self.body.addWidget(box)
 
-    def _build_passes(self) -> None:
-        box, layout = group("Passes")
-        self.other = QComboBox()
-        self.other.setToolTip(
-            "Another pass over the same specimen, open as a tilt series with images of "
-            "the same size"
-        )
-        fields = form()
-        fields.addRow("Merge with", self.other)
-        layout.addLayout(fields)
-        self.pass_row = ActionRow()
-        self.merge_button = self.pass_row.add(
-            "Merge",
-            "Make one tilt series of both, sorted by angle; every tilt remembers its "
-            "pass, and projection matching gives each pass its own tilt axis",
-            self.merge,
-        )
-        layout.addWidget(self.pass_row)
-        self.body.addWidget(box)
-
     def _build_size(self) -> None:
         box, layout = group("Smaller images")
         self.factor = whole(2, 2, 64, "Mean of this many by this many pixels")
@@ -195,7 +176,7 @@ class TiltSeriesPanel(Panel):
             *super().connections(),
             (viewer.dims.events.point, self._on_point),
             (viewer.layers.selection.events.active, self._refresh_buttons),
-            (self.session.layers_changed, self._list_others),
+            (self.session.layers_changed, self.passes.refresh),
         ]
 
     def _on_point(self, event: Any = None) -> None:
@@ -252,31 +233,6 @@ class TiltSeriesPanel(Panel):
             self.pixel.value(),
         )
 
-    def merge(self) -> None:
-        """Merge the current series with the chosen one into a new layer."""
-        series, other = self.session.series, self.other.currentData()
-        if series is None or not self.session.has_layer(other):
-            return
-        start_job(
-            self.session,
-            "Merging the passes",
-            steps.merge_series,
-            series,
-            [series_of(other)],
-            done=self.session.add_series,
-        )
-
-    def _list_others(self, *_: Any) -> None:
-        """List the other tilt series that are open."""
-        chosen = self.other.currentData()
-        self.other.clear()
-        for layer in self.session.series_layers():
-            if layer is not self.session.layer:
-                self.other.addItem(layer.name, layer)
-                if layer is chosen:
-                    self.other.setCurrentIndex(self.other.count() - 1)
-        self._refresh_buttons()
-
     def _use(self, used: bool) -> None:
         label = "Taking views back" if used else "Leaving views out"
         start_step(self.session, label, steps.set_used, self.selected_tilts(), used)
@@ -309,7 +265,7 @@ class TiltSeriesPanel(Panel):
         if series is not None and series.pixel_size_nm:
             self.pixel.setValue(series.pixel_size_nm)
         self._fill(series)
-        self._list_others()
+        self._refresh_buttons()
 
     def _refresh_buttons(self, *_: Any) -> None:
         session = self.session
@@ -332,8 +288,7 @@ class TiltSeriesPanel(Panel):
         chosen = why or (None if self.selected_tilts() else "Select views in the table")
         self.view_row.bar(self.exclude_button, chosen)
         self.view_row.bar(self.include_button, chosen)
-        alone = None if self.other.count() else "Open the other pass as well"
-        self.pass_row.bar(self.merge_button, why or alone)
+        self.passes.refresh()
         for control in (self.bin_button, self.downsample_button):
             self.size_row.bar(control, why)
 
