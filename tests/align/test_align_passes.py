@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ball_series import shift_error_px
 
-from napari_inr_tomo.align import align
+from napari_inr_tomo.align import align, set_tilt_axis
 from napari_inr_tomo.passes import compare_passes, in_words, passes_of
 from napari_inr_tomo.preprocess import exclude_views, merge_series
 from napari_inr_tomo.simulate import simulate_series
@@ -53,6 +53,10 @@ def test_the_chain_finds_axis_and_shift_of_every_pass() -> None:
     assert np.ptp(done.start_poses.z3_deg[own]) < 1e-9
     assert found[1].differs
     assert "The passes differ: pass 2 has its tilt axis +" in in_words(found)
+    gap = found[1].axis_deg - found[0].axis_deg
+    turned = passes_of(set_tilt_axis(done, 20.0))
+    assert turned[1].axis_deg - turned[0].axis_deg == pytest.approx(gap)
+    assert set_tilt_axis(done, 20.0).start_poses.axis_deg == pytest.approx(20.0)
     told = done.history[-1].parameters["passes"]
     assert told[1]["axis_deg"] == found[1].axis_deg
 

@@ -54,6 +54,22 @@ def test_merge_refuses_what_does_not_fit(
     assert "once for each stack" in cli("merge", *passes, "-o", out, *words).problem
 
 
+def test_one_stack_that_holds_both_passes(
+    cli: Cli, passes: list[Path], tmp_path: Path
+) -> None:
+    out, whole = tmp_path / "both.mrc", tmp_path / "whole.mrc"
+    parts = [read_series(path) for path in passes]
+    images = np.concatenate([part.images for part in parts])
+    angles = np.concatenate([part.angles_deg for part in parts])
+    write_series(whole, TiltSeries(images, angles))
+    assert cli("merge", whole, "-o", out, "--starts", "7").status == 0
+    found = read_series(out)
+    assert found.groups.tolist() == [k % 2 for k in range(13)]
+    assert found.angles_deg.tolist() == list(range(-60, 61, 10))
+    problem = cli("merge", whole, "-o", out, "--starts", "13").problem
+    assert "13 is outside the stack" in problem
+
+
 def test_drift_of_two_stacks(cli: Cli, tmp_path: Path) -> None:
     made = [
         simulate_scans((40, 44), drift_px=drift, jitter_px=0, seed=k)

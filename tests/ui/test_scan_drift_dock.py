@@ -9,7 +9,7 @@ import pytest
 
 from napari_inr_tomo.simulate import simulate_scans
 from napari_inr_tomo.types import TiltSeries
-from napari_inr_tomo.ui import steps
+from napari_inr_tomo.ui import pass_steps as steps
 from napari_inr_tomo.ui.docks.scan_drift import ScanDriftDock
 
 LONG_MS = 60_000

@@ -397,6 +397,10 @@ def test_two_passes_are_merged_and_listed(
     assert "in 2 passes" in panel.summary.text()
     assert panel.table.item(0, 3).text() == "2"
     assert not panel.table.isColumnHidden(3)
+    panel.table.selectRow(10)
+    panel.passes.mark_button.click()
+    qtbot.waitUntil(lambda: session.busy is None, timeout=20_000)
+    assert session.series.groups.tolist() == [0] * 10 + [1] * 15
     for layer in session.series_layers()[:-1]:
         open_dock.viewer.layers.remove(layer)
     assert panel.passes.other.count() == 0

@@ -22,7 +22,7 @@ SeriesOut = Annotated[
 ]
 Stacks = Annotated[
     list[Path],
-    typer.Argument(metavar="STACK...", help="Two or more tilt series."),
+    typer.Argument(metavar="STACK...", help="The tilt series, two or more."),
 ]
 AnglesOfEach = Annotated[
     list[str] | None,
@@ -89,6 +89,14 @@ def merge(
     stacks: Stacks,
     output: SeriesOut,
     angles: AnglesOfEach = None,
+    starts: Annotated[
+        str,
+        typer.Option(
+            metavar="36,71",
+            help="Of one stack that holds several passes one after the other: the "
+            "first view of each but the first, counted from 0.",
+        ),
+    ] = "",
     align: Annotated[
         str,
         typer.Option(
@@ -105,10 +113,16 @@ def merge(
     """
     from napari_inr_tomo.align import align as aligned
     from napari_inr_tomo.passes import in_words, passes_of
-    from napari_inr_tomo.preprocess import merge_series
+    from napari_inr_tomo.preprocess import merge_series, set_passes, sort_tilts
 
     _check_out(output)
-    merged = merge_series(_opened(stacks, angles))
+    if starts and len(stacks) == 1:
+        words = angles[0] if angles else None
+        whole = common.open_series(stacks[0], words)
+        begins = common.numbers(starts, "--starts")
+        merged = sort_tilts(set_passes(whole, begins))
+    else:
+        merged = merge_series(_opened(stacks, angles))
     steps = [name.strip() for name in align.split(",") if name.strip()]
     done = aligned(merged, steps) if steps else merged
     common.new_notices(merged, done)

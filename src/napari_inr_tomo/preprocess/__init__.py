@@ -20,6 +20,7 @@ from napari_inr_tomo.preprocess.outliers import mask_outliers
 from napari_inr_tomo.preprocess.passes import (
     merge_series,
     separate_passes,
+    set_passes,
     sort_tilts,
 )
 from napari_inr_tomo.preprocess.resize import bin_images, fourier_downsample
@@ -47,6 +48,7 @@ __all__ = [
     "prepare",
     "separate_passes",
     "set_angles",
+    "set_passes",
     "set_pixel_size",
     "sort_tilts",
     "subtract_background",

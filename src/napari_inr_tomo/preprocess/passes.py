@@ -60,6 +60,26 @@ def merge_series(parts: Sequence[TiltSeries]) -> TiltSeries:
     )
 
 
+def set_passes(series: TiltSeries, starts: Sequence[int]) -> TiltSeries:
+    """Return the series with its passes marked; order and images stay.
+
+    starts: index of the first tilt of every pass but the first, in the order of the
+    stack, which must be that of the recording; none: one pass.
+    Raises `UserError` for an index outside the stack.
+    """
+    begins = sorted({int(start) for start in starts} - {0})
+    outside = [start for start in begins if not 0 < start < len(series)]
+    if outside:
+        raise UserError(
+            "A pass cannot begin there",
+            f"{', '.join(map(str, outside))} is outside the stack, whose views are 0 "
+            f"to {len(series) - 1}",
+            "Give the first view of every pass, counted from 0",
+        )
+    group = np.searchsorted(begins, np.arange(len(series)), side="right")
+    return series.evolve(Step("set_passes", {"starts": begins}), group=group)
+
+
 def sort_tilts(series: TiltSeries) -> TiltSeries:
     """Return the series with its tilts in the order of their angles."""
     order = np.argsort(series.angles_deg, kind="stable")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QComboBox, QSizePolicy
 
-from napari_inr_tomo.ui import steps
+from napari_inr_tomo.ui import pass_steps as steps
 from napari_inr_tomo.ui.controls import ActionRow, form, group
-from napari_inr_tomo.ui.jobs import start_job
+from napari_inr_tomo.ui.jobs import start_job, start_step
 from napari_inr_tomo.ui.series_layer import series_of
 
 if TYPE_CHECKING:
@@ -50,8 +51,9 @@ class OtherSeries(QComboBox):
 class MergeBox:
     """The controls that merge the current series with another pass."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, session: Session, selected: Callable[[], Sequence[int]]) -> None:
+        """Make them; ``selected`` returns the tilts that are selected in a table."""
+        self._session, self._selected = session, selected
         self.box, layout = group("Passes")
         self.other = OtherSeries(
             session,
@@ -68,7 +70,19 @@ class MergeBox:
             "pass, and projection matching gives each pass its own tilt axis",
             self.merge,
         )
+        self.mark_button = self.row.add(
+            "Begin at selected",
+            "For one stack that holds its passes one after the other, in the order they "
+            "were recorded: a pass begins at each view selected above",
+            self.mark,
+        )
         layout.addWidget(self.row)
+
+    def mark(self) -> None:
+        """Let a pass begin at every selected tilt."""
+        start_step(
+            self._session, "Marking the passes", steps.set_passes, self._selected()
+        )
 
     def merge(self) -> None:
         """Merge the current series with the chosen one into a new layer."""
@@ -88,4 +102,7 @@ class MergeBox:
         """List the other series and bar the button where there is none."""
         self.other.list_layers()
         alone = None if self.other.count() else "Open the other pass as well"
-        self.row.bar(self.button, self._session.why_not_step() or alone)
+        why = self._session.why_not_step()
+        self.row.bar(self.button, why or alone)
+        chosen = None if self._selected() else "Select views in the table"
+        self.row.bar(self.mark_button, why or chosen)

@@ -9,7 +9,7 @@ import numpy as np
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QComboBox, QHBoxLayout
 
-from napari_inr_tomo.ui import steps
+from napari_inr_tomo.ui import pass_steps as steps
 from napari_inr_tomo.ui.controls import (
     ActionRow,
     SlicePicture,
@@ -69,8 +69,8 @@ class ScanDriftPanel(Panel):
             combo.currentIndexChanged.connect(self.refresh)
         self.upright = tick(
             "images are turned back",
-            "Tick it where both series show the field the same way round; leave it where "
-            "every image is stored line by line as it was scanned",
+            "Tick it where both series show the field the same way round; leave it "
+            "where every image is stored line by line as it was scanned",
         )
         self.largest = number(
             8.0, 0.5, 25.0, "Largest drift looked for, of the height", " %", 1.0, 1

@@ -51,7 +51,7 @@ class TiltSeriesPanel(Panel):
         self._build_open()
         self._build_summary()
         self._build_views()
-        self.passes = MergeBox(self.session)
+        self.passes = MergeBox(self.session, self.selected_tilts)
         self.body.addWidget(self.passes.box)
         self._build_size()
 

@@ -10,7 +10,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QComboBox
 
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.ui import slicing, steps
+from napari_inr_tomo.ui import pass_steps, slicing, steps
 from napari_inr_tomo.ui.controls import (
     ActionRow,
     SlicePicture,
@@ -277,7 +277,7 @@ class TiltsPanel(Panel):
         hint = "A lasting step may be a backlash of the goniometer"
         lines = [f"{found}. {hint}."] if found else []
         if table is not None and groups is not None and len(groups) == len(table):
-            lines.append(steps.passes_in_words(table, groups))
+            lines.append(pass_steps.passes_in_words(table, groups))
         self.steps_found.setText(" ".join(filter(None, lines)))
         text = ""
         if table is not None and len(self._bad):
