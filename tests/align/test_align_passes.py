@@ -52,7 +52,7 @@ def test_the_chain_finds_axis_and_shift_of_every_pass() -> None:
     own = out.groups == out.groups[3]
     assert np.ptp(done.start_poses.z3_deg[own]) < 1e-9
     assert found[1].differs
-    assert "The passes differ: pass 2 has its tilt axis +" in in_words(found)
+    assert "The passes differ: pass 2 has its tilt axis turned by +" in in_words(found)
     gap = found[1].axis_deg - found[0].axis_deg
     turned = passes_of(set_tilt_axis(done, 20.0))
     assert turned[1].axis_deg - turned[0].axis_deg == pytest.approx(gap)

@@ -176,7 +176,7 @@ def test_passes_are_told_apart_and_said_where_they_differ(
     assert angles.tolist() == small_series.angles_deg[groups == 1].tolist()
     assert dy == pytest.approx(table[groups == 1, 3])
     assert "dy" not in panel.poses.shifts.names
-    assert "The passes differ: pass 2 has its tilt axis +0.0 deg" in (
+    assert "The passes differ: pass 2 has its tilt axis turned by +0.0 deg" in (
         panel.steps_found.text()
     )
     assert "dy +5." in panel.steps_found.text()

@@ -72,8 +72,8 @@ class MergeBox:
         )
         self.mark_button = self.row.add(
             "Begin at selected",
-            "For one stack that holds its passes one after the other, in the order they "
-            "were recorded: a pass begins at each view selected above",
+            "For one stack that holds its passes one after the other, in the order "
+            "they were recorded: a pass begins at each view selected above",
             self.mark,
         )
         layout.addWidget(self.row)

@@ -103,6 +103,7 @@ class ScanDriftPanel(Panel):
         )
         layout.addWidget(self.end_row)
         self.said = words()
+        self.said.hide()
         layout.addWidget(self.said)
         self.body.addWidget(box)
 
@@ -199,7 +200,7 @@ class ScanDriftPanel(Panel):
 
         def ended(_: Any = None) -> None:
             self._timer.stop()
-            self.said.setText("")
+            self._say("")
 
         def done(result: Any) -> None:
             ended()
@@ -207,7 +208,7 @@ class ScanDriftPanel(Panel):
                 show_info("The correction was cancelled; nothing was changed.")
             elif session.apply(layer, result, CORRECTING):
                 tell(result.notices[len(series.notices) :])
-                self.said.setText(steps.drift_in_words(result))
+                self._say(steps.drift_in_words(result))
             else:
                 show_info("The tilt series was removed meanwhile.")
 
@@ -231,10 +232,14 @@ class ScanDriftPanel(Panel):
         """Ask the correction to end after the tilt it is at."""
         self._stop.set()
 
+    def _say(self, text: str) -> None:
+        self.said.setText(text)
+        self.said.setVisible(bool(text))
+
     def _say_progress(self) -> None:
         at = self._progress
         if at.count:
-            self.said.setText(f"Tilt {at.done + 1} of {at.count}")
+            self._say(f"Tilt {at.done + 1} of {at.count}")
 
     # showing ------------------------------------------------------------------
 
