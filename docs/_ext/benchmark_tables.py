@@ -152,6 +152,34 @@ def alignment(result: dict[str, Any] | None) -> Iterator[str]:
         )
 
 
+def doubts(result: dict[str, Any] | None) -> Iterator[str]:
+    """Yield how many series of each phantom are right, and how many are flagged."""
+    kinds: dict[str, list[dict[str, Any]]] = {}
+    for row in (result or {}).get("seeds", []):
+        kinds.setdefault(row["phantom"], []).append(row)
+    rows = []
+    for phantom, found in kinds.items():
+        right = [row for row in found if row["right"]]
+        wrong = [row for row in found if not row["right"]]
+        flagged = [sum(row["flagged"] for row in part) for part in (right, wrong)]
+        worst = max(abs(row["error"]["axis_deg"]) for row in found)
+        counts = [len(found), len(right), flagged[0], len(wrong), flagged[1]]
+        rows.append([phantom, *counts, f"{worst:.2f}"])
+    head = ["specimen", "series", "right", "of these flagged", "wrong"]
+    yield from table([*head, "of these flagged", "largest axis error, degrees"], rows)
+
+
+def axis(result: dict[str, Any] | None) -> Iterator[str]:
+    """Yield the times of one change of the axis."""
+    figures = ("clock_median_ms", "clock_p90_ms", "processor_median_ms")
+    rows = [
+        [what, *(result[what][name] for name in figures)]
+        for what in ("computed", "shown")
+        if result is not None
+    ]
+    yield from table(["", "median, ms", "nine in ten, ms", "processor, ms"], rows)
+
+
 def gpu(result: dict[str, Any] | None) -> Iterator[str]:
     """Yield every figure of a graphics card and how it was come by."""
     if result is not None:
@@ -172,6 +200,8 @@ KINDS: dict[str, Callable[[dict[str, Any] | None], Iterator[str]]] = {
     "peers": peers,
     "memory": memory,
     "alignment": alignment,
+    "doubts": doubts,
+    "axis": axis,
     "gpu": gpu,
 }
 

@@ -6,12 +6,18 @@ import numpy as np
 import pytest
 from ball_series import render
 
-from napari_inr_tomo.align import SlicePreviewer, preview_slices, set_tilt_axis
+from napari_inr_tomo.align import (
+    SlicePreviewer,
+    preview_slices,
+    set_tilt_axis,
+    tilt_picture,
+)
 from napari_inr_tomo.align.backprojection import (
     SliceBackProjector,
     angular_weights,
     negativity,
 )
+from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.geometry import centred
 from napari_inr_tomo.preprocess import exclude_views
 from napari_inr_tomo.types import Poses, TiltSeries
@@ -109,6 +115,8 @@ def test_a_wrong_axis_gives_crescents_and_negativity(ball, axis_deg, shift_px):
     right = previewer.slices(15, 4, [6])
     wrong = previewer.slices(axis_deg, shift_px, [6])
     assert wrong.negativity[0] > 3 * right.negativity[0]
+    assert wrong.residual[0] > 1.5 * right.residual[0]
+    assert right.residual[0] < 0.15
     assert moments(wrong.slices[0])[2] > 1.1
 
 
@@ -142,3 +150,33 @@ def test_excluded_views_do_not_count(ball):
     series = exclude_views(TiltSeries(images, ANGLES), [7])
     spot = preview_slices(series, 15, 4, [6]).slices[0]
     assert moments(spot)[:2] == pytest.approx((10, -8), abs=0.2)
+
+
+def test_the_picture_of_all_tilts_is_a_streak_across_the_axis(ball):
+    rng = np.random.default_rng(0)
+    dx, dy = np.rint(rng.normal(0, 2, (2, len(ANGLES))))
+    dx -= dx[45]
+    dy -= dy[45]  # the reference, at 0 degrees, keeps its place
+    moved = np.stack(
+        [
+            np.roll(image, (int(y), int(x)), (0, 1))
+            for image, y, x in zip(ball.images, dy, dx, strict=True)
+        ]
+    )
+    poses = Poses(0 * dx, 0 * dx, dx, dy)
+    series = TiltSeries(moved, ANGLES, poses=poses)
+    inner = (slice(12, -12), slice(12, -12))
+    for kind, wanted in (("sum", ball.images.mean(0)), ("maximum", ball.images.max(0))):
+        picture = tilt_picture(series, kind)
+        np.testing.assert_allclose(picture[inner], wanted[inner], atol=1e-4)
+    bright = tilt_picture(series, "sum")
+    y, x = (centred(n) for n in bright.shape)
+    total = bright.sum()
+    at = np.array([bright.sum(0) @ x, bright.sum(1) @ y]) / total
+    xx = bright.sum(0) @ (x - at[0]) ** 2
+    yy = bright.sum(1) @ (y - at[1]) ** 2
+    xy = (y - at[1]) @ bright @ (x - at[0])
+    streak = np.linalg.eigh([[xx, xy], [xy, yy]])[1][:, 1]
+    assert abs(streak @ [-np.sin(np.deg2rad(15)), np.cos(np.deg2rad(15))]) > 0.999
+    with pytest.raises(UserError, match="median"):
+        tilt_picture(series, "median")

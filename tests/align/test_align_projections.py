@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from ball_series import shift_error_px
+from ball_series import ball_series, shift_error_px
 from scipy import ndimage
 
 from napari_inr_tomo import io
@@ -61,6 +61,8 @@ def test_shifts_and_axis_are_found_from_degrees_away(name, off_deg):
     assert done.start_poses.axis_deg == pytest.approx(7, abs=0.4)
     parameters = done.history[-1].parameters
     assert parameters["axis_sigma_deg"] < 0.4
+    assert abs(done.start_poses.axis_deg - 7) < 2 * parameters["axis_spread_deg"] < 2
+    assert name != "chiral" or parameters["doubts"] == []
     assert done.images is rough.images
 
 
@@ -87,7 +89,7 @@ def test_a_broken_tilt_is_named_and_excluded_ones_keep_their_shift():
     series = TiltSeries(images, ANGLES, poses=made.truth_poses)
     done = align_projections(series, largest_px=32)
     assert done.history[-1].parameters["outlier_tilts"] == [6]
-    assert "tilts 6 fit far worse" in done.notices[-1]
+    assert any("tilts 6 fit far worse" in notice for notice in done.notices)
     without = align_projections(exclude_views(series, [6]), largest_px=32)
     assert without.start_poses.dx_px[6] == made.truth_poses.dx_px[6]
     assert without.history[-1].parameters["residual"][6] is None
@@ -98,6 +100,17 @@ def test_noise_alone_leaves_a_doubt():
     images = np.random.default_rng(0).normal(0, 5, (21, 40, 44))
     done = align_projections(TiltSeries(images, np.arange(-60, 61, 6)), largest_px=32)
     assert any("doubt" in notice for notice in done.notices)
+
+
+def test_a_round_specimen_does_not_tell_the_axis_and_says_so():
+    """One ball: with the shifts free, every axis explains it as well."""
+    series, truth = ball_series(
+        np.arange(-60, 61, 4.0), 7, count=1, spread_px=0.1, noise=0.05
+    )
+    start = series.evolve(poses=truth)
+    done = align_projections(start, largest_px=32)
+    assert any("axis" in line for line in done.history[-1].parameters["doubts"])
+    assert done.history[-1].parameters["axis_spread_deg"] > 0.6
 
 
 def test_too_few_views_are_refused():

@@ -12,6 +12,7 @@ from scipy import ndimage
 from napari_inr_tomo.align import (
     align,
     align_center_of_mass,
+    align_common_line,
     align_cross_correlation,
     set_tilt_axis,
 )
@@ -160,3 +161,77 @@ def test_bad_requests_are_refused():
         align(series, ["xcorr", "magic"])
     with pytest.raises(UserError, match="too few views"):
         align_center_of_mass(exclude_views(series, [0]))
+
+
+@pytest.mark.parametrize("axis_deg", [7.0, -70.0])
+def test_the_common_line_gives_the_angle_and_the_shifts_along_it(axis_deg):
+    series, truth = ball_series(ANGLES, axis_deg, 4, jitter_px=2, spread_px=16)
+    done = align_common_line(series)
+    assert done.start_poses.axis_deg == pytest.approx(axis_deg, abs=1.0)
+    known = align_common_line(set_tilt_axis(series, axis_deg), turning=False)
+    assert known.start_poses.axis_deg == axis_deg
+    turn = np.deg2rad(axis_deg)
+    along = np.array([np.cos(turn), np.sin(turn)])
+    found, wanted = (
+        np.stack([poses.dx_px, poses.dy_px], axis=1) @ along
+        for poses in (known.start_poses, truth)
+    )
+    error = (found - found.mean()) - (wanted - wanted.mean())
+    assert np.sqrt(np.mean(error**2)) < 0.2
+    assert np.std(wanted) > 1
+    reference = series.reference
+    assert known.start_poses.dx_px[reference] == pytest.approx(0, abs=1e-9)
+
+
+def test_a_common_line_without_room_or_contrast_changes_nothing():
+    texture = ndimage.gaussian_filter(
+        np.random.default_rng(0).normal(50, 9, size=(9, 50, 61)), (0, 3, 3)
+    )
+    series = TiltSeries(texture, np.arange(-40, 41, 10))
+    done = align_common_line(series)
+    assert not done.start_poses.as_array().any()
+    assert "nothing was changed" in done.notices[-1]
+    assert done.history[-1].parameters["changed"] is False
+    with pytest.raises(UserError, match="too few views"):
+        align_common_line(exclude_views(series, range(5)))
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_field_full_of_particles_is_not_centred(seed):
+    """Specimen to every edge, brighter than nothing: no centre of mass to speak of."""
+    series, _ = ball_series(ANGLES[::4], 5, 0, 1, count=150, spread_px=70, seed=seed)
+    done = align(series, ("com",))
+    assert not done.start_poses.as_array().any()
+    assert "reaches the borders" in done.notices[-1]
+    axis = align(series, ("com", "axis")).history[-1].parameters
+    assert axis["recentre"] is False
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"stretch": True, "cumulative": True},
+        {"taper": 0.3},
+        {"low_px": 0.5, "high_px": 1.0, "neighbours": 3, "stretch": True},
+    ],
+)
+def test_options_of_the_cross_correlation_align_as_well(settings):
+    series, truth = ball_series(ANGLES[::2], 7, 4, jitter_px=3, spread_px=16)
+    known = set_tilt_axis(series, 7)
+    done = align(known, ("xcorr",), {"xcorr": settings})
+    assert shift_error_px(with_best_axis(done, truth, 7), truth) < 0.8
+    whole = align_cross_correlation(known, subpixel=False, rounds=1, **settings)
+    assert shift_error_px(with_best_axis(whole, truth, 7), truth) < 2
+    moved = np.stack([whole.start_poses.dx_px, whole.start_poses.dy_px])
+    turn = np.deg2rad(7)
+    along = np.cos(turn) * moved[0] + np.sin(turn) * moved[1]
+    np.testing.assert_allclose(along, np.rint(along), atol=1e-9)
+    for name, value in settings.items():
+        assert done.history[-1].parameters[name] == value
+
+
+@pytest.mark.parametrize("bad", [{"taper": 0.0}, {"neighbours": 0}, {"low_px": -1}])
+def test_senseless_options_are_refused(bad):
+    series, _ = ball_series([-10, 0, 10])
+    with pytest.raises(UserError, match="no sense"):
+        align_cross_correlation(series, **bad)

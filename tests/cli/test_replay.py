@@ -13,6 +13,7 @@ from napari_inr_tomo.preprocess import (
     prepare,
     set_angles,
     set_pixel_size,
+    subtract_background,
 )
 from napari_inr_tomo.simulate import simulate_series
 from napari_inr_tomo.types import Step
@@ -31,7 +32,10 @@ def test_everything_done_again_is_the_same() -> None:
         margin=0.3,
     ).series
     done = set_pixel_size(flip_handedness(set_angles(raw, -raw.angles_deg)), 0.7)
-    done = align(prepare(done), ("xcorr", "axis", "match"))
+    painted = np.zeros(raw.images.shape, bool)
+    painted[2, 10:30, 12:30] = painted[8, 12:28, 10:33] = True
+    done = subtract_background(prepare(done), (1, 1), painted, follow_mask=True)
+    done = align(done, ("xcorr", "line", "axis", "match"), {"xcorr": {"taper": 0.2}})
     again = raw
     for step in done.history[1:]:
         again = _again(again, Step.from_json(json.loads(json.dumps(step.to_json()))))

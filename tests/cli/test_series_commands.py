@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 
 from napari_inr_tomo.io import read_series
+from napari_inr_tomo.preprocess.masks import decode_mask
 
 Cli = Callable[..., Any]
 
@@ -130,6 +132,12 @@ def test_without_an_axis_search_there_is_none_found(
         (["--bin", "0"], "binned by 0"),
         (["--auto", "--align", "xcorr"], "--auto cannot be used"),
         (["--normalise", "sum"], "'sum' is not known"),
+        (["--set", "xcorr.stretch=true"], "none was asked for"),
+        (["--align", "xcorr", "--set", "xcorr.strech=1"], "unknown setting"),
+        (["--align", "xcorr", "--set", "xcorr.stretch=7"], "the wrong kind"),
+        (["--align", "xcorr", "--set", "stretch"], "not understood"),
+        (["--background", "bernstein", "--degree", "9"], "degree"),
+        (["--mask", "m.tif"], "no background to fit"),
     ],
 )
 def test_slips_of_preprocess(
@@ -162,3 +170,40 @@ def test_the_axis_of_the_needle(cli: Cli, shared_data: Path, tmp_path: Path) -> 
     found = cli("preprocess", needle, "-o", out, "--align", "xcorr,axis", "--json").json
     assert "needle_unaligned.rawtlt" in found["angle_source"]
     assert found["axis_deg"] == pytest.approx(10.6, abs=0.5)
+
+
+def test_settings_of_single_steps_reach_the_history(
+    cli: Cli, stack: Path, tmp_path: Path
+) -> None:
+    steps = ("--background", "bernstein", "--degree", "2,1", "--align", "xcorr,line")
+    words = ("background.specimen=otsu", "background.edge_px=1", "xcorr.taper=0.3")
+    words += ("xcorr.cumulative=yes", "xcorr.max_shift_px=none")
+    chosen = [part for word in words for part in ("--set", word)]
+    out = tmp_path / "o.mrc"
+    found = cli("preprocess", stack, "-o", out, *steps, *chosen, "--json").json
+    history = {step["name"]: step["parameters"] for step in found["history"]}
+    background = history["subtract_background"]
+    assert background["degree_yx"] == [2, 1]
+    assert (background["specimen"], background["edge_px"]) == ("otsu", 1)
+    assert 0 <= background["negative_share"] < 1
+    assert history["align_cross_correlation"]["taper"] == 0.3
+    assert history["align_cross_correlation"]["cumulative"] is True
+    assert "align_common_line" in history
+
+
+def test_a_mask_and_a_box_for_the_background(
+    cli: Cli, stack: Path, tmp_path: Path
+) -> None:
+    mask = np.zeros((24, 24), np.uint8)
+    mask[5:19, 5:19] = 1
+    tifffile.imwrite(tmp_path / "mask.tif", mask)
+    words = ("--background", "bernstein", "--mask", tmp_path / "mask.tif")
+    out = tmp_path / "o.mrc"
+    found = cli("preprocess", stack, "-o", out, *words, "--json").json
+    parameters = found["history"][-1]["parameters"]
+    assert np.array_equal(decode_mask(parameters["mask"]), mask > 0)
+    said = cli("preprocess", stack, "-o", out, *words).out
+    assert f"{parameters['negative_share']:.1%} of the pixels" in said
+    words = ("--background", "box-mean", "--set", "background.box=0:4:2:9")
+    found = cli("preprocess", stack, "-o", out, *words, "--json").json
+    assert found["history"][-1]["parameters"]["box"] == [0, 4, 2, 9]

@@ -37,6 +37,22 @@ def test_a_simulation_can_be_checked(cli: Cli, tmp_path: Path) -> None:
     assert np.array_equal(read_series(twin).images, series.images)
 
 
+def test_a_simulated_beam_drifts_and_pixels_are_hot(cli: Cli, tmp_path: Path) -> None:
+    def made(*more: Any) -> np.ndarray:
+        path = tmp_path / "s.mrc"
+        words = ("--size", 20, "--tilts=-40:40:5", "--margin", 0.4, *more)
+        assert cli("simulate", "-o", path, *words).status == 0
+        return read_series(path).images
+
+    plain, drifting = made(), made("--drift", 0.2)
+    change = drifting.sum(axis=(1, 2)) / plain.sum(axis=(1, 2))
+    assert np.abs(np.log(change)).max() == pytest.approx(0.2, abs=0.01)
+    hot = made("--hot-pixels", 0.02) - plain
+    assert 0.005 < (hot > 0.4 * plain.max()).mean() < 0.04
+    moved = made("--axis-shift", 3)
+    np.testing.assert_allclose(moved[:, 3:], plain[:, :-3], atol=1e-3 * plain.max())
+
+
 def test_unknown_phantoms_are_one_line(cli: Cli, tmp_path: Path) -> None:
     answer = cli("simulate", "-o", tmp_path / "s.mrc", "--phantom", "unicorn")
     assert "unicorn" in answer.problem

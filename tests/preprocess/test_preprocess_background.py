@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 
 import numpy as np
@@ -12,11 +13,21 @@ from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.preprocess import (
     bernstein_basis,
     fit_background,
+    follow_tilts,
     subtract_background,
 )
 from napari_inr_tomo.types import TiltSeries
 
 SHAPE = (97, 120)
+
+
+def done_again(series, done):
+    """Do the last step again from what its history line holds."""
+    recorded = json.loads(json.dumps(done.history[-1].to_json()))["parameters"]
+    accepted = inspect.signature(subtract_background).parameters
+    return subtract_background(
+        series, **{name: recorded[name] for name in recorded if name in accepted}
+    )
 
 
 def surface(degree_yx, seed):
@@ -188,9 +199,126 @@ def test_masks_per_tilt_and_the_history():
     done = subtract_background(series, (1, 1), mask.astype(int), automatic=False)
     np.testing.assert_allclose(done.images[1], specimen("needle"), atol=0.05)
     assert done.history[-1].parameters["degree_yx"] == [1, 1]
-    recorded = json.loads(json.dumps(done.history[-1].to_json()))["parameters"]
-    del recorded["constant_tilts"]
-    again = subtract_background(series, **recorded)
-    np.testing.assert_array_equal(again.images, done.images)
+    np.testing.assert_array_equal(done_again(series, done).images, done.images)
     with pytest.raises(UserError, match="does not belong"):
         subtract_background(series, (1, 1), np.zeros((3, *SHAPE)))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"reweight": True},
+        {"reweight": True, "automatic": False},
+        {"reweight": True, "specimen": "otsu"},
+        {"edge_px": 4},
+        {"edge_px": 4, "edge_weight": 3.0},
+    ],
+)
+@pytest.mark.parametrize("kind", ["needle", "particles"])
+def test_every_way_to_fit_finds_the_planted_background(kind, settings):
+    background, object_ = surface((3, 3), 1), specimen(kind)
+    fit = fit_background(background + object_, (3, 3), **settings)
+    error = fit.background - background
+    assert np.abs(error).max() < 0.01 * np.ptp(background)
+    assert abs(error.sum()) < 0.01 * object_.sum()
+
+
+def test_bad_pixels_at_the_edges_do_not_count_when_masked():
+    background, object_ = surface((2, 2), 3), specimen("particles") * 0
+    object_[40:60, 50:70] = 80
+    image = background + object_
+    image[:, :3] -= 200
+    fit = fit_background(image, (2, 2), edge_px=3)
+    np.testing.assert_allclose(fit.background, background, atol=0.3)
+    careless = fit_background(image, (2, 2))
+    assert np.abs(careless.background - background).max() > 10
+
+
+def test_a_level_and_otsu_find_a_bright_block():
+    object_ = np.zeros(SHAPE)
+    object_[30:60, 40:80] = 50
+    image = 10 + object_ + np.random.default_rng(0).normal(0, 1, SHAPE)
+    for settings in ({"specimen": "otsu"}, {"specimen": "threshold", "level": 30}):
+        fit = fit_background(image, (1, 1), dilation_px=0, **settings)
+        assert (fit.mask == (object_ > 0)).mean() > 0.99
+        grown = fit_background(image, (1, 1), dilation_px=4, **settings)
+        assert grown.mask[27:63, 37:83].mean() > 0.97
+        np.testing.assert_allclose(grown.background, 10, atol=0.5)
+    with pytest.raises(UserError, match="no level"):
+        fit_background(image, specimen="threshold")
+    with pytest.raises(UserError, match="not known"):
+        fit_background(image, kind="spline")
+
+
+def test_constants_for_comparison():
+    object_ = specimen("needle")
+    image = 12 + object_ + np.random.default_rng(0).normal(0, 1, SHAPE)
+    assert fit_background(image, kind="constant").background[0, 0] == pytest.approx(
+        12, abs=0.05
+    )
+    by_hand = fit_background(image, kind="box-mean", box=(0, 20, 30, 50))
+    expected = image[:20, 30:50].mean()
+    np.testing.assert_allclose(by_hand.background, expected, rtol=1e-6)
+    series = TiltSeries(np.stack([image, image + 3]), [0, 10])
+    done = subtract_background(series, kind="box-mean")
+    y0, y1, x0, x1 = done.history[-1].parameters["box"]
+    assert not (object_[y0:y1, x0:x1] > 0).any()
+    assert np.abs(done.images[:, y0:y1, x0:x1].mean(axis=(1, 2))).max() < 1e-4
+    np.testing.assert_array_equal(done_again(series, done).images, done.images)
+    with pytest.raises(UserError, match="not in the image"):
+        fit_background(image, kind="box-mean", box=(0, 200, 0, 10))
+
+
+def test_negative_values_are_counted_and_said():
+    images = np.random.default_rng(0).normal(50, 3, (3, 41, 52))
+    done = subtract_background(TiltSeries(images, [-1, 0, 1]))
+    parameters = done.history[-1].parameters
+    assert parameters["negative_share"] == pytest.approx((done.images < 0).mean())
+    assert parameters["negative_sum_share"] == pytest.approx(0.5, abs=0.03)
+    assert not done.notices
+    few = np.where(np.random.default_rng(1).random((2, 41, 52)) < 0.2, 60.0, 50.0)
+    high = subtract_background(
+        TiltSeries(few, [0, 1]), kind="constant", automatic=False
+    )
+    assert "80% of the pixels are negative" in high.notices[-1]
+
+
+def test_degrees_per_tilt_or_the_same_for_all():
+    rng = np.random.default_rng(0)
+    half = 50 + rng.normal(0, 2, SHAPE)
+    half[40:] += 100
+    whole = surface((3, 3), 1) + specimen("particles")
+    series = TiltSeries(np.stack([whole, half, whole]), [-10, 0, 10])
+    alone = subtract_background(series, (6, 6))
+    assert "tilts 1" in " ".join(alone.notices)
+    same = subtract_background(series, (6, 6), same_degree=True)
+    assert np.abs(alone.images[0] - specimen("particles")).max() < 0.5
+    assert np.abs(same.images[0] - alone.images[0]).max() > 1
+    np.testing.assert_array_equal(done_again(series, same).images, same.images)
+    mixed = subtract_background(series, [(3, 3), (0, 0), (3, 3)])
+    assert np.abs(mixed.images[0] - specimen("particles")).max() < 0.5
+    np.testing.assert_array_equal(done_again(series, mixed).images, mixed.images)
+    with pytest.raises(UserError, match="do not belong"):
+        subtract_background(series, [(3, 3), (0, 0)])
+
+
+def test_a_painted_mask_follows_the_tilt_and_is_replayed():
+    angles = np.array([20.0, -20.0, 0.0, 40.0])
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    places = {0: 70, 1: 30}  # painted at two tilts only
+    painted = np.zeros((4, *SHAPE), bool)
+    for tilt, column in places.items():
+        painted[tilt] = np.hypot(y - 48, x - column) < 30
+    filled = follow_tilts(painted, angles)
+    np.testing.assert_array_equal(filled[:2], painted[:2])
+    np.testing.assert_array_equal(filled[3], painted[0])
+    middle = np.flatnonzero(filled[2].any(axis=0)).mean()
+    assert middle == pytest.approx(50, abs=1)
+    assert not follow_tilts(np.zeros((4, 5, 6)), angles).any()
+    images = surface((1, 1), 2) + 50.0 * filled
+    series = TiltSeries(images, angles)
+    done = subtract_background(
+        series, (1, 1), painted, automatic=False, follow_mask=True
+    )
+    np.testing.assert_allclose(done.images, 50.0 * filled, atol=1e-2)
+    np.testing.assert_array_equal(done_again(series, done).images, done.images)

@@ -3,15 +3,17 @@
 Every step leaves one line in the history with its parameters and results.
 """
 
-from napari_inr_tomo.align.chain import STEPS, align
+from napari_inr_tomo.align.chain import ALIGNMENTS, STEPS, align
 from napari_inr_tomo.align.common_line import CommonLine, find_common_line
 from napari_inr_tomo.align.correlation import align_cross_correlation
 from napari_inr_tomo.align.frame import current_axis, set_tilt_axis
+from napari_inr_tomo.align.line import align_common_line
 from napari_inr_tomo.align.mass import align_center_of_mass
 from napari_inr_tomo.align.preview import (
     SlicePreview,
     SlicePreviewer,
     preview_slices,
+    tilt_picture,
 )
 from napari_inr_tomo.align.projections import align_projections
 from napari_inr_tomo.align.search import (
@@ -21,6 +23,7 @@ from napari_inr_tomo.align.search import (
 )
 
 __all__ = [
+    "ALIGNMENTS",
     "STEPS",
     "AxisEstimate",
     "CommonLine",
@@ -28,6 +31,7 @@ __all__ = [
     "SlicePreviewer",
     "align",
     "align_center_of_mass",
+    "align_common_line",
     "align_cross_correlation",
     "align_projections",
     "align_tilt_axis",
@@ -36,4 +40,5 @@ __all__ = [
     "find_tilt_axis",
     "preview_slices",
     "set_tilt_axis",
+    "tilt_picture",
 ]

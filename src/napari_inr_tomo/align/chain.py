@@ -2,45 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from napari_inr_tomo.align.correlation import align_cross_correlation
+from napari_inr_tomo.align.line import align_common_line
 from napari_inr_tomo.align.mass import align_center_of_mass
 from napari_inr_tomo.align.projections import align_projections
 from napari_inr_tomo.align.search import align_tilt_axis
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.types import TiltSeries
 
-_STEPS: dict[str, Callable[[TiltSeries], TiltSeries]] = {
+ALIGNMENTS: dict[str, Callable[..., TiltSeries]] = {
     "xcorr": align_cross_correlation,
     "com": align_center_of_mass,
+    "line": align_common_line,
     "axis": align_tilt_axis,
     "match": align_projections,
 }
-STEPS = tuple(_STEPS)
+STEPS = ("xcorr", "com", "axis", "match")
+"""What is done where nothing is chosen."""
 
 
-def align(series: TiltSeries, steps: Sequence[str] = STEPS) -> TiltSeries:
-    """Return the series after the named steps, each with its default settings.
+def align(
+    series: TiltSeries,
+    steps: Sequence[str] = STEPS,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+) -> TiltSeries:
+    """Return the series after the named steps.
 
-    steps: any of xcorr, com, axis, match, in the order they are to be done.  Which
-    shifts are along the axis and which across is known only once the axis is: where
-    ``axis`` follows on ``com``, the centres of mass are fitted anew for every angle it
-    tries.
+    steps: any of xcorr, com, line, axis, match, in the order they are to be done.
+    Which shifts are along the axis and which across is known only once the axis is:
+    where ``axis`` follows on ``com``, the centres of mass are fitted anew for every
+    angle it tries.
+    settings: for a step, what is not to have its default; see the functions.
     Raises `UserError` for an unknown step, and as the steps do.
     """
-    unknown = [name for name in steps if name not in _STEPS]
+    unknown = [name for name in steps if name not in ALIGNMENTS]
     if unknown:
         raise UserError(
             "An alignment step is not known",
-            f"{', '.join(unknown)} is none of {', '.join(STEPS)}",
-            f"Choose from {', '.join(STEPS)}",
+            f"{', '.join(unknown)} is none of {', '.join(ALIGNMENTS)}",
+            f"Choose from {', '.join(ALIGNMENTS)}",
         )
     centred = False
     for name in steps:
+        chosen = dict((settings or {}).get(name, {}))
         if name == "axis":
-            series = align_tilt_axis(series, recentre=centred)
-        else:
-            series = _STEPS[name](series)
-            centred = name == "com"
+            chosen.setdefault("recentre", centred)
+        series = ALIGNMENTS[name](series, **chosen)
+        centred = name == "com"
     return series

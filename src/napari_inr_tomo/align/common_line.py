@@ -50,19 +50,22 @@ class CommonLine:
     along_px: FloatArray
 
 
-def find_common_line(series: TiltSeries) -> CommonLine | None:
+def find_common_line(
+    series: TiltSeries, axis_deg: float | None = None
+) -> CommonLine | None:
     """Return the axis on which all profiles agree; None where the field is full.
 
     The series should have no background left and tilts of one brightness.
+    axis_deg: judge this angle, degrees, in place of searching for one.
     """
     profiles = _Profiles(series)
-    angles = np.arange(-90.0, 90.0, _COARSE_DEG)
+    angles: FloatArray = np.arange(-90.0, 90.0, _COARSE_DEG)
     spread = np.array([profiles.spread(angle)[0] for angle in angles])
     if not np.isfinite(spread).any():
         return None
-    best = angles[int(np.argmin(spread))]
-    for step in (1.0, 0.4):
-        near = best + step * np.arange(-3, 4)
+    best = float(angles[int(np.argmin(spread))]) if axis_deg is None else axis_deg
+    for step in (1.0, 0.4) if axis_deg is None else ():
+        near: FloatArray = best + step * np.arange(-3.0, 4.0)
         values = np.array([profiles.spread(angle)[0] for angle in near])
         if not np.isfinite(values).any():
             return None
@@ -78,9 +81,9 @@ def find_common_line(series: TiltSeries) -> CommonLine | None:
     curvature = max(float(np.mean(rise)) / wide**2, 1e-12)
     noise = least / np.sqrt(max(profiles.count, 1))
     sigma = float(np.sqrt(noise / curvature)) if np.isfinite(curvature) else 0.5
-    axis_deg = float((best + 90) % 180 - 90)
-    turned = -1.0 if abs(axis_deg - best) > 90 else 1.0
-    return CommonLine(axis_deg, contrast, sigma, turned * along)
+    found = float((best + 90) % 180 - 90) if axis_deg is None else axis_deg
+    turned = -1.0 if abs(found - best) > 90 else 1.0
+    return CommonLine(found, contrast, sigma, turned * along)
 
 
 class _Profiles:

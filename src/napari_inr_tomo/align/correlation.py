@@ -30,6 +30,9 @@ def align_cross_correlation(
     max_shift_px: float | None = None,
     neighbours: int = 1,
     rounds: int = 2,
+    taper: float = 0.15,
+    subpixel: bool = True,
+    cumulative: bool = False,
 ) -> TiltSeries:
     """Return the series with shifts found by sequential cross-correlation.
 
@@ -46,8 +49,14 @@ def align_cross_correlation(
     max_shift_px: largest shift against the neighbour; none: a third of the side.
     neighbours: how many aligned images are averaged for comparison.
     rounds: how often the image is resampled from the original and measured again.
-    Raises `UserError` if fewer than two views are used.
+    taper: share of each side over which the images fade out towards the edges.
+    subpixel: find the peak to about 0.01 px; False: shifts of whole pixels.
+    cumulative: compare with the mean of all images of that side that are aligned
+    already, in place of ``neighbours``; use ``stretch`` with it.
+    Raises `UserError` if fewer than two views are used, or for a setting that makes no
+    sense.
     """
+    _check(low_px, high_px, max_shift_px, neighbours, rounds, taper)
     images = filled_images(series)
     order = np.flatnonzero(series.mask)[np.argsort(series.angles_deg[series.mask])]
     if len(order) < 2:
@@ -62,7 +71,7 @@ def align_cross_correlation(
     axis_deg, _ = current_axis(series)
     shifts = shifts_xy(series.start_poses).copy()
     pivot = 0.0 if series.start_poses.as_array().any() else _centroid(series, images)
-    correlator = _Correlator(shape, low_px, high_px, max_shift_px)
+    correlator = _Correlator(shape, low_px, high_px, max_shift_px, taper, subpixel)
     flattened = {tilt: images[tilt] - border_level(images[tilt]) for tilt in order}
     cosine = np.cos(np.deg2rad(np.minimum(np.abs(series.angles_deg), _STEEPEST_DEG)))
     frame = np.stack(axis_directions(axis_deg))
@@ -71,7 +80,8 @@ def align_cross_correlation(
     start_shifts = shifts.copy()
     for side in (order[start:], order[: start + 1][::-1]):
         for k in range(1, len(side)):
-            tilt, seen = side[k], side[max(0, k - neighbours) : k]
+            first = 0 if cumulative else max(0, k - neighbours)
+            tilt, seen = side[k], side[first:k]
             reference = np.zeros(shape)
             for other in seen:
                 scale = cosine[tilt] / cosine[other] if stretch else 1.0
@@ -92,6 +102,9 @@ def align_cross_correlation(
         "max_shift_px": float(max_shift_px),
         "neighbours": int(neighbours),
         "rounds": int(rounds),
+        "taper": float(taper),
+        "subpixel": bool(subpixel),
+        "cumulative": bool(cumulative),
         "axis_deg": axis_deg,
         "reference": series.reference,
         "dx_px": shifts[:, 0].tolist(),
@@ -99,6 +112,30 @@ def align_cross_correlation(
         "correlation": height.tolist(),
     }
     return shifted(series, shifts, Step("align_cross_correlation", parameters))
+
+
+def _check(
+    low_px: float,
+    high_px: float,
+    max_shift_px: float | None,
+    neighbours: int,
+    rounds: int,
+    taper: float,
+) -> None:
+    most = 1.0 if max_shift_px is None else max_shift_px
+    if not (low_px > 0 and high_px >= 0 and most > 0 and 0 < taper <= 0.5):
+        raise UserError(
+            "A setting of the cross-correlation makes no sense",
+            f"low_px {low_px}, high_px {high_px}, max_shift_px {max_shift_px}, "
+            f"taper {taper}",
+            "Give sizes above 0, and a taper of at most 0.5",
+        )
+    if neighbours < 1 or rounds < 1:
+        raise UserError(
+            "A setting of the cross-correlation makes no sense",
+            f"neighbours {neighbours}, rounds {rounds}",
+            "Give 1 or more",
+        )
 
 
 def _centroid(series: TiltSeries, images: np.ndarray) -> float:
@@ -120,8 +157,11 @@ class _Correlator:
         low: float,
         high_px: float,
         max_shift_px: float,
+        taper: float,
+        subpixel: bool,
     ) -> None:
-        self._window = edge_window(shape_yx)
+        self._subpixel = subpixel
+        self._window = edge_window(shape_yx, taper)
         self._shape = (2 * shape_yx[0], 2 * shape_yx[1])
         self._ky = np.fft.fftfreq(self._shape[0])
         self._kx = np.fft.rfftfreq(self._shape[1])
@@ -157,7 +197,9 @@ class _Correlator:
             float((p + n // 2) % n - n // 2)
             for p, n in zip(peak, self._shape, strict=True)
         ]
-        y, x = self._refine(product, near[0], near[1])
+        y, x = near
+        if self._subpixel:
+            y, x = self._refine(product, y, x)
         power = np.sqrt(self._energy(moving) * self._energy(fixed))
         height = float(correlation[peak]) / power if power > 0 else 0.0
         return np.array([x, y]), height

@@ -43,11 +43,14 @@ class MatchQuality:
     residual: (tilt,) rms of what is left over that of the image, 0 to 1, coarse.
     axis_sigma_deg: standard deviation of the axis angle by what is left of the images
     and the curvature of the misfit, the object adapting itself.
+    axis_spread_deg: standard deviation of the axis angle by how far the tilts disagree
+    about it, noise and all else that goes wrong taken together.
     last_step_deg, last_step_px: what the last step still changed.
     """
 
     residual: FloatArray
     axis_sigma_deg: float
+    axis_spread_deg: float
     last_step_deg: float
     last_step_px: float
 
@@ -238,9 +241,10 @@ class Matcher:
         self._turned = slopes[3]
         residual = weight * _high_pass(images - predicted - lean * self._turned)
         slopes = weight * _high_pass(slopes)
-        turn, sigma, shift = _solve(residual, slopes, turns)
+        turn, sigma, spread, shift = _solve(residual, slopes, turns)
         if turns is not None:
             sigma *= float(np.sqrt(_CORRELATED_PX / turns.common.share))
+            spread /= turns.common.share
         angle = np.deg2rad(poses.z3_deg)
         c, s = np.cos(angle), np.sin(angle)
         dx = poses.dx_px + self.factor * (c * shift[:, 0] - s * shift[:, 1])
@@ -249,7 +253,7 @@ class Matcher:
         left = np.sqrt((residual**2).sum(axis=(1, 2)) / np.maximum(energy, 1e-30))
         moved = self.factor * float(np.sqrt(np.mean(shift**2)))
         largest = float(np.abs(turn).max())
-        quality = MatchQuality(left.astype(np.float64), sigma, largest, moved)
+        quality = MatchQuality(left.astype(np.float64), sigma, spread, largest, moved)
         return Poses(poses.z1_deg - turn, poses.z3_deg + turn, dx, dy), quality
 
 
@@ -262,7 +266,7 @@ def match(
     pass, too.
     """
     start = poses = series.start_poses
-    quality = MatchQuality(np.ones(len(series)), np.inf, np.inf, np.inf)
+    quality = MatchQuality(np.ones(len(series)), *[np.inf] * 4)
     turns = _Turns(series.groups) if turning else None
     for edge, iterations, steps in levels:
         matcher = Matcher(series.evolve(poses=poses), edge)
@@ -289,12 +293,12 @@ def _columns(frames: Float32Array) -> Float32Array:
 
 def _solve(
     residual: Float32Array, slopes: Float32Array, turns: _Turns | None
-) -> tuple[FloatArray, float, FloatArray]:
-    """Return the turns (tilt,), the sigma of one for all (degrees) and the shifts.
+) -> tuple[FloatArray, float, float, FloatArray]:
+    """Return the turns (tilt,), sigma and spread of one for all, and the shifts.
 
-    The shifts are (tilt, 2) u, v.
-
-    The unknowns of a tilt are eliminated first (Schur complement).
+    The shifts are (tilt, 2) u, v.  The unknowns of a tilt are eliminated first (Schur
+    complement).  The spread is that of the sandwich estimator, every tilt a cluster
+    (Liang and Zeger 1986).
     """
     count = residual.shape[0]
     left = slopes.reshape(4, count, -1).astype(np.float64).transpose(1, 0, 2)
@@ -310,7 +314,9 @@ def _solve(
     toward = np.einsum("tij,tj->ti", inverse, cross)
     power = normal[:, 3, 3] - (cross * toward).sum(axis=1)
     pull = force[:, 3] - (force[:, :3] * toward).sum(axis=1)
+    total = max(float(power.sum()), 1e-30)
     turn = np.zeros(count) if turns is None else turns(pull, power)
     change = np.einsum("tij,tj->ti", inverse, force[:, :3] - turn[:, None] * cross)
-    sigma = float(np.sqrt(np.mean(right**2) / max(float(power.sum()), 1e-30)))
-    return turn, sigma, np.clip(change[:, :2], -_MOST_PX, _MOST_PX)
+    sigma = float(np.sqrt(np.mean(right**2) / total))
+    spread = float(np.sqrt((pull**2).sum())) / total
+    return turn, sigma, spread, np.clip(change[:, :2], -_MOST_PX, _MOST_PX)

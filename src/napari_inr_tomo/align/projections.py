@@ -9,6 +9,7 @@ import numpy as np
 from napari_inr_tomo.align.common_line import CommonLine, find_common_line
 from napari_inr_tomo.align.frame import with_axis
 from napari_inr_tomo.align.landscape import Landscape
+from napari_inr_tomo.align.line import CLEAR
 from napari_inr_tomo.align.matching import LEVELS, MatchQuality, match
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.passes import pass_axes, passes_of
@@ -17,7 +18,7 @@ from napari_inr_tomo.types import BoolArray, FloatArray, Poses, Step, TiltSeries
 _LEAST_VIEWS = 5
 _APART_DEG = 3.0
 _AGREE_DEG = 2.0
-_CLEAR = 0.25  # contrast of a common line below which it says nothing
+_SPREAD_DEG = 0.6
 _POOR = 0.5
 _OUTLIER_SIGMA = 6.0
 _OUTLIER_RATIO = 1.6
@@ -65,6 +66,7 @@ def align_projections(
         "largest_px": int(largest_px),
         "axis_deg": poses.axis_deg,
         "axis_sigma_deg": quality.axis_sigma_deg,
+        "axis_spread_deg": quality.axis_spread_deg,
         "line_axis_deg": None if line is None else line.axis_deg,
         "line_contrast": None if line is None else line.contrast,
         "starts_deg": tried,
@@ -91,7 +93,7 @@ def _best_start(
     """Return the poses to begin with, and the axis angles that were tried."""
     start = series.start_poses
     tried = [start.axis_deg]
-    if line is None or line.contrast < _CLEAR:
+    if line is None or line.contrast < CLEAR:
         return start, tried
     if _apart(line.axis_deg, start.axis_deg) < _APART_DEG:
         return start, tried
@@ -151,14 +153,19 @@ def _doubts(
         )
     if not turning:
         return lines
-    if line is not None and line.contrast >= _CLEAR:
+    if line is not None and line.contrast >= CLEAR:
         gap = _apart(line.axis_deg, poses.axis_deg)
-        if gap > max(_AGREE_DEG, line.sigma_deg):
+        if gap > _AGREE_DEG:
             lines.append(
                 f"the axis is at {poses.axis_deg:.1f} degrees here and at "
                 f"{line.axis_deg:.1f} by the common line, so its angle is in doubt"
             )
-    if quality.axis_sigma_deg > 0.5 or quality.last_step_deg > 0.25:
+    if quality.axis_spread_deg > _SPREAD_DEG:
+        lines.append(
+            f"the tilts disagree about the axis angle by {quality.axis_spread_deg:.1f} "
+            "degrees (one standard deviation), so it is in doubt"
+        )
+    elif quality.axis_sigma_deg > 0.5 or quality.last_step_deg > 0.25:
         lines.append("the images hardly tell the axis angle, so it is in doubt")
     return lines
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from napari_inr_tomo.cli import passes, reconstruct, runs, series, trials
+from napari_inr_tomo.cli import passes, preprocess, reconstruct, runs, series, trials
 
 app = typer.Typer(
     name="inr-tomo",
@@ -30,7 +30,7 @@ def main(
 
 
 app.command()(series.info)
-app.command()(series.preprocess)
+app.command()(preprocess.preprocess)
 app.command()(passes.merge)
 app.command()(passes.drift)
 app.command()(reconstruct.reconstruct)

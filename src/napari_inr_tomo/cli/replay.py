@@ -34,6 +34,7 @@ _WHERE = {
     "set_passes": "napari_inr_tomo.preprocess",
     "sort_tilts": "napari_inr_tomo.preprocess",
     "align_cross_correlation": "napari_inr_tomo.align",
+    "align_common_line": "napari_inr_tomo.align",
     "align_center_of_mass": "napari_inr_tomo.align",
     "align_tilt_axis": "napari_inr_tomo.align",
     "align_projections": "napari_inr_tomo.align",
@@ -90,11 +91,10 @@ def _remaining(
 def _again(series: TiltSeries, step: Step) -> TiltSeries:
     if step.name in _NOTHING_TO_DO:
         return series
-    if step.name not in _WHERE or step.parameters.get("mask") is not None:
-        detail = " with a mask drawn by hand" if step.name in _WHERE else ""
+    if step.name not in _WHERE:
         raise UserError(
             "The record cannot be followed from this stack",
-            f"the step {step.name}{detail} cannot be done again",
+            f"the step {step.name} cannot be done again",
             "Use the run folder itself: inr-tomo rerun RUN -o VOLUME",
         )
     function = _function(step.name)

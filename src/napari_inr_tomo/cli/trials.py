@@ -110,6 +110,21 @@ def simulate(
         float,
         typer.Option(metavar="SHARE", help="Background, share of the brightest pixel."),
     ] = 0.0,
+    axis_shift: Annotated[
+        float,
+        typer.Option(metavar="PX", help="Distance of the tilt axis from the centre."),
+    ] = 0.0,
+    drift: Annotated[
+        float,
+        typer.Option(metavar="SHARE", help="How far the beam drifts, e.g. 0.2."),
+    ] = 0.0,
+    hot_pixels: Annotated[
+        float, typer.Option(metavar="SHARE", help="Share of hot pixels, e.g. 0.001.")
+    ] = 0.0,
+    margin: Annotated[
+        float,
+        typer.Option(metavar="SHARE", help="Share of the field around the phantom."),
+    ] = 0.0,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed.")] = 0,
     truth: Annotated[
         Path | None, typer.Option(metavar="VOLUME", help="Where to write the phantom.")
@@ -137,6 +152,10 @@ def simulate(
         shift_sigma_px=shift_sigma,
         background=background,
         seed=seed,
+        axis_shift_px=axis_shift,
+        drift=drift,
+        hot_pixels=hot_pixels,
+        margin=margin,
     )
     written = io.write_series(output, made.series)
     if truth is not None:

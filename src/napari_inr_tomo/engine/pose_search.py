@@ -4,7 +4,9 @@ In turns, the volume is reconstructed at the present poses (SIRT with momentum) 
 poses take one Gauss-Newton step towards the measured images: dx and dy of every tilt
 and one angle of the tilt axis.  The images are blurred to what the coarse grid can
 hold, and sampled anew at the present poses; otherwise what the grid cannot hold pulls
-the axis aside.  The network refines the result later with exact rays.
+the axis aside.  So does noise in the empty surroundings, which the volume would fit:
+beyond the first level the visual hull keeps them empty.  The network refines the
+result later with exact rays.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
 from napari_inr_tomo import geometry
+from napari_inr_tomo.classic.hull import hull
 from napari_inr_tomo.classic.projector import Projector
 from napari_inr_tomo.classic.sirt import sirt
 from napari_inr_tomo.types import FloatArray, Poses
@@ -50,12 +53,14 @@ class _Level:
     images: (tilt, y, x), blurred, sampled twice as finely as the coarse grid.
     valid: same shape, 1.0 where pixels count.
     projector: of the coarse box, in the frame where the tilt axis is x.
+    carved: whether the poses are near enough for a visual hull.
     """
 
     images: Tensor
     valid: Tensor
     factor: float
     projector: Projector
+    carved: bool
 
 
 def find_poses(
@@ -79,7 +84,8 @@ def find_poses(
     poses, done = start, 0
     for size, iterations, steps in STAGES:
         edge = min(size, max(images.shape[1:]))
-        level = _level(images, valid, edge, depth_px, angles_deg, poses, device)
+        carved = size > STAGES[0][0]
+        level = _level(images, valid, edge, depth_px, angles_deg, poses, device, carved)
         stretch = _Stretch()
         for _ in range(steps):
             moved, volume, residual, change = _step(level, poses, iterations, stretch)
@@ -134,6 +140,7 @@ def _level(
     angles_deg: FloatArray,
     poses: Poses,
     device: torch.device,
+    carved: bool,
 ) -> _Level:
     """Blur the stack for a grid whose longest edge has ``size`` pixels."""
     factor = max(images.shape[1:]) / size
@@ -160,6 +167,7 @@ def _level(
         (torch.from_numpy(np.ascontiguousarray(share)) > 0.99).float().to(device),
         factor,
         Projector(angles_deg, Poses.zeros(len(angles_deg)), frame, depth, device),
+        carved,
     )
 
 
@@ -216,6 +224,7 @@ def _step(
         iterations=iterations,
         valid=valid,
         momentum=True,
+        support=hull(level.projector, images, valid) if level.carved else None,
     )
     predicted = level.projector.forward(volume)
     weight = valid * _window(valid)

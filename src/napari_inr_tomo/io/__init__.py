@@ -7,6 +7,7 @@ Arrays keep the order of the file: the first stored row is row 0.
 from napari_inr_tomo.io.angles import parse_angles, read_angles, write_tlt
 from napari_inr_tomo.io.border import release
 from napari_inr_tomo.io.check import check_file
+from napari_inr_tomo.io.mask import read_mask
 from napari_inr_tomo.io.poses import read_poses, write_poses
 from napari_inr_tomo.io.read import SERIES_SUFFIXES, read_images, read_series
 from napari_inr_tomo.io.series import SERIES_OUT_SUFFIXES, write_series
@@ -23,6 +24,7 @@ __all__ = [
     "parse_angles",
     "read_angles",
     "read_images",
+    "read_mask",
     "read_poses",
     "read_series",
     "read_volume",

@@ -3,11 +3,9 @@
 Every step leaves one line in the history with all its parameters.
 """
 
-from napari_inr_tomo.preprocess.background import (
-    BackgroundFit,
-    fit_background,
-    subtract_background,
-)
+from napari_inr_tomo.preprocess.background import fit_background, subtract_background
+from napari_inr_tomo.preprocess.background_fit import BackgroundFit
+from napari_inr_tomo.preprocess.background_settings import KINDS, SPECIMENS
 from napari_inr_tomo.preprocess.bernstein import bernstein_basis
 from napari_inr_tomo.preprocess.chain import prepare
 from napari_inr_tomo.preprocess.facts import (
@@ -16,6 +14,7 @@ from napari_inr_tomo.preprocess.facts import (
     set_pixel_size,
 )
 from napari_inr_tomo.preprocess.intensity import check_views, normalise_tilts
+from napari_inr_tomo.preprocess.masks import follow_tilts
 from napari_inr_tomo.preprocess.outliers import mask_outliers
 from napari_inr_tomo.preprocess.passes import (
     merge_series,
@@ -29,6 +28,8 @@ from napari_inr_tomo.preprocess.scan_series import correct_series_drift, drift_o
 from napari_inr_tomo.preprocess.views import exclude_views, include_views
 
 __all__ = [
+    "KINDS",
+    "SPECIMENS",
     "BackgroundFit",
     "ScanDrift",
     "bernstein_basis",
@@ -40,6 +41,7 @@ __all__ = [
     "exclude_views",
     "fit_background",
     "flip_handedness",
+    "follow_tilts",
     "fourier_downsample",
     "include_views",
     "mask_outliers",

@@ -2,57 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
+from numpy.typing import ArrayLike
 
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.preprocess.bernstein import SurfaceFit
-from napari_inr_tomo.preprocess.masks import decode_mask, encode_mask
-from napari_inr_tomo.preprocess.specimen import (
-    FLOOR,
-    PIXELS_PER_UNKNOWN,
-    SMOOTHING_PX,
-    find_specimen,
+from napari_inr_tomo.preprocess.background_fit import (
+    BackgroundFit,
+    checked_mask,
+    darkest,
+    darkest_box,
+    fitted,
 )
-from napari_inr_tomo.types import BoolArray, FloatArray, ImageArray, Step, TiltSeries
+from napari_inr_tomo.preprocess.background_settings import (
+    BackgroundSettings,
+    checked_degree,
+)
+from napari_inr_tomo.preprocess.masks import decode_mask, encode_mask, follow_tilts
+from napari_inr_tomo.types import BoolArray, FloatArray, Step, TiltSeries
 
-_HIGHEST_DEGREE = 8
-_LEAST_BACKGROUND = 0.03  # share of the image below which only a constant is fitted
-_STRUCTURE_OVER_NOISE = 3.0
-_STRUCTURE_OVER_RANGE = 0.08
-
-
-@dataclass(frozen=True, eq=False)
-class BackgroundFit:
-    """What was fitted to one image.
-
-    mask: (y, x) bool, True where the specimen is and the fit did not look.
-    background, residual: (y, x) float32, intensity units of the image;
-    ``residual = image - background``, negative values kept.
-    degree_yx: degree used, lower than asked for where that ran away under the
-    specimen, (0, 0) where only a constant could be fitted.
-    notice: why the degree is lower than asked for, or empty.
-    """
-
-    mask: BoolArray
-    background: ImageArray
-    residual: ImageArray
-    degree_yx: tuple[int, int]
-    notice: str = ""
+Degree = tuple[int, int]
+_MOST_NEGATIVE = 0.6  # share of the pixels; noise about 0 leaves half
 
 
 def fit_background(
     image: ArrayLike,
-    degree_yx: tuple[int, int] = (3, 3),
+    degree_yx: Degree = (3, 3),
     mask: ArrayLike | None = None,
     threshold: float = 3.0,
     dilation_px: int = 3,
     automatic: bool = True,
+    kind: str = "bernstein",
+    specimen: str = "robust",
+    level: float | None = None,
+    reweight: bool = False,
+    edge_px: int = 0,
+    edge_weight: float = 0.0,
+    box: Sequence[int] | None = None,
 ) -> BackgroundFit:
     """Fit a 2-D Bernstein polynomial to the part of an image outside the specimen.
 
@@ -63,163 +52,189 @@ def fit_background(
     threshold: height above the background, in robust standard deviations of the lightly
     smoothed image, above which a pixel counts as specimen.
     dilation_px: pixels by which the automatic mask is grown.
+    kind: ``bernstein``, or for comparison ``constant`` (the mean outside the specimen)
+    and ``box-mean`` (the mean in ``box``).
+    specimen: how it is found: ``robust`` (a surface that grows from the darkest
+    pixels), ``threshold`` (intensity above ``level``) or ``otsu``.
+    reweight: fit again and again, and let what stands out above the fit count less.
+    edge_px, edge_weight: pixels so near a border count with this weight; 0: not at all.
+    box: first row, row after the last, first column, column after the last; none: the
+    darkest place, an eighth of each side.
     Where a specimen fills the frame, or too few pixels are left, only a constant is
     fitted (the darkest level) and the notice of the result says so.
     Raises `UserError` for a bad degree, a mask of another shape or one that leaves too
     little background.
     """
-    values = np.asarray(image, np.float64)
-    degree = _checked_degree(degree_yx)
-    user = _checked_mask(mask, values.shape)
-    blocked = user | ~np.isfinite(values)
-    values = np.where(np.isfinite(values), values, 0.0)
-    surface = SurfaceFit((values.shape[0], values.shape[1]), degree)
-    free = int((~blocked).sum())
-    if free < PIXELS_PER_UNKNOWN * surface.unknowns:
-        raise UserError(
-            "The mask leaves too little background",
-            f"{free} pixels are outside it, and a polynomial of degree {degree} (y, x) "
-            f"needs at least {PIXELS_PER_UNKNOWN * surface.unknowns}",
-            "Paint a smaller mask or choose a lower degree",
-        )
-    specimen = blocked
-    notice = ""
-    if automatic:
-        specimen = find_specimen(values, blocked, degree, threshold, dilation_px)
-        least = max(
-            _LEAST_BACKGROUND * values.size, PIXELS_PER_UNKNOWN * surface.unknowns
-        )
-        if (~specimen).sum() < least:
-            notice = "the specimen leaves too little background"
-    constant = bool(notice)
-    if not constant:
-        background, degree = _tame_fit(values, ~specimen, degree)
-        if degree != _checked_degree(degree_yx):
-            notice = "the specimen leaves parts of the frame without background"
-        if automatic and max(degree) and mask is None:
-            full = _filling(values, values - background, specimen)
-            constant, notice = bool(full), full or notice
-    if constant:
-        degree = (0, 0)
-        background = np.full(values.shape, _darkest(values, blocked))
-    return BackgroundFit(
-        np.asarray(specimen),
-        background.astype(np.float32),
-        (values - background).astype(np.float32),
-        degree,
-        notice,
+    settings = BackgroundSettings(
+        threshold,
+        dilation_px,
+        automatic,
+        kind,
+        specimen,
+        level,
+        reweight,
+        edge_px,
+        edge_weight,
+        None if box is None else tuple(box),  # type: ignore[arg-type]
     )
+    return fitted(image, degree_yx, mask, settings)
 
 
 def subtract_background(
     series: TiltSeries,
-    degree_yx: tuple[int, int] = (3, 3),
+    degree_yx: Degree | Sequence[Degree] = (3, 3),
     mask: ArrayLike | Mapping[str, Any] | None = None,
     threshold: float = 3.0,
     dilation_px: int = 3,
     automatic: bool = True,
+    kind: str = "bernstein",
+    specimen: str = "robust",
+    level: float | None = None,
+    reweight: bool = False,
+    edge_px: int = 0,
+    edge_weight: float = 0.0,
+    box: Sequence[int] | None = None,
+    same_degree: bool = False,
+    follow_mask: bool = False,
 ) -> TiltSeries:
-    """Return the series with a polynomial background taken from every image.
+    """Return the series with a background taken from every image.
 
+    degree_yx: for all tilts, or one pair for each of them.
     mask: (y, x) for all tilts or (tilt, y, x), nonzero where the specimen is, or what a
     history holds of such a mask; see `fit_background` for it and the other settings.
+    same_degree: where the degree must be lowered for a tilt, lower it for all.
+    follow_mask: a tilt with nothing in its (tilt, y, x) mask takes it from the painted
+    tilts next to it, see `follow_tilts`.
     Negative values are kept: clipping them would leave half of the noise as a haze.
+    How many there are is in the history; a notice where noise alone would leave fewer.
     Tilts whose frame the specimen fills lose one constant, the same for all of them,
     and a notice lists them.  The series' own invalid pixels are ignored in the fit.
+    Without a box, ``box-mean`` takes the place that is darkest in the mean of them all.
     Raises `UserError` as `fit_background` does.
     """
     if isinstance(mask, Mapping):
         mask = decode_mask(mask)
-    masks = _mask_per_tilt(mask, series)
-    settings: dict[str, Any] = {
-        "threshold": float(threshold),
-        "dilation_px": int(dilation_px),
-        "automatic": bool(automatic),
-    }
-    residual = np.empty_like(series.images)
-    levels, constant = np.zeros(len(series)), np.zeros(len(series), bool)
-    reasons: set[str] = set()
-    lowered: list[int] = []
-    for tilt, image in enumerate(series.images):
-        values = image
-        if series.valid is not None:
-            values = np.where(series.valid[tilt], image, np.nan)
-        fit = fit_background(values, degree_yx, masks[tilt], **settings)
-        residual[tilt] = image - fit.background
-        levels[tilt] = float(fit.background.mean())
-        constant[tilt] = bool(fit.notice) and fit.degree_yx == (0, 0)
-        if constant[tilt]:
-            reasons.add(fit.notice)
-        elif fit.notice:
-            lowered.append(tilt)
-    if mask is None and automatic and _grows_like_a_slab(series, levels, ~constant):
-        constant[:] = True
-        lowered = []
-        levels = np.array([_darkest(image) for image in series.images])
-        reasons = {"the background grows with the tilt as a slab of specimen does"}
-    notices = series.notices
-    if constant.any():
-        level = np.float32(levels[constant].min())
-        residual[constant] = series.images[constant] - level
-        notices = (*notices, _constant_notice(constant, reasons, float(level)))
-    if lowered:
-        notices = (*notices, _lowered_notice(lowered))
+    settings = BackgroundSettings(
+        threshold,
+        dilation_px,
+        automatic,
+        kind,
+        specimen,
+        level,
+        reweight,
+        edge_px,
+        edge_weight,
+        None if box is None else tuple(box),  # type: ignore[arg-type]
+    )
+    if kind == "box-mean" and settings.box is None:
+        mean = series.images[series.mask].mean(axis=0, dtype=np.float64)
+        settings = replace(settings, box=darkest_box(mean))
+    masks = _mask_per_tilt(mask, series, follow_mask)
+    degrees = _degree_per_tilt(degree_yx, len(series))
+    work = _Subtraction(series, masks, settings)
+    work.fit(degrees)
+    if same_degree and work.lowered:
+        lowest = np.min([work.degrees[tilt] for tilt in work.lowered], axis=0)
+        work.fit([(min(y, lowest[0]), min(x, lowest[1])) for y, x in degrees])
+    if mask is None:
+        work.watch_for_a_slab()
+    notices = [*series.notices, *work.finish()]
+    negative = negative_values(series.evolve(images=work.residual))
+    if negative["share"] > _MOST_NEGATIVE:
+        notices.append(
+            f"Background: {negative['share']:.0%} of the pixels are negative now, more "
+            "than noise alone leaves, so it may lie too high; look at the fit"
+        )
     step = Step(
         "subtract_background",
         {
-            "degree_yx": list(_checked_degree(degree_yx)),
+            "degree_yx": np.asarray(degree_yx).tolist(),
             "mask": None if mask is None else encode_mask(mask),
-            **settings,
-            "constant_tilts": np.flatnonzero(constant).tolist(),
+            **settings.to_json(),
+            "same_degree": bool(same_degree),
+            "follow_mask": bool(follow_mask),
+            "constant_tilts": np.flatnonzero(work.constant).tolist(),
+            "negative_share": negative["share"],
+            "negative_sum_share": negative["sum_share"],
         },
     )
-    return series.evolve(step, images=residual, notices=notices)
+    return series.evolve(step, images=work.residual, notices=tuple(notices))
 
 
-def _tame_fit(
-    values: FloatArray, free: BoolArray, degree_yx: tuple[int, int]
-) -> tuple[FloatArray, tuple[int, int]]:
-    """Fit, and lower the degree while the surface runs away where it sees nothing."""
-    shape = (values.shape[0], values.shape[1])
-    for highest in range(max(degree_yx), -1, -1):
-        degree = (min(degree_yx[0], highest), min(degree_yx[1], highest))
-        background = SurfaceFit(shape, degree)(values, free.astype(np.float64))
-        outside = background[free]
-        deviation = np.abs(values - background)[free]
-        room = float(np.ptp(outside)) + 3 * 1.4826 * float(np.median(deviation))
-        room = max(room, FLOOR * float(np.ptp(values)))
-        above = float(background.max() - outside.max())
-        below = float(outside.min() - background.min())
-        if max(above, below) <= room:
-            break
-    return background, degree
+def negative_values(series: TiltSeries) -> dict[str, float]:
+    """Return how much of the used, valid pixels is negative.
 
-
-def _filling(values: FloatArray, residual: FloatArray, specimen: BoolArray) -> str:
-    """Return why the frame looks full, or nothing.
-
-    Outside a specimen there is only noise.  Where what was taken for background has
-    structure well above the pixel noise, and that structure is a good part of all
-    contrast in the image, it is specimen.
+    share: of their number; sum_share: of the sum of their sizes.
     """
-    outside = ~specimen
-    differences = np.diff(residual, axis=1)[outside[:, 1:] & outside[:, :-1]]
-    if differences.size == 0:
-        return ""
-    noise = 1.4826 * float(np.median(np.abs(differences))) / np.sqrt(2)
-    sigma = 2.0
-    smooth = ndimage.gaussian_filter(residual, sigma, mode="nearest")
-    structure = 1.4826 * float(
-        np.median(np.abs(smooth[outside] - np.median(smooth[outside])))
-    )
-    low, high = np.percentile(smooth, (1, 99))
-    by_chance = noise / (2 * np.sqrt(np.pi) * sigma)
-    full = (
-        structure > _STRUCTURE_OVER_NOISE * by_chance
-        and structure > _STRUCTURE_OVER_RANGE * (high - low)
-        and structure > FLOOR * float(np.ptp(values))
-    )
-    return "the specimen seems to fill the frame" if full else ""
+    images = series.images[series.mask]
+    if series.valid is not None:
+        images = images[series.valid[series.mask]]
+    total = float(np.abs(images).sum(dtype=np.float64))
+    below = float(-np.minimum(images, 0).sum(dtype=np.float64))
+    count = max(images.size, 1)
+    return {
+        "share": float(np.count_nonzero(images < 0)) / count,
+        "sum_share": below / total if total > 0 else 0.0,
+    }
+
+
+class _Subtraction:
+    """The fits of all tilts, and what has to be said about them."""
+
+    def __init__(
+        self,
+        series: TiltSeries,
+        masks: list[ArrayLike | None],
+        settings: BackgroundSettings,
+    ) -> None:
+        self.series, self._masks, self._settings = series, masks, settings
+        self.residual = np.empty_like(series.images)
+        self.lowered: list[int] = []
+        self.degrees: list[Degree] = []
+        self.constant = np.zeros(len(series), bool)
+        self._levels = np.zeros(len(series))
+        self._reasons: set[str] = set()
+
+    def fit(self, degrees: list[Degree]) -> None:
+        """Fit and subtract the background of every tilt."""
+        series = self.series
+        self.lowered, self.degrees, self._reasons = [], [], set()
+        for tilt, image in enumerate(series.images):
+            values = image
+            if series.valid is not None:
+                values = np.where(series.valid[tilt], image, np.nan)
+            fit = fitted(values, degrees[tilt], self._masks[tilt], self._settings)
+            self.residual[tilt] = image - fit.background
+            self.degrees.append(fit.degree_yx)
+            self._levels[tilt] = float(fit.background.mean())
+            self.constant[tilt] = bool(fit.notice) and fit.degree_yx == (0, 0)
+            if self.constant[tilt]:
+                self._reasons.add(fit.notice)
+            elif fit.notice:
+                self.lowered.append(tilt)
+
+    def watch_for_a_slab(self) -> None:
+        """Take one constant from all tilts where the level grows as a slab's does."""
+        settings, series = self._settings, self.series
+        if not settings.automatic or settings.kind != "bernstein":
+            return
+        if _grows_like_a_slab(series, self._levels, ~self.constant):
+            self.constant[:] = True
+            self.lowered = []
+            self._levels = np.array([darkest(image) for image in series.images])
+            reason = "the background grows with the tilt as a slab of specimen does"
+            self._reasons = {reason}
+
+    def finish(self) -> list[str]:
+        """Take the one constant from the tilts that need it; return the notices."""
+        notices = []
+        if self.constant.any():
+            level = np.float32(self._levels[self.constant].min())
+            self.residual[self.constant] = self.series.images[self.constant] - level
+            notices.append(_constant_notice(self.constant, self._reasons, float(level)))
+        if self.lowered:
+            notices.append(_lowered_notice(self.lowered))
+        return notices
 
 
 def _grows_like_a_slab(
@@ -236,15 +251,6 @@ def _grows_like_a_slab(
     slope = float(np.polyfit(thickness, level, 1)[0])
     correlation = float(np.corrcoef(thickness, level)[0, 1])
     return correlation > 0.97 and slope > 0.3 * float(level[np.argmin(thickness)])
-
-
-def _darkest(values: NDArray[np.floating], blocked: BoolArray | None = None) -> float:
-    """Return the level of the darkest hundredth of the lightly smoothed image."""
-    values = np.asarray(values, np.float64)
-    free = np.isfinite(values) if blocked is None else ~blocked
-    filled = np.where(free, values, np.median(values[free]) if free.any() else 0.0)
-    smooth = ndimage.gaussian_filter(filled, SMOOTHING_PX, mode="nearest")
-    return float(np.quantile(smooth[free], 0.01)) if free.any() else 0.0
 
 
 def _lowered_notice(tilts: list[int]) -> str:
@@ -267,45 +273,30 @@ def _constant_notice(constant: BoolArray, reasons: set[str], level: float) -> st
     )
 
 
-def _checked_degree(degree_yx: tuple[int, int]) -> tuple[int, int]:
-    degree = tuple(int(d) for d in degree_yx)
-    if len(degree) != 2 or not all(0 <= d <= _HIGHEST_DEGREE for d in degree):
+def _degree_per_tilt(degree_yx: Any, count: int) -> list[Degree]:
+    if np.ndim(degree_yx) < 2:
+        return [checked_degree(degree_yx)] * count
+    degrees = [checked_degree(degree) for degree in degree_yx]
+    if len(degrees) != count:
         raise UserError(
-            "The degree of the background is not valid",
-            f"it is {tuple(degree_yx)} for y and x",
-            f"Give two whole numbers from 0 to {_HIGHEST_DEGREE}",
+            "The degrees of the background do not belong to these images",
+            f"there are {len(degrees)} of them and {count} images",
+            "Give one pair for all, or one for each image",
         )
-    return degree[0], degree[1]
-
-
-def _checked_mask(mask: ArrayLike | None, shape: tuple[int, ...]) -> BoolArray:
-    if len(shape) != 2:
-        raise UserError(
-            "The background is fitted to one image at a time",
-            f"an array of shape {shape} was given",
-            "Give one image (y, x)",
-        )
-    if mask is None:
-        return np.zeros(shape, bool)
-    marked: BoolArray = np.asarray(np.asarray(mask) != 0)
-    if marked.shape != shape:
-        raise UserError(
-            "The mask does not belong to these images",
-            f"its shape is {marked.shape} and the image is {shape} (y, x)",
-            "Paint the mask on the tilt series itself",
-        )
-    return marked
+    return degrees
 
 
 def _mask_per_tilt(
-    mask: ArrayLike | None, series: TiltSeries
+    mask: ArrayLike | None, series: TiltSeries, follow: bool
 ) -> list[ArrayLike | None]:
     if mask is None:
         return [None] * len(series)
     marked = np.asarray(mask) != 0
     if marked.ndim == 3 and len(marked) == len(series):
+        if follow:
+            marked = follow_tilts(marked, series.angles_deg)
         return list(marked)
     if marked.ndim == 3:
-        _checked_mask(marked.any(axis=0), (0, 0))
-    _checked_mask(marked, series.images.shape[1:])
+        checked_mask(marked.any(axis=0), (0, 0))
+    checked_mask(marked, series.images.shape[1:])
     return [marked] * len(series)

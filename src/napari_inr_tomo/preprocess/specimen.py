@@ -46,6 +46,44 @@ def find_specimen(
     return np.asarray(large[: values.shape[0], : values.shape[1]] | blocked)
 
 
+def above_level(
+    values: FloatArray, blocked: BoolArray, level: float, dilation_px: int
+) -> BoolArray:
+    """Return (y, x) bool, True where the smoothed image is above a level, or blocked.
+
+    level: intensity; dilation_px: pixels by which what is above is grown.
+    """
+    return _tidy(smoothed(values, ~blocked) > level, dilation_px) | blocked
+
+
+def above_otsu(
+    values: FloatArray,
+    blocked: BoolArray,
+    degree_yx: tuple[int, int],
+    dilation_px: int,
+) -> BoolArray:
+    """Return (y, x) bool, True in the brighter of two classes, or blocked.
+
+    The classes are those of Otsu (1979), of the smoothed image above a surface of this
+    degree laid under it, so that an uneven background is no class of its own.
+    """
+    from skimage.filters import threshold_otsu
+
+    free = ~blocked
+    smooth = smoothed(values, free)
+    surface = SurfaceFit((values.shape[0], values.shape[1]), degree_yx)
+    height = smooth - lower_envelope(smooth, free.astype(np.float64), surface)
+    if not np.ptp(height[free]) > 0:
+        return blocked
+    return _tidy(height > threshold_otsu(height[free]), dilation_px) | blocked
+
+
+def smoothed(values: FloatArray, free: BoolArray) -> FloatArray:
+    """Return the lightly smoothed image; what is not free has the median's value."""
+    filled = np.where(free, values, np.median(values[free]) if free.any() else 0.0)
+    return np.asarray(ndimage.gaussian_filter(filled, SMOOTHING_PX, mode="nearest"))
+
+
 def _specimen(
     values: FloatArray,
     blocked: BoolArray,
@@ -63,20 +101,20 @@ def _specimen(
     threshold, so the specimen does not widen it.
     """
     free = ~blocked
-    filled = np.where(blocked, np.median(values[free]), values)
-    smooth = ndimage.gaussian_filter(filled, SMOOTHING_PX, mode="nearest")
+    smooth = smoothed(values, free)
     floor = FLOOR * float(np.ptp(smooth[free]))
     chosen: BoolArray | None = None
     for highest in range(0, max(degree_yx) + 1):
         degree = (min(degree_yx[0], highest), min(degree_yx[1], highest))
         surface = SurfaceFit((values.shape[0], values.shape[1]), degree)
         if chosen is None:
-            residual = smooth - _lower_envelope(smooth, free, surface)
+            below = lower_envelope(smooth, free.astype(np.float64), surface)
+            residual = smooth - below
             chosen = free & (residual <= np.quantile(residual[free], 0.1))
         least = PIXELS_PER_UNKNOWN * surface.unknowns
         for _ in range(rounds):
             residual = smooth - surface(smooth, chosen.astype(np.float64))
-            centre, spread = _centre_and_spread(residual[chosen])
+            centre, spread = centre_and_spread(residual[chosen])
             limit = centre + threshold * max(spread, floor)
             wanted = free & ~_tidy(residual > limit, dilation_px)
             same = np.array_equal(wanted, chosen)
@@ -86,18 +124,18 @@ def _specimen(
     return blocked if chosen is None else ~chosen
 
 
-def _lower_envelope(
-    smooth: FloatArray, free: BoolArray, surface: SurfaceFit, rounds: int = 10
+def lower_envelope(
+    smooth: FloatArray, weight: FloatArray, surface: SurfaceFit, rounds: int = 10
 ) -> FloatArray:
     """Return a surface under the image: pixels above it count one fiftieth."""
-    weight = free.astype(np.float64)
     below = surface(smooth, weight)
     for _ in range(rounds):
         below = surface(smooth, weight * np.where(smooth > below, 0.02, 1.0))
     return below
 
 
-def _centre_and_spread(residual: NDArray[np.floating]) -> tuple[float, float]:
+def centre_and_spread(residual: NDArray[np.floating]) -> tuple[float, float]:
+    """Return the median and the robust spread of what lies below it."""
     centre = float(np.median(residual))
     lower = centre - residual[residual < centre]
     return centre, 1.4826 * float(np.median(lower)) if lower.size else 0.0

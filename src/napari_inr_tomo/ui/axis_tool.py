@@ -1,8 +1,9 @@
 """The manual tilt axis: a line to drag or type, and three slices that follow.
 
-The slices are filtered back-projections computed in a worker thread a moment after the
-last change; the number beside each is the share of negative energy, small where the
-axis is right.  `enable` and `disable` are symmetric: nothing is left behind.
+The slices are filtered back-projections computed in a worker thread, the newest change
+last; the numbers beside each are the share of negative energy and what no slice could
+explain, small where the axis is right.  `enable` and `disable` are symmetric: nothing
+is left behind.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
-from superqt.utils import qdebounced, signals_blocked
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
+from superqt.utils import qthrottled, signals_blocked
 
 from napari_inr_tomo.ui import steps
 from napari_inr_tomo.ui.axis_line import AxisLines, wrapped
+from napari_inr_tomo.ui.axis_picture import AxisPicture
 from napari_inr_tomo.ui.controls import ActionRow, SlicePicture, form, number, words
 from napari_inr_tomo.ui.jobs import start_job, start_step
 from napari_inr_tomo.ui.series_layer import space
@@ -43,8 +45,13 @@ SLICE_TIP = (
     "Slice across the tilt axis at one of the red lines (depth downwards), by filtered "
     "back-projection. A small particle is a round spot when the axis is right and a "
     "crescent when it is off: crescents of the same sense in all slices mean a shift, "
-    "of opposite sense a wrong angle. 'negative' is the share of negative energy: the "
-    "smaller, the better"
+    "of opposite sense a wrong angle. 'negative' is the share of negative energy, "
+    "'left' what no slice could explain of the data: the smaller, the better"
+)
+PICTURES = {"the tilts": "", "sum of all": "sum", "maximum of all": "maximum"}
+PICTURE_TIP = (
+    "What the axis is drawn on: the tilts, or one picture of all of them, moved by "
+    "their shifts. Whatever turns about the axis is a streak across it there"
 )
 
 
@@ -62,6 +69,7 @@ class AxisTool(QWidget):
         self._worker: Any = None
         self._pending = False
         self._previewer = steps.AxisPreviewer()
+        self._under = AxisPicture(session)
         self._build()
         self.refresh()
 
@@ -100,6 +108,10 @@ class AxisTool(QWidget):
         fields = form()
         fields.addRow("Angle", self.angle)
         fields.addRow("Shift", self.shift)
+        self.on = QComboBox()
+        self.on.addItems(list(PICTURES))
+        self.on.currentIndexChanged.connect(self._choose_picture)
+        fields.addRow("Drawn on", self.on)
         layout.addLayout(fields)
         self.angle.valueChanged.connect(self._typed)
         self.shift.valueChanged.connect(self._typed)
@@ -126,7 +138,7 @@ class AxisTool(QWidget):
         layout.addWidget(self.state)
         self.found = words(dim=True)
         layout.addWidget(self.found)
-        self._later = qdebounced(self._preview, timeout=150, parent=self)
+        self._later = qthrottled(self._preview, timeout=30, parent=self)
 
     # on and off ------------------------------------------------------------------
 
@@ -188,7 +200,16 @@ class AxisTool(QWidget):
                     viewer.layers.remove(lines)
         for picture in self.pictures:
             picture.clear()
+        self._under.remove()
+        with signals_blocked(self.on):
+            self.on.setCurrentIndex(0)
         self.refresh()
+
+    def _choose_picture(self, *_: Any) -> None:
+        """Lay the axis on the tilts or on one picture of all of them."""
+        kind = PICTURES[self.on.currentText()]
+        if self.enabled:
+            self._under.show(kind, self.lines)
 
     def _removed(self, event: Any) -> None:
         if event.value is self.lines or event.value is self._for_layer:
@@ -288,12 +309,16 @@ class AxisTool(QWidget):
     def _show(self, result: Any) -> None:
         if not self.enabled:
             return
-        negativity = result.negativity
-        for picture, image, bad, place in zip(
-            self.pictures, result.slices, negativity, result.positions, strict=True
+        negative, left = result.negativity, result.residual
+        for picture, image, bad, rest, place in zip(
+            self.pictures, result.slices, negative, left, result.positions, strict=True
         ):
-            picture.show_image(image, f"at {place:+.0f} px\nnegative {bad:.3f}")
-        self.state.setText(f"Mean negativity {np.mean(negativity):.3f}. {HOW}.")
+            words = f"at {place:+.0f} px\nnegative {bad:.3f}\nleft {rest:.1%}"
+            picture.show_image(image, words)
+        self.state.setText(
+            f"Mean negativity {np.mean(negative):.3f}, left unexplained "
+            f"{np.mean(left):.1%}. {HOW}."
+        )
 
     def _failed(self, error: Exception) -> None:
         self.state.setText(f"The slices could not be computed: {error}")
@@ -337,7 +362,11 @@ class AxisTool(QWidget):
             "Done adjusting" if self.enabled else "Adjust the axis by hand"
         )
         self.switch_row.bar(self.switch, None if self.enabled else none)
-        for box, tip in ((self.angle, ANGLE_TIP), (self.shift, SHIFT_TIP)):
+        for box, tip in (
+            (self.angle, ANGLE_TIP),
+            (self.shift, SHIFT_TIP),
+            (self.on, PICTURE_TIP),
+        ):
             box.setEnabled(self.enabled)
             box.setToolTip(tip if self.enabled else f"{none or OFF}.\n\n{tip}")
         self.row.bar(self.auto_button, why)

@@ -99,27 +99,58 @@ def downsample(series: TiltSeries, size_px: int) -> TiltSeries:
     return preprocess.fourier_downsample(series, size_px)
 
 
-def fit_background(image: np.ndarray, degree_yx: tuple[int, int], mask: Any) -> Any:
-    """Fit the background of one image, for the preview."""
+def fit_background(
+    series: TiltSeries,
+    tilt: int,
+    degree_yx: tuple[int, int],
+    mask: Any,
+    settings: dict[str, Any],
+) -> Any:
+    """Fit the background of one tilt, for the preview."""
     from napari_inr_tomo import preprocess
 
-    return preprocess.fit_background(image, degree_yx=degree_yx, mask=mask)
+    if mask is not None and mask.ndim == 3:
+        mask = preprocess.follow_tilts(mask, series.angles_deg)[tilt]
+    image = series.images[tilt]
+    return preprocess.fit_background(image, degree_yx, mask, **settings)
 
 
 def subtract_background(
-    series: TiltSeries, degree_yx: tuple[int, int], mask: Any
+    series: TiltSeries, degree_yx: tuple[int, int], mask: Any, settings: dict[str, Any]
 ) -> TiltSeries:
     """Subtract the background of every tilt."""
     from napari_inr_tomo import preprocess
 
-    return preprocess.subtract_background(series, degree_yx=degree_yx, mask=mask)
+    return preprocess.subtract_background(
+        series, degree_yx, mask, follow_mask=True, **settings
+    )
 
 
-def cross_correlation(series: TiltSeries) -> TiltSeries:
+def negative_in_words(series: TiltSeries | None) -> str:
+    """Return how much the last subtraction of a background has left below zero."""
+    for step in reversed(() if series is None else series.history):
+        if step.name == "subtract_background" and "negative_share" in step.parameters:
+            share = step.parameters["negative_share"]
+            part = step.parameters["negative_sum_share"]
+            return (
+                f"Negative after the subtraction: {share:.1%} of the pixels, "
+                f"{part:.2%} of all intensity; kept as they are"
+            )
+    return ""
+
+
+def cross_correlation(series: TiltSeries, settings: dict[str, Any]) -> TiltSeries:
     """Find the shift of every tilt from its neighbour."""
     from napari_inr_tomo import align
 
-    return align.align_cross_correlation(series)
+    return align.align_cross_correlation(series, **settings)
+
+
+def common_line(series: TiltSeries) -> TiltSeries:
+    """Find the axis angle and the shifts along it from the common line."""
+    from napari_inr_tomo import align
+
+    return align.align_common_line(series)
 
 
 def centre_of_mass(series: TiltSeries) -> TiltSeries:
@@ -183,6 +214,13 @@ def set_axis(series: TiltSeries, axis_deg: float, shift_px: float) -> TiltSeries
     from napari_inr_tomo import align
 
     return align.set_tilt_axis(series, axis_deg, shift_px)
+
+
+def tilt_picture(series: TiltSeries, kind: str) -> np.ndarray:
+    """Return the sum or the maximum of all tilts, at their shifts."""
+    from napari_inr_tomo import align
+
+    return align.tilt_picture(series, kind)
 
 
 class AxisPreviewer:

@@ -8,6 +8,7 @@ from napari_inr_tomo.passes import in_words, passes_of
 from napari_inr_tomo.ui import steps
 from napari_inr_tomo.ui.axis_tool import AxisTool
 from napari_inr_tomo.ui.controls import ActionRow, group, words
+from napari_inr_tomo.ui.correlation_choices import CorrelationChoices
 from napari_inr_tomo.ui.dock import Dock, Panel
 from napari_inr_tomo.ui.jobs import start_step
 from napari_inr_tomo.ui.plots import PosePlot
@@ -30,7 +31,10 @@ class AlignmentPanel(Panel):
             "Cross-correlation",
             "Compare each tilt with its neighbour, from 0 degrees outwards",
             lambda: start_step(
-                self.session, "Cross-correlating", steps.cross_correlation
+                self.session,
+                "Cross-correlating",
+                steps.cross_correlation,
+                self.correlation.settings,
             ),
         )
         self.mass_button = self.row.add(
@@ -41,7 +45,17 @@ class AlignmentPanel(Panel):
                 self.session, "Finding centres of mass", steps.centre_of_mass
             ),
         )
-        self.match_button = self.row.add(
+        layout.addWidget(self.row)
+        self.second_row = ActionRow()
+        self.line_button = self.second_row.add(
+            "Common line",
+            "Find the angle of the axis on which the sums across it agree for all "
+            "tilts, and lay the tilts together along it; needs no background",
+            lambda: start_step(
+                self.session, "Finding the common line", steps.common_line
+            ),
+        )
+        self.match_button = self.second_row.add(
             "Projection matching",
             "Lay every tilt on what a reconstruction of all predicts: refines shifts "
             "and axis together; last, from rough poses",
@@ -49,7 +63,9 @@ class AlignmentPanel(Panel):
                 self.session, "Matching projections", steps.match_projections
             ),
         )
-        layout.addWidget(self.row)
+        layout.addWidget(self.second_row)
+        self.correlation = CorrelationChoices()
+        layout.addWidget(self.correlation)
         self.all_row = ActionRow()
         self.all_button = self.all_row.add(
             "Align automatically",
@@ -102,8 +118,10 @@ class AlignmentPanel(Panel):
         """Bring the controls into agreement with the session."""
         session, series = self.session, self.session.series
         why = session.why_not_step()
-        for button in (self.xcorr_button, self.mass_button, self.match_button):
+        for button in (self.xcorr_button, self.mass_button):
             self.row.bar(button, why)
+        for button in (self.line_button, self.match_button):
+            self.second_row.bar(button, why)
         self.all_row.bar(self.all_button, why)
         undo = why or (None if session.undo_label else "Nothing to take back")
         self.undo_row.bar(self.undo_button, undo)

@@ -7,21 +7,22 @@ from typing import Any
 import numpy as np
 from qtpy.QtWidgets import QComboBox, QHBoxLayout
 
+from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.ui import steps
+from napari_inr_tomo.ui.background_choices import BackgroundChoices
 from napari_inr_tomo.ui.controls import (
     ActionRow,
     SlicePicture,
     form,
     group,
     tick,
-    whole,
     words,
 )
 from napari_inr_tomo.ui.dock import Dock, Panel
 from napari_inr_tomo.ui.jobs import start_job, start_step
 from napari_inr_tomo.ui.series_layer import contrast, space
 
-AUTOMATIC = "automatic"
+UNPAINTED = "nothing"
 MASK_NAME = "Specimen mask"
 
 
@@ -38,20 +39,15 @@ class BackgroundPanel(Panel):
         """Make the controls."""
         self._build_beam()
         box, layout = group("Fit")
-        tip = "Degree of the polynomial along {}: 0 constant, 1 plane, 3 usual"
-        self.degree_y = whole(3, 0, 8, tip.format("y"))
-        self.degree_x = whole(3, 0, 8, tip.format("x"))
+        self.choices = BackgroundChoices()
+        layout.addWidget(self.choices)
         self.mask_box = QComboBox()
         self.mask_box.setToolTip(
-            "What not to fit: the specimen found automatically, together with what is "
-            "painted in a Labels layer"
+            "What else not to fit: what is painted in a Labels layer. Where it has one "
+            "image per tilt, tilts without paint take theirs from the painted ones"
         )
         fields = form()
-        degrees = QHBoxLayout()
-        degrees.addWidget(self.degree_y)
-        degrees.addWidget(self.degree_x)
-        fields.addRow("Degree y, x", degrees)
-        fields.addRow("Mask", self.mask_box)
+        fields.addRow("Painted", self.mask_box)
         layout.addLayout(fields)
         self.row = ActionRow()
         self.preview_button = self.row.add(
@@ -61,8 +57,15 @@ class BackgroundPanel(Panel):
         )
         self.paint_button = self.row.add(
             "Paint mask",
-            "Add a Labels layer: what is painted over (the specimen) is not fitted",
+            "Add a Labels layer: what is painted over (the specimen) is not fitted, in "
+            "all tilts",
             self.paint_mask,
+        )
+        self.follow_button = self.row.add(
+            "Paint per tilt",
+            "Add a Labels layer with one image per tilt: paint in a few of them, the "
+            "mask follows in those between",
+            lambda: self.paint_mask(per_tilt=True),
         )
         layout.addWidget(self.row)
         self.body.addWidget(box)
@@ -115,6 +118,8 @@ class BackgroundPanel(Panel):
         layout.addLayout(pictures)
         self.numbers = words()
         layout.addWidget(self.numbers)
+        self.negative = words(dim=True)
+        layout.addWidget(self.negative)
         self.apply_row = ActionRow()
         self.apply_button = self.apply_row.add(
             "Subtract from all tilts",
@@ -137,6 +142,9 @@ class BackgroundPanel(Panel):
         if series is None or tilt is None:
             return
         image = np.array(series.images[tilt])
+        settings = self._settings()
+        if settings is None:
+            return
 
         def done(fit: Any) -> None:
             self._show(image, fit, tilt, float(series.angles_deg[tilt]))
@@ -145,51 +153,62 @@ class BackgroundPanel(Panel):
             self.session,
             "Fitting the background",
             steps.fit_background,
-            image,
-            self.degrees,
-            self._mask(tilt),
+            series,
+            tilt,
+            self.choices.degrees,
+            self._mask(),
+            settings,
             done=done,
         )
 
     def apply(self) -> None:
         """Subtract the background of all tilts in a worker."""
+        settings = self._settings()
+        if settings is None:
+            return
         start_step(
             self.session,
             "Subtracting the background",
             steps.subtract_background,
-            self.degrees,
-            self._mask(None),
+            self.choices.degrees,
+            self._mask(),
+            settings | {"same_degree": self.choices.same.isChecked()},
         )
 
-    def paint_mask(self) -> None:
+    def _settings(self) -> dict[str, Any] | None:
+        """Return the settings of the fit, or None where they are wrong, and say so."""
+        try:
+            return self.choices.settings
+        except UserError as error:
+            from napari.utils.notifications import show_error
+
+            show_error(str(error))
+            return None
+
+    def paint_mask(self, per_tilt: bool = False) -> None:
         """Add an empty Labels layer over the stack, to paint on."""
         series, viewer = self.session.series, self.session.viewer
         if series is None:
             return
+        axes = ("tilt", "y", "x") if per_tilt else ("y", "x")
         labels = viewer.add_labels(
-            np.zeros(series.images.shape[1:], np.uint8),
+            np.zeros(series.images.shape[-len(axes) :], np.uint8),
             name=MASK_NAME,
             opacity=0.5,
-            **space(series.pixel_size_nm, ("y", "x")),
+            **space(series.pixel_size_nm, axes),
         )
         labels.mode = "paint"
         labels.brush_size = max(3, max(series.images.shape[1:]) // 20)
         index = self.mask_box.findText(labels.name)
         self.mask_box.setCurrentIndex(max(index, 0))
 
-    @property
-    def degrees(self) -> tuple[int, int]:
-        """Degree along y and x."""
-        return self.degree_y.value(), self.degree_x.value()
-
-    def _mask(self, tilt: int | None) -> np.ndarray | None:
-        """Return the painted mask of one tilt, or of all (None)."""
+    def _mask(self) -> np.ndarray | None:
+        """Return the painted mask, (y, x) or (tilt, y, x), or None."""
         viewer = self.session.viewer
         name = self.mask_box.currentText()
-        if name == AUTOMATIC or name not in viewer.layers:
+        if name == UNPAINTED or name not in viewer.layers:
             return None
-        mask = np.asarray(viewer.layers[name].data) != 0
-        return mask[tilt] if mask.ndim == 3 and tilt is not None else mask
+        return np.asarray(viewer.layers[name].data) != 0
 
     def _show(self, image: np.ndarray, fit: Any, tilt: int, angle: float) -> None:
         limits = contrast(image)
@@ -213,11 +232,11 @@ class BackgroundPanel(Panel):
         names = [x.name for x in layers if type(x).__name__ == "Labels"]
         self.mask_box.blockSignals(True)
         self.mask_box.clear()
-        self.mask_box.addItems([AUTOMATIC, *names])
+        self.mask_box.addItems([UNPAINTED, *names])
         self.mask_box.setCurrentIndex(max(0, self.mask_box.findText(chosen)))
         self.mask_box.blockSignals(False)
         why = self.session.why_not_step()
-        for button in (self.preview_button, self.paint_button):
+        for button in (self.preview_button, self.paint_button, self.follow_button):
             self.row.bar(button, why)
         for button in (
             self.prepare_button,
@@ -229,6 +248,7 @@ class BackgroundPanel(Panel):
         self.apply_row.bar(self.apply_button, why)
         undo = why or (None if self.session.undo_label else "Nothing to take back")
         self.apply_row.bar(self.undo_button, undo)
+        self.negative.setText(steps.negative_in_words(self.session.series))
         if self.session.layer is None:
             self.numbers.setText("")
             for picture in (self.mask_picture, self.fit_picture, self.rest_picture):

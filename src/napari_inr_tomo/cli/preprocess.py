@@ -1,0 +1,189 @@
+"""``preprocess``: tilt series in, cleaned and aligned tilt series out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_inr_tomo.cli import common
+from napari_inr_tomo.cli.options import Angles, AsJson, Stack
+from napari_inr_tomo.cli.plan import Plan
+from napari_inr_tomo.errors import UserError
+
+if TYPE_CHECKING:
+    from napari_inr_tomo.types import TiltSeries
+
+
+def preprocess(
+    stack: Stack,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="OUT", help="Stack: .mrc .st .ali .tif .npy .h5"
+        ),
+    ],
+    angles: Angles = None,
+    exclude: Annotated[
+        str, typer.Option(metavar="3,17", help="Views to leave out, counted from 0.")
+    ] = "",
+    size: Annotated[
+        int | None,
+        typer.Option(metavar="PX", help="Longer side after Fourier down-sampling."),
+    ] = None,
+    factor: Annotated[
+        int | None, typer.Option("--bin", metavar="N", help="Average blocks of N x N.")
+    ] = None,
+    background: Annotated[
+        str | None,
+        typer.Option(
+            metavar="bernstein|constant|box-mean", help="Subtract a fitted background."
+        ),
+    ] = None,
+    degree: Annotated[
+        str,
+        typer.Option(
+            metavar="N|NY,NX", help="Degree of the background in y and x.  [default: 3]"
+        ),
+    ] = "",
+    mask: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Image or stack, not 0 where the specimen is: not fitted.",
+        ),
+    ] = None,
+    align: Annotated[
+        str,
+        typer.Option(
+            metavar="xcorr,com,line,axis,match", help="Alignments, in this order."
+        ),
+    ] = "",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="STEP.NAME=VALUE",
+            help="A setting of a step that is asked for, e.g. xcorr.stretch=true or "
+            "background.specimen=otsu; may be given again and again.",
+        ),
+    ] = None,
+    mask_outliers: Annotated[
+        bool, typer.Option("--mask-outliers", help="Mask hot and dead pixels.")
+    ] = False,
+    check_views: Annotated[
+        bool,
+        typer.Option("--check-views", help="Name tilts with a blocked beam or a jump."),
+    ] = False,
+    normalise: Annotated[
+        str | None,
+        typer.Option(
+            metavar="mass|thickness",
+            help="One intensity for all tilts: of an isolated specimen, or of a slab.",
+        ),
+    ] = None,
+    automatic: Annotated[
+        bool,
+        typer.Option(
+            "--auto", help="All of this with nothing to set: clean, then align."
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Down-sample, exclude views, subtract the background, align, and write a stack.
+
+    The images are interpolated once, when they are written.
+    """
+    from napari_inr_tomo.io import SERIES_OUT_SUFFIXES, write_series
+
+    single = (background, align, mask, settings, mask_outliers, check_views, normalise)
+    if automatic and any(single):
+        raise UserError(
+            "--auto cannot be used with single steps",
+            "it does all of them itself",
+            "Leave out --auto, or the steps",
+        )
+    if size is not None and factor is not None:
+        raise UserError(
+            "--size and --bin cannot be used together",
+            "each of them sets the size of the images",
+            "Give one of the two",
+        )
+    common.check_out(output, (*SERIES_OUT_SUFFIXES, ".tiff", ".hdf5", ".emd"))
+    plan = Plan(
+        mask_outliers,
+        check_views,
+        background,
+        degree,
+        mask,
+        normalise,
+        align,
+        settings or [],
+    )
+    plan.check()
+    series = common.open_series(stack, angles)
+    done = _reduced(series, common.numbers(exclude, "--exclude"), size, factor)
+    done = _automatic(done) if automatic else plan(done)
+    common.new_notices(series, done)
+    written = write_series(output, done)
+    values = _axis_found(done) | {
+        "written": written,
+        "shape_tyx": list(done.only_used().images.shape),
+        "angle_source": done.angle_source,
+        "history": [step.to_json() for step in done.history],
+        "notices": list(done.notices),
+    }
+    common.answer(values, as_json, _report(values))
+
+
+def _reduced(
+    series: TiltSeries, exclude: list[int], size: int | None, factor: int | None
+) -> TiltSeries:
+    from napari_inr_tomo import preprocess as steps
+    from napari_inr_tomo.cli.streaming import view_by_view
+
+    if exclude:
+        series = steps.exclude_views(series, exclude)
+    if factor is not None:
+        series = view_by_view(series, lambda part: steps.bin_images(part, factor))
+    if size is not None:
+        series = view_by_view(series, lambda part: steps.fourier_downsample(part, size))
+    return series
+
+
+def _automatic(series: TiltSeries) -> TiltSeries:
+    from napari_inr_tomo.align import align as aligned
+    from napari_inr_tomo.preprocess import prepare
+
+    return aligned(prepare(series))
+
+
+def _axis_found(series: TiltSeries) -> dict[str, Any]:
+    """Return what the search for the tilt axis found, null where there was none."""
+    keys = ("axis_deg", "shift_px", "negativity_before", "negativity_after", "score")
+    for step in reversed(series.history):
+        if step.name == "align_tilt_axis":
+            return {key: step.parameters[key] for key in keys}
+    return dict.fromkeys(keys)
+
+
+def _report(values: dict[str, Any]) -> list[str]:
+    lines = []
+    if values["axis_deg"] is not None:
+        before, after = values["negativity_before"], values["negativity_after"]
+        lines = [
+            f"tilt axis: {values['axis_deg']:.2f} degrees from +x towards +y (down), "
+            f"{values['shift_px']:.2f} px from the centre",
+            f"negative energy of the back-projection: {before:.2g} -> {after:.2g}",
+        ]
+    for step in values["history"]:
+        if "negative_share" in step["parameters"]:
+            share = step["parameters"]["negative_share"]
+            part = step["parameters"]["negative_sum_share"]
+            lines.append(
+                f"negative after the background: {share:.1%} of the pixels, "
+                f"{part:.2%} of all intensity; kept as they are"
+            )
+    shape = " x ".join(map(str, values["shape_tyx"]))
+    return [*lines, f"wrote {shape} (tilt, y, x):", *map(str, values["written"])]

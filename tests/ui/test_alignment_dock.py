@@ -1,0 +1,188 @@
+"""The alignment dock and its axis tool, rightly and wrongly used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from step_helpers import LONG_MS, done, errors
+
+from napari_inr_tomo.types import TiltSeries
+from napari_inr_tomo.ui.docks.alignment import AlignmentDock
+
+
+def test_alignment_writes_poses_and_leaves_the_pixels(
+    open_dock: Any, qtbot: Any, small_series: TiltSeries
+) -> None:
+    panel, session = open_dock(AlignmentDock).panel, open_dock.session
+    session.add_series(small_series)
+    panel.xcorr_button.click()
+    done(qtbot, session)
+    assert session.series.images is small_series.images
+    assert session.series.start_poses.as_array().any()
+    x, y = panel.plot.shifts.line("dx")
+    assert x.tolist() == small_series.angles_deg.tolist()
+    assert y == pytest.approx(session.series.start_poses.dx_px)
+    panel.forget_button.click()
+    done(qtbot, session)
+    assert not session.series.start_poses.as_array().any()
+
+
+def test_settings_of_the_correlation_and_the_common_line(
+    open_dock: Any, qtbot: Any, small_series: TiltSeries
+) -> None:
+    panel, session = open_dock(AlignmentDock).panel, open_dock.session
+    session.add_series(small_series)
+    panel.correlation.cumulative.setChecked(True)
+    assert not panel.correlation.neighbours.isEnabled()
+    panel.correlation.stretch.setChecked(True)
+    panel.correlation.taper.setValue(30)
+    panel.correlation.limit.setValue(6)
+    panel.xcorr_button.click()
+    done(qtbot, session)
+    parameters = session.series.history[-1].parameters
+    assert parameters["stretch"]
+    assert parameters["cumulative"]
+    assert parameters["taper"] == pytest.approx(0.3)
+    assert parameters["max_shift_px"] == 6
+    panel.line_button.click()
+    done(qtbot, session)
+    assert session.series.history[-1].name == "align_common_line"
+    assert session.series.images is small_series.images
+
+
+def test_the_axis_is_drawn_on_a_picture_of_all_tilts(
+    open_dock: Any, qtbot: Any, small_series: TiltSeries
+) -> None:
+    dock, viewer = open_dock(AlignmentDock), open_dock.viewer
+    tool, session = dock.panel.tool, open_dock.session
+    assert not tool.on.isEnabled()
+    layer = session.add_series(small_series)
+    tool.enable()
+    tool.on.setCurrentText("sum of all")
+    tool.on.setCurrentText("maximum of all")  # before the first is there
+    name = "Maximum of all tilts"
+    qtbot.waitUntil(lambda: name in viewer.layers, timeout=LONG_MS)
+    assert not layer.visible
+    picture = viewer.layers[name]
+    assert picture.data.shape == small_series.images.shape[1:]
+    assert viewer.layers.index(picture) < viewer.layers.index(tool.lines)
+    tool.on.setCurrentText("the tilts")
+    assert name not in viewer.layers
+    assert layer.visible
+    tool.on.setCurrentText("sum of all")
+    qtbot.waitUntil(lambda: "Sum of all tilts" in viewer.layers, timeout=LONG_MS)
+    viewer.layers.remove("Sum of all tilts")  # wrongly used: deleted by hand
+    tool.disable()
+    assert layer.visible
+    assert [other.name for other in viewer.layers] == [small_series.name]
+    assert tool.on.currentText() == "the tilts"
+    tool.enable()
+    tool.on.setCurrentText("sum of all")
+    viewer.layers.remove(layer)  # while the picture is being made
+    qtbot.waitUntil(lambda: tool._under._worker is None, timeout=LONG_MS)
+    assert not tool.enabled
+    assert len(viewer.layers) == 0
+    assert errors() == []
+
+
+def test_projection_matching_from_its_button(
+    open_dock: Any, qtbot: Any, small_series: TiltSeries
+) -> None:
+    panel, session = open_dock(AlignmentDock).panel, open_dock.session
+    assert not panel.match_button.isEnabled()
+    assert not panel.all_button.isEnabled()
+    session.add_series(small_series)
+    panel.match_button.click()
+    done(qtbot, session)
+    assert session.series.history[-1].name == "align_projections"
+    assert session.series.images is small_series.images
+
+
+def test_axis_tool_typed_undone_applied(
+    open_dock: Any, qtbot: Any, small_series: TiltSeries
+) -> None:
+    panel, session = open_dock(AlignmentDock).panel, open_dock.session
+    tool = panel.tool
+    session.add_series(small_series)
+    tool.switch.click()
+    qtbot.waitUntil(lambda: tool.pictures[2].shown, timeout=LONG_MS)
+    assert "negative" in tool.pictures[0].caption.text()
+    assert "left" in tool.pictures[0].caption.text()
+    before = tool.lines.data.copy()
+    tool.angle.setValue(4.0)
+    tool.shift.setValue(1.0)
+    assert not np.allclose(tool.lines.data, before)
+    tool.undo_button.click()
+    assert tool.value == (4.0, 0.0)
+    tool.shift.setValue(1.0)
+    tool.apply_button.click()
+    done(qtbot, session)
+    poses = session.series.start_poses
+    assert poses.axis_deg == pytest.approx(4.0)
+    across = poses.dy_px * np.cos(np.deg2rad(4)) - poses.dx_px * np.sin(np.deg2rad(4))
+    assert across == pytest.approx(np.ones(len(poses)))
+    tool.switch.click()
+    assert not tool.enabled
+    assert [layer.name for layer in open_dock.viewer.layers] == [small_series.name]
+    tool.enable()
+    assert tool.value == pytest.approx((4.0, 1.0), abs=0.01)
+    qtbot.waitUntil(lambda: tool._worker is None, timeout=LONG_MS)
+
+
+def test_axis_tool_is_dragged_with_the_mouse(
+    open_dock: Any, qtbot: Any, small_series: TiltSeries
+) -> None:
+    tool, session = open_dock(AlignmentDock).panel.tool, open_dock.session
+    session.add_series(small_series)
+    tool.enable()
+    viewer, layer = open_dock.viewer, tool.lines
+    centre = (np.array(small_series.images.shape[1:]) - 1) / 2
+
+    class Event:
+        def __init__(self, kind: str, yx: np.ndarray) -> None:
+            self.type = kind
+            self.position = (0.0, *(yx * layer.scale[-1]))
+
+    def drag(start: np.ndarray, end: np.ndarray) -> None:
+        event = Event("mouse_press", start)
+        for follow in layer.mouse_drag_callbacks:
+            following = follow(layer, event)
+            next(following)
+            assert not layer.mouse_pan
+            event.type, event.position = "mouse_move", Event("", end).position
+            next(following)
+            event.type = "mouse_release"
+            assert next(following, "over") == "over"
+        assert layer.mouse_pan
+
+    drag(centre, np.add(centre, [2, 0]))
+    assert tool.value == pytest.approx((0, 2))
+    drag(np.add(centre, [2, 10]), np.add(centre, [2 + 10 * np.tan(np.deg2rad(10)), 10]))
+    assert tool.angle.value() == pytest.approx(10, abs=0.01)
+    tool.undo()
+    assert tool.value == pytest.approx((0, 2))
+    drag(np.add(centre, [7, 7]), np.add(centre, [7, 9]))
+    assert tool._positions[2] == pytest.approx(9)
+    qtbot.waitUntil(lambda: "+9 px" in tool.pictures[2].caption.text(), timeout=LONG_MS)
+    viewer.layers.remove(layer)
+    assert not tool.enabled
+
+
+def test_axis_tool_ends_with_its_series_and_with_the_dock(
+    open_dock: Any, qtbot: Any, small_series: TiltSeries
+) -> None:
+    dock, viewer = open_dock(AlignmentDock), open_dock.viewer
+    tool, session = dock.panel.tool, open_dock.session
+    layer = session.add_series(small_series)
+    tool.enable()
+    viewer.layers.remove(layer)
+    assert not tool.enabled
+    assert len(viewer.layers) == 0
+    session.add_series(small_series)
+    tool.enable()
+    viewer.window.remove_dock_widget(dock)
+    assert not tool.enabled
+    assert [other.name for other in viewer.layers] == [small_series.name]
+    assert dock.panel._listening == []

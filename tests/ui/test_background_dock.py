@@ -1,0 +1,119 @@
+"""The background dock, rightly and wrongly used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from step_helpers import done, errors
+
+from napari_inr_tomo.preprocess.masks import decode_mask
+from napari_inr_tomo.types import TiltSeries
+from napari_inr_tomo.ui.docks.background import BackgroundDock
+
+
+def test_background_preview_then_all_tilts(
+    open_dock: Any, qtbot: Any, small_series: TiltSeries
+) -> None:
+    panel, session = open_dock(BackgroundDock).panel, open_dock.session
+    session.add_series(small_series)
+    session.show_tilt(12)
+    panel.preview_button.click()
+    done(qtbot, session)
+    assert panel.mask_picture.shown
+    assert panel.rest_picture.shown
+    assert "Tilt 12 (0.0 deg)" in panel.numbers.text()
+    assert np.array_equal(session.series.images, small_series.images)
+    assert panel.negative.text() == ""
+    panel.choices.degree_y.setValue(2)
+    panel.apply_button.click()
+    done(qtbot, session)
+    assert session.series.history[-1].name == "subtract_background"
+    share = (session.series.images < 0).mean()
+    assert f"{share:.1%} of the pixels" in panel.negative.text()
+    panel.undo_button.click()
+    assert panel.negative.text() == ""
+    assert np.array_equal(session.series.images, small_series.images)
+
+
+def test_painted_mask_is_used(
+    open_dock: Any, qtbot: Any, small_series: TiltSeries
+) -> None:
+    panel, session = open_dock(BackgroundDock).panel, open_dock.session
+    session.add_series(small_series)
+    panel.paint_button.click()
+    assert panel.mask_box.currentText() == "Specimen mask"
+    mask = open_dock.viewer.layers["Specimen mask"]
+    mask.data[5:9, 6:12] = 1
+    panel.preview_button.click()
+    done(qtbot, session)
+    assert panel.mask_picture._overlay[5:9, 6:12].all()
+    open_dock.viewer.layers.remove(mask)
+    assert panel.mask_box.currentText() == "nothing"
+
+
+def test_a_mask_painted_in_one_tilt_follows(
+    open_dock: Any, qtbot: Any, small_series: TiltSeries
+) -> None:
+    panel, session = open_dock(BackgroundDock).panel, open_dock.session
+    session.add_series(small_series)
+    panel.follow_button.click()
+    mask = open_dock.viewer.layers["Specimen mask"]
+    assert mask.data.shape == small_series.images.shape
+    mask.data[3, 5:9, 6:12] = 1
+    panel.choices.specimen.setCurrentText("only what is painted")
+    session.show_tilt(12)
+    panel.preview_button.click()
+    done(qtbot, session)
+    assert panel.mask_picture._overlay[5:9, 6:12].all()
+    assert panel.mask_picture._overlay.sum() == 24
+    panel.apply_button.click()
+    done(qtbot, session)
+    parameters = session.series.history[-1].parameters
+    assert (parameters["follow_mask"], parameters["automatic"]) == (True, False)
+    assert decode_mask(parameters["mask"]).sum() == 24
+
+
+def test_choices_of_the_background_and_a_box_that_is_none(
+    open_dock: Any, qtbot: Any, small_series: TiltSeries
+) -> None:
+    panel, session = open_dock(BackgroundDock).panel, open_dock.session
+    session.add_series(small_series)
+    choices = panel.choices
+    choices.specimen.setCurrentText("above a level")
+    assert choices.level.isEnabled()
+    assert not choices.threshold.isEnabled()
+    choices.kind.setCurrentText("mean of a box")
+    assert not choices.degree_y.isEnabled()
+    for text, words in (("0, 4, x", "four whole numbers"), ("0,99,0,4", "not in the")):
+        choices.box.setText(text)
+        panel.apply_button.click()
+        done(qtbot, session)
+        assert words in errors()[-1]
+        assert session.series is small_series
+    choices.box.setText("0, 4, 2, 9")
+    panel.apply_button.click()
+    done(qtbot, session)
+    rest = session.series.images[:, 0:4, 2:9].mean(axis=(1, 2))
+    assert rest == pytest.approx(np.zeros(len(rest)), abs=1e-4)
+
+
+def test_cleaning_buttons_leave_their_steps_and_can_be_undone(
+    open_dock: Any, qtbot: Any, small_series: TiltSeries
+) -> None:
+    panel, session = open_dock(BackgroundDock).panel, open_dock.session
+    assert not panel.prepare_button.isEnabled()
+    session.add_series(small_series)
+    before = len(small_series.history)
+    for button in (panel.hot_button, panel.views_button, panel.level_button):
+        button.click()
+        done(qtbot, session)
+    names = [step.name for step in session.series.history[before:]]
+    assert names == ["mask_outliers", "check_views", "normalise_tilts"]
+    for _ in names:
+        panel.undo_button.click()
+    assert session.series is small_series
+    panel.prepare_button.click()
+    done(qtbot, session)
+    assert session.series.history[-1].name == "normalise_tilts"
