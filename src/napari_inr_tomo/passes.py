@@ -105,8 +105,8 @@ def in_words(passes: list[PassPose]) -> str:
         if one.differs:
             gap = one.axis_deg - passes[0].axis_deg
             parts.append(
-                f"pass {one.number + 1} has its tilt axis turned by {gap:+.1f} deg, its "
-                f"images by {one.turn_deg:+.1f} deg, and is shifted by dx "
+                f"pass {one.number + 1} has its tilt axis turned by {gap:+.1f} deg, "
+                f"its images by {one.turn_deg:+.1f} deg, and is shifted by dx "
                 f"{one.dx_px:+.1f} px, dy {one.dy_px:+.1f} px from pass "
                 f"{passes[0].number + 1}"
             )

@@ -100,7 +100,7 @@ def merge(
     align: Annotated[
         str,
         typer.Option(
-            metavar="xcorr,com,axis,match",
+            metavar="xcorr,com,line,axis,match",
             help="Alignments of the whole before it is written, in this order.",
         ),
     ] = "",
