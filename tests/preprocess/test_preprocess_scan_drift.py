@@ -48,6 +48,17 @@ def test_scans_without_drift_are_left_alone() -> None:
     assert np.abs(found.corrected - made.truth)[inner].max() < 0.02
 
 
+def test_drift_beyond_the_search_is_said() -> None:
+    made = simulate_scans((48, 56), drift_px=5.0, jitter_px=0.0, seed=6)
+    assert correct_scan_drift(made.images, largest_drift=0.04).limited
+    wide = correct_scan_drift(made.images, largest_drift=0.15)
+    assert not wide.limited
+    assert wide.unseen > 0
+    series = [TiltSeries(image[None], [0.0]) for image in made.images]
+    done = correct_series_drift(series[0], [series[1]], largest_drift=0.04)
+    assert "tilts 0 drift by as much as was looked for" in done.notices[-1]
+
+
 def test_images_turned_back_by_the_microscope() -> None:
     made = simulate_scans(SHAPE, drift_px=3.0, jitter_px=0.0, seed=4)
     turned = [made.images[0], np.rot90(made.images[1], -1)]

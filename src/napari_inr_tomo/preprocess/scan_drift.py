@@ -44,6 +44,7 @@ class ScanDrift:
     measured, y and x of the field, mean zero.  seen: one (line,) per scan, False for
     lines outside the other scans, whose offset follows their neighbours.
     correlation_before, correlation_after: of the first two scans, 1 for equals.
+    limited: the constant drift that was found lies at the end of the search.
     """
 
     corrected: ImageArray
@@ -54,6 +55,12 @@ class ScanDrift:
     seen: tuple[BoolArray, ...]
     correlation_before: float
     correlation_after: float
+    limited: bool = False
+
+    @property
+    def unseen(self) -> int:
+        """Lines of all scans that no other scan shows."""
+        return sum(int((~one).sum()) for one in self.seen)
 
     @property
     def largest_px(self) -> float:
@@ -84,7 +91,7 @@ def correct_scan_drift(
     scans, field = _scans(images, directions_deg, upright, valid)
     offsets = [np.zeros((len(scan.values), 2)) for scan in scans]
     before = _correlation(*_apart(scans, offsets, Grid(field, _MARGIN_PX)))
-    offsets = _constant_drift(scans, field, largest_drift)
+    offsets, limited = _constant_drift(scans, field, largest_drift)
     offsets, seen = _refined(scans, offsets, field)
     grid = _grid(field, offsets)
     image, density = grid.lay(scans, offsets)
@@ -101,6 +108,7 @@ def correct_scan_drift(
         tuple(seen),
         before,
         _correlation(warped, there),
+        limited,
     )
 
 
@@ -224,10 +232,11 @@ def _refined(
 
 def _constant_drift(
     scans: Sequence[Scan], field: tuple[int, int], largest_drift: float
-) -> list[FloatArray]:
+) -> tuple[list[FloatArray], bool]:
     """Return offsets of one constant velocity and of a shift between the scans.
 
     The velocity in px a line, on a grid that is refined twice, on coarse images.
+    Returns as well whether it was found at the end of the range.
     """
     factor = max(1, round(max(field) / _COARSE_PX))
     coarse = [_binned(scan, factor) for scan in scans]
@@ -252,7 +261,7 @@ def _constant_drift(
     for scan, shift in zip(scans, shifts, strict=True):
         time = np.linspace(-0.5, 0.5, len(scan.values))[:, None]
         offsets.append((best * time + shift) * factor)
-    return _centred(offsets)
+    return _centred(offsets), bool(np.abs(best).max() >= reach)
 
 
 def _binned(scan: Scan, factor: int) -> Scan:

@@ -106,12 +106,14 @@ def correct_series_drift(
             images[tilt], valid[tilt] = found.corrected, found.valid
         results.append(found)
     alone = [tilt for tilt, pair in enumerate(pairs) if not pair and series.mask[tilt]]
+    limited = [tilt for tilt, found in enumerate(results) if found and found.limited]
     step = Step(
         "correct_series_drift",
         {
             "others": [other.name for other in others],
             "directions_deg": [float(angle) for angle in directions_deg],
             "upright": bool(upright),
+            "limited_tilts": limited,
             "largest_drift": float(largest_drift),
             "largest_px": _listed(results, "largest_px"),
             "correlation_before": _listed(results, "correlation_before"),
@@ -122,7 +124,7 @@ def correct_series_drift(
         step,
         images=images,
         valid=None if valid.all() else valid,
-        notices=(*series.notices, *_notices(alone, kept)),
+        notices=(*series.notices, *_notices(alone, kept, limited)),
     )
 
 
@@ -168,7 +170,7 @@ def _listed(results: list[ScanDrift | None], name: str) -> list[Any]:
     return [None if r is None else round(float(getattr(r, name)), 4) for r in results]
 
 
-def _notices(alone: list[int], kept: list[int]) -> list[str]:
+def _notices(alone: list[int], kept: list[int], limited: list[int]) -> list[str]:
     lines = []
     if alone:
         lines.append(
@@ -179,5 +181,10 @@ def _notices(alone: list[int], kept: list[int]) -> list[str]:
         lines.append(
             f"Scan drift: the scans of tilts {', '.join(map(str, kept))} agree less "
             "after the correction, so they stay as they are; look at them"
+        )
+    if limited:
+        lines.append(
+            f"Scan drift: tilts {', '.join(map(str, limited))} drift by as much as was "
+            "looked for, or more; search further and look at them"
         )
     return lines

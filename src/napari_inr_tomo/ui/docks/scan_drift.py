@@ -256,10 +256,16 @@ class ScanDriftPanel(Panel):
         self.pictures[1].show_image(second, "second scan", limits)
         most = float(np.quantile(np.abs(found.residual), 0.995)) or 1.0
         self.pictures[2].show_image(found.residual, "difference", (-most, most))
+        beyond = (
+            " The drift lies at the end of the search: raise the largest drift."
+            if found.limited
+            else ""
+        )
         self.numbers.setText(
             f"{name}: lines up to {found.largest_px:.2f} px from their place; "
             f"correlation of the scans {found.correlation_before:.3f} before, "
-            f"{found.correlation_after:.3f} after"
+            f"{found.correlation_after:.3f} after. {found.unseen} lines are out "
+            f"of sight of the other scan.{beyond}"
         )
         self.plot.clear_lines()
         for scan, (offsets, colours) in enumerate(
