@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from napari_inr_tomo.types import BoolArray, FloatArray, IntArray, Poses, TiltSeries
 
-_LEAST_DEG, _LEAST_PX = 0.3, 0.5
+_LEAST_DEG, _LEAST_PX = 0.6, 0.5
 _CLEAR_SIGMA = 3.0
 
 
