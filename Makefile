@@ -71,7 +71,7 @@ test-faults: setup
 	@settings=$$(mktemp -d); trap 'rm -rf "$$settings"' EXIT; \
 	OMP_NUM_THREADS=1 NAPARI_CONFIG=$$settings/settings.yaml \
 	    scripts/with-display.sh $(BIN)/python -m pytest -q --fault-report \
-	    --timeout=900 -m "scenario" $(PYTEST_ARGS)
+	    --timeout=3000 -m "scenario" $(PYTEST_ARGS)
 
 clean:
 	@rm -rf .venv demo-output docs/_build .mypy_cache .ruff_cache .pytest_cache \

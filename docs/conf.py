@@ -19,6 +19,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "api_parts",
     "failure_tables",
+    "key_table",
     "settings_tables",
     "benchmark_tables",
     "plain_docstrings",

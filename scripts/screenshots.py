@@ -39,8 +39,10 @@ def main() -> None:
     simulation = sample_simulation(arguments.sample)
     tour.correct_scans(*scan_pair())
     tour.open(simulation.series)
+    tour.find_angles()
     tour.subtract_background()
     tour.align()
+    tour.shift_by_hand(simulation.series.reference - 4)
     with tempfile.TemporaryDirectory() as folder:
         tour.reconstruct("inr", arguments.preset, Path(folder) / "run", "")
         tour.look_closer(simulation.truth)

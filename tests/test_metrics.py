@@ -241,3 +241,28 @@ def test_compare_registers_only_if_asked() -> None:
 def test_what_cannot_be_compared(volume, truth, words) -> None:
     with pytest.raises(UserError, match=words):
         metrics.compare(volume, truth)
+
+
+@pytest.mark.parametrize("axis_deg", [0.0, 30.0])
+def test_directions_nobody_measured_do_not_agree(axis_deg: float) -> None:
+    """Tilts on one side only, so that a wrong sign would show."""
+    rng = np.random.default_rng(5)
+    truth = rng.normal(size=(36, 40, 44))
+    kz, ky, kx = np.meshgrid(*(np.fft.fftfreq(n) for n in truth.shape), indexing="ij")
+    turn = np.deg2rad(axis_deg)
+    across = ky * np.cos(turn) - kx * np.sin(turn)
+    theta = np.rad2deg(np.arctan2(-kz, across))
+    theta = (theta + 90) % 180 - 90
+    seen = (theta > -70) & (theta < 20)
+    other = np.fft.fftn(rng.normal(size=truth.shape))
+    volume = np.fft.ifftn(np.where(seen, np.fft.fftn(truth), other)).real
+    found = metrics.fsc_by_direction(volume, truth, axis_deg)
+    angles, reached, mean = found
+    inside = (angles > -65) & (angles < 15)
+    outside = (angles < -75) | (angles > 25)
+    assert angles.tolist() == sorted(angles)
+    assert len(angles) == 18
+    assert reached[inside].min() > 0.45
+    assert reached[outside].max() < 0.2
+    assert mean[inside].min() > 0.9
+    assert np.abs(mean[outside]).max() < 0.3

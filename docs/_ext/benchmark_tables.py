@@ -126,6 +126,24 @@ def memory(result: dict[str, Any] | None) -> Iterator[str]:
     yield from table(head, rows)
 
 
+def expected(result: dict[str, Any] | None) -> Iterator[str]:
+    """Yield what was said before runs beside what they took."""
+    rows = [
+        [
+            (result or {})["size"],
+            row["method"],
+            row["said_s"],
+            row["seconds"],
+            round(row["said_bytes"] / 1e6),
+            round(row["peak_bytes"] / 1e6),
+            row["measuring_s"] or "known",
+        ]
+        for row in (result or {}).get("rows", [])
+    ]
+    head = ["size", "method", "said, s", "took, s", "said, MB", "peak, MB"]
+    yield from table([*head, "measuring, s"], rows)
+
+
 STEPS = {
     "raw": "before",
     "xcorr": "after cross-correlation",
@@ -199,6 +217,7 @@ KINDS: dict[str, Callable[[dict[str, Any] | None], Iterator[str]]] = {
     "paper": paper,
     "peers": peers,
     "memory": memory,
+    "expected": expected,
     "alignment": alignment,
     "doubts": doubts,
     "axis": axis,

@@ -49,6 +49,21 @@ def write_json(path: Path, value: Any) -> None:
     write_bytes(path, (text + "\n").encode())
 
 
+def read_json(path: Path, largest: int = 1 << 20) -> Any:
+    """Return the value of a JSON file of at most ``largest`` bytes.
+
+    Raises ``OSError`` or ``ValueError``, whatever the file holds.
+    """
+    with open(path, "rb") as handle:
+        content = handle.read(largest + 1)
+    if len(content) > largest:
+        raise ValueError(f"it is larger than {largest} bytes")
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
 def write_npy(path: Path, array: np.ndarray[Any, Any]) -> None:
     """Write ``array`` as .npy to ``path`` atomically."""
     with replacing(path) as temporary, open(temporary, "wb") as handle:

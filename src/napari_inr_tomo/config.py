@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -110,6 +110,8 @@ class PoseSettings(_Settings):
     """Adam step of the shifts dx and dy, pixels."""
     shared_axis: bool = True
     """Also learn one axis angle common to all tilts (faster for a common error)."""
+    frozen: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    """Tilts whose pose stays as it starts: their numbers in the stack, from 0."""
     coarse: bool = True
     """First find the poses on a coarse classical volume (seconds, far-reaching)."""
 
@@ -170,6 +172,9 @@ class ComputeSettings(_Settings):
     """A live volume has at most this many voxels; larger boxes are shown coarser."""
     checkpoint_seconds: float = Field(60.0, gt=0)
     """Least time between two checkpoints."""
+    restarts: int = Field(3, ge=0, le=100)
+    """When one of several processes dies the run goes on by itself from its last
+    checkpoint, at most so often and only while there are new checkpoints."""
 
 
 class ReconstructionConfig(_Settings):
@@ -215,6 +220,19 @@ class ReconstructionConfig(_Settings):
         """Return a copy with nested ``changes``, e.g. ``{"inr": {"poses": {...}}}``."""
         return self.parse(_merge(self.model_dump(), changes))
 
+    def flat(self) -> dict[str, Any]:
+        """Return all settings by their names with dots, e.g. ``inr.loss.beta``."""
+
+        def walk(values: dict[str, Any], before: str) -> dict[str, Any]:
+            found: dict[str, Any] = {}
+            for name, value in values.items():
+                path = f"{before}{name}"
+                inner = isinstance(value, dict)
+                found |= walk(value, f"{path}.") if inner else {path: value}
+            return found
+
+        return walk(self.model_dump(), "")
+
     @classmethod
     def parse(cls, values: dict[str, Any]) -> Self:
         """Check a nested dictionary; raises `UserError` naming every bad setting."""
@@ -255,6 +273,18 @@ class ReconstructionConfig(_Settings):
             ) from None
         name = preset or values.get("preset", "fast")
         return cls.from_preset(name).merged(values | {"preset": name})
+
+
+def nested(flat: dict[str, Any]) -> dict[str, Any]:
+    """Return settings named with dots as the nested dictionary `merged` takes."""
+    changes: dict[str, Any] = {}
+    for path, value in flat.items():
+        here = changes
+        *outer, last = path.split(".")
+        for name in outer:
+            here = here.setdefault(name, {})
+        here[last] = value
+    return changes
 
 
 def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -162,12 +162,16 @@ class Cancelled(_Event):
 
 
 class Failed(_Event):
-    """Ended by a problem: what, why, and what to do."""
+    """Ended by a problem: what, why, and what to do.
+
+    lost: a process died, which is no fault of the run; it may go on by itself.
+    """
 
     type: Literal["failed"] = "failed"
     what: Text
     why: Text
     do: Text
+    lost: bool = False
 
 
 Event = (

@@ -119,9 +119,24 @@ class RunPaths:
         return self.controls / "slices.json"
 
     @property
+    def obeyed(self) -> Path:
+        """A request to stop or cancel that the workers have seen."""
+        return self.controls / "obeyed"
+
+    @property
+    def restarts(self) -> Path:
+        """How often the run has started again by itself, see `restarts`."""
+        return self.logs / "restarts.json"
+
+    @property
     def checkpoints(self) -> Path:
         """Folder of the checkpoints."""
         return self.folder / "checkpoints"
+
+    @property
+    def start(self) -> Path:
+        """Folder with the checkpoint of the earlier run this one goes on from."""
+        return self.folder / "start"
 
     @property
     def logs(self) -> Path:
@@ -190,7 +205,7 @@ class RunPaths:
         only_plain(self.folder, _FILES, _FOLDERS)
 
 
-_FOLDERS = ("previews", "control", "checkpoints", "logs", "result")
+_FOLDERS = ("previews", "control", "checkpoints", "start", "logs", "result")
 _FILES = ("run.json", "input.npy", "valid.npy", "events.jsonl", "lock")
 
 
@@ -211,6 +226,7 @@ class RunSpec:
     original_group: pass of each tilt of the whole stack, or None where there is one.
     input_sha256: digest of ``input.npy``; valid_sha256: of ``valid.npy`` or None.
     pixel_size_nm: size of a pixel in nm, or None where unknown.
+    started_from: name of the run whose network this one goes on with, or empty.
     """
 
     config: ReconstructionConfig
@@ -227,6 +243,7 @@ class RunSpec:
     name: str = "tilt series"
     angle_source: str = "given"
     source_name: str = ""
+    started_from: str = ""
     history: tuple[Step, ...] = ()
     created: str = ""
     versions: dict[str, str] = field(default_factory=_no_versions)
@@ -273,6 +290,7 @@ class RunSpec:
                 },
                 "angle_source": self.angle_source,
                 "source_name": self.source_name,
+                "started_from": self.started_from,
             },
             "history": [step.to_json() for step in self.history],
             "versions": self.versions or versions(),
@@ -298,6 +316,7 @@ class RunSpec:
             name=str(value["name"]),
             angle_source=str(data.get("angle_source", "given")),
             source_name=str(data.get("source_name", "")),
+            started_from=str(data.get("started_from", "")),
             history=tuple(Step.from_json(step) for step in value["history"]),
             created=str(value["created"]),
             versions=dict(value.get("versions", {})),

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from napari_inr_tomo import atomic
 from napari_inr_tomo.errors import UserError
 
 RETRY_S = 1.0
@@ -120,9 +121,9 @@ def last_holder(path: Path) -> Holder | None:
 
 def _read(path: Path) -> Holder | None:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = atomic.read_json(path)
         return Holder(int(value["pid"]), str(value["host"]), float(value["started"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return None
 
 

@@ -228,6 +228,63 @@ def _crossing(
     return float(1 / (frequency[k] + part * (frequency[k + 1] - frequency[k])))
 
 
+def fsc_by_direction(
+    volume: Data,
+    truth: Data,
+    axis_deg: float = 0.0,
+    criterion: float = 0.5,
+    sectors: int = 18,
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return how far two volumes agree in every direction across the tilt axis.
+
+    axis_deg: of the tilt axis in the image plane.  A direction is named by the tilt
+    angle whose image measures it: 0 lies in the image plane, 90 along the beam.
+    Returns the (sector,) middle angles in degrees, -90 to 90; the frequency in 1/px
+    where the correlation of the sector first falls below the criterion (0.5 the finest,
+    0 never above); and the mean correlation of its shells.  A sector leaves out what
+    lies nearer the tilt axis than 45 degrees, which belongs to no direction.
+    """
+    a, b = _pair(volume, truth)
+    nz, ny, nx = a.shape
+    kz = np.fft.fftfreq(nz)[:, None, None]
+    ky = np.fft.fftfreq(ny)[:, None]
+    kx = np.fft.rfftfreq(nx)
+    turn = math.radians(axis_deg)
+    along = kx * math.cos(turn) + ky * math.sin(turn)
+    across = ky * math.cos(turn) - kx * math.sin(turn)
+    in_plane = np.hypot(across, kz)
+    # an image at tilt theta holds the direction (cos theta, -sin theta)
+    angle = np.degrees(np.arctan2(-kz, across))
+    angle = (angle + 90) % 180 - 90
+    width = 180 / sectors
+    sector = np.minimum(((angle + 90) / width).astype(np.intp), sectors - 1)
+    shortest = min(a.shape)
+    count = shortest // 2
+    shell = np.rint(np.sqrt(in_plane**2 + along**2) * shortest).astype(np.intp)
+    keep = (np.abs(along) < in_plane) & (shell <= count)
+    index = (sector * (count + 1) + shell)[keep]
+    fa, fb = np.fft.rfftn(a)[keep], np.fft.rfftn(b)[keep]
+
+    def gather(values: FloatArray) -> FloatArray:
+        flat = np.bincount(index, values, sectors * (count + 1))
+        return np.asarray(flat.reshape(sectors, count + 1), np.float64)
+
+    cross = gather((fa * fb.conj()).real)
+    power = np.sqrt(gather(np.abs(fa) ** 2) * gather(np.abs(fb) ** 2))
+    curves = np.divide(cross, power, out=np.zeros_like(cross), where=power > 0)
+    frequency = np.arange(count + 1) / shortest
+    reached, mean = np.empty(sectors), np.zeros(sectors)
+    for k, curve in enumerate(curves):
+        filled = np.flatnonzero(power[k] > 0)
+        filled = np.concatenate([[0], filled[filled > 0]])
+        known = frequency[filled], curve[filled], np.ones(len(filled))
+        reached[k] = 1 / _crossing(*known, criterion)
+        if len(filled) > 1:
+            mean[k] = curve[filled[1:]].mean()
+    middles = np.asarray((np.arange(sectors) + 0.5) * width - 90, np.float64)
+    return middles, reached, mean
+
+
 def register(
     volume: Data, truth: Data
 ) -> tuple[ImageArray, tuple[float, float, float]]:

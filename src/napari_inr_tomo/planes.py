@@ -7,7 +7,6 @@ A request is a file of its own in ``control/``; it is answered once, by a file i
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_inr_tomo import atomic
+from napari_inr_tomo.npz import read_npz
 
 MOST_PLANES = 8
 MOST_POINTS = 1 << 22
 """A request for more points than these is ignored: the run goes first."""
+_NONSENSE = (ValueError, KeyError, TypeError, AttributeError)
 
 Vector = tuple[float, float, float]
 
@@ -91,13 +92,16 @@ class SliceRequest:
     @classmethod
     def take(cls, path: Path) -> SliceRequest | None:
         """Read and remove a request; None where there is none that makes sense."""
+        if not path.exists():
+            return None
         try:
-            text = path.read_text(encoding="utf-8")
-            path.unlink(missing_ok=True)
-            value = json.loads(text)
+            try:
+                value = atomic.read_json(path)
+            finally:
+                path.unlink(missing_ok=True)
             planes = tuple(Plane.from_json(p) for p in value["planes"])
             name = str(value["name"])[:100]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, OverflowError, *_NONSENSE):
             return None
         points = sum(plane.shape[0] * plane.shape[1] for plane in planes)
         if len(planes) > MOST_PLANES or points > MOST_POINTS:
@@ -113,13 +117,22 @@ def write_slices(path: Path, images: list[NDArray[np.float32]]) -> None:
 
 def read_slices(path: Path) -> list[NDArray[np.float32]]:
     """Read what `write_slices` wrote; raises ``OSError`` or ``ValueError``."""
-    import zipfile
-
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return [archive[f"arr_{index}"] for index in range(len(archive.files))]
-    except (zipfile.BadZipFile, KeyError) as error:
-        raise ValueError(str(error)) from None
+        if path.stat().st_size > 8 * MOST_POINTS:
+            raise ValueError("it is larger than slices can be")
+        found = read_npz(path)
+        images = [found[f"arr_{index}"] for index in range(len(found))]
+    except OSError:
+        raise
+    except Exception as error:  # noqa: BLE001 - an archive may provoke all
+        raise ValueError(str(error) or type(error).__name__) from None
+    if any(image.ndim != 2 or image.dtype.kind != "f" for image in images):
+        raise ValueError("it holds something else than slices")
+    return images
+
+
+CLOSE_UP = 192
+"""Samples along the longest side where it is looked at closer than the voxels."""
 
 
 def orthogonal(
@@ -142,7 +155,8 @@ def orthogonal(
         if zoom <= 1:
             centre[right] = centre[down] = 0.0
         longest = max(extent[right], extent[down])
-        step = max(1 / max(zoom, 1.0), longest / max(zoom, 1.0) / most)
+        finest = longest if zoom <= 1 else max(longest, CLOSE_UP)
+        step = longest / max(zoom, 1.0) / min(most, finest)
         rows, columns = (
             max(2, round(extent[a] / max(zoom, 1.0) / step)) for a in (down, right)
         )
@@ -158,6 +172,35 @@ def orthogonal(
     return planes[0], planes[1], planes[2]
 
 
+def oblique(
+    position_xyz: Vector,
+    shape_zyx: tuple[int, int, int],
+    turn_deg: float,
+    lean_deg: float,
+    zoom: float = 1.0,
+    most: int = 256,
+) -> Plane:
+    """Return a square plane through a point at any angle.
+
+    It begins as xy, leans about its columns' axis x (+y towards +z) by ``lean_deg``,
+    then turns about z (+x towards +y) by ``turn_deg``: (0, 90) is xz and (90, 90) yz.
+    At zoom 1 it is seen from where it is nearest the centre of the box of (z, y, x)
+    voxels, at higher zooms from the point.
+    """
+    turn, lean = math.radians(turn_deg), math.radians(lean_deg)
+    right = (math.cos(turn), math.sin(turn), 0.0)
+    flat = math.cos(lean)
+    down = (-math.sin(turn) * flat, math.cos(turn) * flat, math.sin(lean))
+    centre = position_xyz
+    if zoom <= 1:
+        normal = np.cross(right, down)
+        x, y, z = (float(v) for v in normal * (normal @ np.array(position_xyz)))
+        centre = (x, y, z)
+    longest = max(shape_zyx)
+    side = min(most, longest if zoom <= 1 else max(longest, CLOSE_UP))
+    return Plane(centre, right, down, (side, side), longest / max(zoom, 1.0) / side)
+
+
 def across_axis(
     position_xyz: Vector, shape_zyx: tuple[int, int, int], axis_deg: float
 ) -> Plane:
@@ -166,11 +209,4 @@ def across_axis(
     It is perpendicular to a tilt axis at ``axis_deg`` in the image plane; columns run
     across the axis, rows along the beam.
     """
-    turn = math.radians(axis_deg)
-    along = (math.cos(turn), math.sin(turn), 0.0)
-    distance = position_xyz[0] * along[0] + position_xyz[1] * along[1]
-    centre = (distance * along[0], distance * along[1], 0.0)
-    longest = max(shape_zyx)
-    side = min(longest, 256)
-    right, down = (-math.sin(turn), math.cos(turn), 0.0), (0.0, 0.0, 1.0)
-    return Plane(centre, right, down, (side, side), longest / side)
+    return oblique(position_xyz, shape_zyx, axis_deg + 90, 90.0)

@@ -1,11 +1,11 @@
-"""The three things everything passes around: a tilt series, its poses, a volume.
+"""What everything passes around: a tilt series, its poses, an alignment, a volume.
 
-All three are frozen; a step returns a new one and leaves a line in the history.
+All are frozen; a step returns a new one and leaves a line in the history.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.mapped import MappedImages
 
 FloatArray = NDArray[np.float64]
 ImageArray = NDArray[np.float32]
@@ -34,6 +35,11 @@ def _check_real(array: NDArray[Any]) -> None:
             "Export the images as integers or floating-point numbers, for complex "
             "ones e.g. their modulus",
         )
+
+
+def tilts_in_words(tilts: Sequence[int]) -> str:
+    """Return ``tilt 3`` or ``tilts 3, 17``."""
+    return f"tilt{'s' if len(tilts) != 1 else ''} {', '.join(map(str, tilts))}"
 
 
 @dataclass(frozen=True)
@@ -131,7 +137,8 @@ class Poses:
 class TiltSeries:
     """A tilt series in memory, with everything known about it.
 
-    images: (tilt, y, x) float32, any tilt order, y down, the input's intensity units.
+    images: (tilt, y, x) float32, any tilt order, y down, the input's intensity units;
+    a stack of gigabytes may be a `MappedImages`.
     angles_deg: (tilt,) float64, degrees, one per image, in the order of the images.
     poses: start poses (alignment writes here; the pixels are never resampled for it).
     used: (tilt,) bool; an excluded view stays in the stack and is False here.
@@ -156,7 +163,9 @@ class TiltSeries:
     group: IntArray | None = None
 
     def __post_init__(self) -> None:
-        images = np.asarray(self.images)
+        images: Any = self.images
+        if not isinstance(images, MappedImages):
+            images = np.asarray(images)
         if images.ndim != 3 or 0 in images.shape:
             raise UserError(
                 "This is not a tilt series",
@@ -253,6 +262,57 @@ class TiltSeries:
             used=self.mask[index],
             valid=None if self.valid is None else self.valid[index],
             group=self.groups[index],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """Poses without their images: from a file, or for use on another signal.
+
+    poses: one per tilt.
+    angles_deg: (tilt,) float64, degrees, or None where only the order is known.
+    used: (tilt,) bool, or None for all.
+    pixel_size_nm: size of the pixels the shifts count, or None where unknown.
+    shape_yx: size of the images they were found on, or None where unknown.
+    turns: False where only shifts are known: rotations then stay as they are.
+    cyclic: shifts are known only up to whole image sizes.
+    history: what was done to the series it was found on, or None where unknown.
+    """
+
+    poses: Poses
+    angles_deg: FloatArray | None = None
+    used: BoolArray | None = None
+    pixel_size_nm: float | None = None
+    shape_yx: tuple[int, int] | None = None
+    turns: bool = True
+    cyclic: bool = False
+    history: tuple[Step, ...] | None = None
+    name: str = "alignment"
+    notices: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, dtype in (("angles_deg", np.float64), ("used", bool)):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, _frozen(value, dtype))
+                if len(value) != len(self.poses):
+                    raise ValueError(f"{name} needs one entry per pose")
+
+    def __len__(self) -> int:
+        return len(self.poses)
+
+    @classmethod
+    def of(cls, series: TiltSeries) -> Alignment:
+        """Return the alignment of a tilt series."""
+        rows, columns = series.images.shape[1:]
+        return cls(
+            series.start_poses,
+            series.angles_deg,
+            series.mask,
+            series.pixel_size_nm,
+            (rows, columns),
+            history=series.history,
+            name=series.name,
         )
 
 

@@ -17,10 +17,12 @@ COMMANDS = {
     "preprocess": "-o --angles --exclude --size --bin --background --degree --align",
     "reconstruct": "-o --angles --method --preset --config --iterations --epochs "
     "--refine-poses --no-refine-poses --depth --device --processes --seed --run "
-    "--poses --poses-start --record --json",
+    "--poses --poses-start --start-from --record --json",
     "rerun": "-o",
     "resume": "-o --processes --device",
     "follow": "--json",
+    "queue": "-o --vary --method --preset --at-once --cancel --status --json",
+    "acquire": "-o --angles --pattern --recipe --quick --inr --tilts --once --every",
     "list": "--json",
     "stop": "--cancel",
     "export": "-o --poses",
@@ -28,6 +30,7 @@ COMMANDS = {
     "submit": "--slurm --dry-run",
     "simulate": "-o --phantom --size --tilts --dose --axis-angle --shift-sigma --seed "
     "--truth --poses",
+    "estimate": "--method --preset --config --epochs --depth --processes --json",
     "compare": "--json --register",
     "demo": "--output",
 }

@@ -233,3 +233,34 @@ def test_the_real_engine_gives_the_same_twice(
     judged = cli("compare", first, tmp_path / "t.mrc", "--json").json
     assert judged["ssim"] > 0.5
     assert cli("validate", tmp_path / "b.inr-run").status == 0
+
+
+def test_a_slab_is_cut_out_of_the_middle(cli: Cli, stack: Path, tmp_path: Path) -> None:
+    volume = tmp_path / "slab.npy"
+    common = ("-o", volume, "--method", "sirt", "--iterations", 5)
+    said = cli("reconstruct", stack, *common, "--slab", 10, "--json").json
+    assert said["slices"] == {"axis": "x", "first": 6, "last": 13}
+    assert np.load(volume).shape == (24, 24, 8)
+    assert (
+        "--slab"
+        in cli(
+            "reconstruct", stack, "-o", volume, "--slab", 3, "--record", "record.json"
+        ).problem
+    )
+    assert "0 to 23" in cli("reconstruct", stack, *common, "--slab", 24).problem
+
+
+def test_time_and_memory_are_measured_before(
+    cli: Cli, stack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_inr_tomo.runs import timing
+
+    monkeypatch.setattr(timing, "cache_file", lambda: tmp_path / "times.json")
+    words = ("estimate", stack, "--method", "sirt", "--device", "cpu")
+    short, long = (
+        cli(*words, "--iterations", count, "--json").json["estimates"][0]
+        for count in (1000, 2000)
+    )
+    assert long["phases_s"]["SIRT"] == pytest.approx(2 * short["phases_s"]["SIRT"])
+    assert short["memory_bytes"] > 5e7
+    assert cli(*words).out.startswith("sirt: about ")

@@ -26,7 +26,8 @@ def test_info_tells_everything(cli: Cli, stack: Path) -> None:
     assert facts["minimum"] <= facts["mean"] <= facts["maximum"]
     words = cli("info", stack).out
     assert "13 images of 24 x 24 pixels" in words
-    assert "-60 to 60 degrees, from" in words
+    assert "angles: 13 angles, -60 to 60 degrees in steps of 10; in rising" in words
+    assert facts["angle_order"] == "rising"
 
 
 @pytest.mark.parametrize("form", ["--angles=-48:48:8", "--angles -48:48:8"])

@@ -9,6 +9,7 @@ from napari_inr_tomo import metrics
 from napari_inr_tomo.engine.data import intensity_scale
 from napari_inr_tomo.engine.pose_search import find_poses
 from napari_inr_tomo.simulate import simulate_series
+from napari_inr_tomo.types import Poses
 
 ANGLES = np.arange(-60, 61, 5.0)
 
@@ -97,3 +98,16 @@ def test_without_noise_it_is_right_to_a_tenth_of_a_pixel_and_of_a_degree(
     assert errors["shift_px"] < 0.1
     assert abs(errors["axis_deg"]) < 0.1
     assert steps[-1] < 32  # turns that are not stretched need more than 40
+
+
+def test_frozen_tilts_keep_their_pose_and_the_others_come_to_them() -> None:
+    sim = simulate_series("chiral", 40, ANGLES, shift_sigma_px=1.5, seed=4)
+    held = [2, 20]
+    start = sim.series.start_poses.as_array().copy()
+    start[held] = sim.truth_poses.as_array()[held]
+    begun = Poses.from_array(start)
+    found = find_poses(
+        sim.series.images, ANGLES, begun, sim.series.reference, 40, frozen=held
+    )
+    assert found.as_array()[held] == pytest.approx(start[held], abs=0)
+    assert metrics.pose_errors(ANGLES, found, sim.truth_poses)["shift_px"] < 0.2

@@ -23,6 +23,7 @@ from napari_inr_tomo.engine import checkpoint, worker
 from napari_inr_tomo.layout import RunPaths
 from napari_inr_tomo.runs import Follower, RunFolder
 from napari_inr_tomo.simulate import simulate_series
+from patience import wait_for
 
 ANGLES = np.arange(-60, 61, 20.0)
 QUICK = {
@@ -110,10 +111,8 @@ class Worker:
         return self.code
 
     def wait(self, seconds: float = 60.0) -> int:
-        deadline = time.monotonic() + seconds
-        while self.poll() is None:
-            assert time.monotonic() < deadline, f"rank {self.rank} does not end"
-            time.sleep(0.005)
+        ended = wait_for(lambda: self.poll() is not None, seconds, 0.005)
+        assert ended, f"rank {self.rank} does not end"
         assert self.code is not None
         return self.code
 

@@ -16,6 +16,8 @@ from typing import Any
 from napari_inr_tomo.errors import UserError
 
 MOST_S = 10
+"""Of the processor, and by the wall for a reader that waits for something."""
+MOST_WALL_S = 120
 MOST_MB = 250
 MOST_BYTES = 1 << 35
 """Address space of the child: mapped files count, so it is large."""
@@ -164,7 +166,8 @@ def _trials(
         path.write_bytes(content)
         if after is not None:
             after(content)
-        signal.alarm(MOST_S)  # a reader that hangs dies, and its file stays
+        signal.setitimer(signal.ITIMER_PROF, MOST_S)  # a reader that hangs dies,
+        signal.alarm(MOST_WALL_S)  # and its file stays
         began = time.process_time()
         outcome: Any = ("opened",)
         try:
@@ -173,6 +176,7 @@ def _trials(
             outcome = ("refused",)
         except BaseException as error:  # noqa: BLE001 - that is what is looked for
             outcome = ("escaped", f"{type(error).__name__}: {str(error)[:200]}")
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.alarm(0)
         now = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         if now - before > 1000 * MOST_MB:

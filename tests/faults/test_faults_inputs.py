@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -25,11 +27,12 @@ from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.engine import checkpoint, inr_run, worker
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.io import hdf5, read_images, read_poses, read_series, read_volume
+from napari_inr_tomo.planes import write_slices
 from napari_inr_tomo.runs import Follower, RunFolder
 
 Figure = Callable[[str], None]
 COUNTS = [150, pytest.param(5000, marks=pytest.mark.faults)]
-MOST_S, MOST_MB = 2.0, 250.0
+MOST_S, MOST_MB = 1.0, 250.0
 
 
 def check(found: Fuzzed, what: str, figure: Figure) -> None:
@@ -153,6 +156,55 @@ def test_damaged_run_folders(
             run.verify_input()
 
     check(fuzz(path, attempt, count, 2000, name != "input.npy"), name, figure)
+
+
+READ = ["lock", "logs/launcher.json", "logs/restarts.json", "result/COMPLETE"]
+SHOWN = ["previews/volume.npy", "previews/slices.npz", "previews/poses.csv"]
+
+
+@pytest.mark.scenario(14)
+@pytest.mark.parametrize(
+    "count", [50, pytest.param(1000, marks=pytest.mark.faults)], ids=["few", "many"]
+)
+@pytest.mark.parametrize("name", [*READ, *SHOWN])
+def test_damaged_files_beside_a_run(
+    tmp_path: Path, name: str, count: int, figure: Figure
+) -> None:
+    """Whatever the small files hold, the run is listed, judged and shown."""
+    from napari_inr_tomo import events, restarts
+    from napari_inr_tomo.runs.catalogue import thumbnail
+    from napari_inr_tomo.ui.live import merge
+
+    paths = make_run(tmp_path / "run", method="sirt")
+    assert worker.main(str(paths.folder)) == 0
+    write_slices(paths.preview_slices, [np.ones((5, 7), np.float32)] * 3)
+    me = {"pid": os.getpid(), "host": socket.gethostname(), "started": 1.0, "born": 1.0}
+    for path in (paths.lock, paths.launcher):
+        path.write_text(json.dumps(me))
+    paths.restarts.write_text('{"count": 1, "step": 3}')
+    path = paths.folder / name
+    assert path.is_file()
+    shown = [
+        events.Preview(step=1, file=SHOWN[0], shape_zyx=(1, 1, 1), voxel_px=1),
+        events.Slices(step=1, name="a", file=SHOWN[1]),
+        events.PosesUpdated(step=1, file=SHOWN[2]),
+    ]
+
+    def attempt() -> None:
+        run = RunFolder(paths.folder)
+        run.status()
+        thumbnail(run)
+        merge(paths.folder, shown)
+        restarts._remembered(paths)
+        if name == "result/COMPLETE":
+            run.verify_result()
+
+    found = fuzz(path, attempt, count, 3000, name not in SHOWN[:2])
+    assert found.refused == 0 or name == "result/COMPLETE"
+    assert (found.escapes, found.deadly) == ([], [])
+    assert found.slowest_s < MOST_S
+    assert found.growth_mb < MOST_MB
+    figure(found.words(name))
 
 
 @pytest.mark.scenario(39)

@@ -63,8 +63,10 @@ def test_a_kill_while_checkpoints_are_written(
 ) -> None:
     chance = random.Random(10)
     checkpoint.save(tmp_path, 0, {"a": torch.zeros(300, 700)}, {"step": 0})
-    last = 0
-    for _ in range(kills):
+    last = done = 0
+    while done < kills or last < kills / 20:  # they are to be killed at work
+        done += 1
+        assert done < 100 * kills
         killed(lambda: write_checkpoints(tmp_path), chance, 0.12)
         loaded = checkpoint.load(tmp_path)
         assert loaded is not None
@@ -72,8 +74,7 @@ def test_a_kill_while_checkpoints_are_written(
         assert bool((arrays["a"] == info["step"]).all())
         assert info["step"] >= last
         last = info["step"]
-    assert last >= min(kills / 4, 1)  # they were killed at work
-    figure(f"0 of {kills} kills left no good checkpoint ({last} were written)")
+    figure(f"0 of {done} kills left no good checkpoint ({last} were written)")
 
 
 @pytest.mark.faults

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from napari_inr_tomo import runs
-from napari_inr_tomo.engine import memory
+from napari_inr_tomo.engine import memory, worker
 from napari_inr_tomo.engine.training import Trainer
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.runs import RunFolder, launch
@@ -82,6 +83,33 @@ def test_full_memory_is_met_with_smaller_pieces(
     assert apart < 1e-12
     injected = " (injected error, no GPU)" if "CUDA" in words else ""
     figure(f"{error.__name__}: finished in smaller pieces, {apart:.1e} apart{injected}")
+
+
+@pytest.mark.scenario(5)
+def test_a_step_in_smaller_pieces_counts_its_residuals_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figure: Figure
+) -> None:
+    """The pieces that were done before memory ran out are done again."""
+    whole, refused = Trainer._chunks, [0]
+
+    def chunks(self, rays, samples):
+        for number, part in enumerate(whole(self, rays, samples)):
+            if number == 1 and part.stop - part.start > 20 and self.field.training:
+                refused[0] += 1
+                raise MemoryError
+            yield part
+
+    residuals = []
+    for name in ("a", "b"):
+        paths = make_run(tmp_path / name, {"inr": {"schedule": {"epochs": 1}}})
+        monkeypatch.setattr("napari_inr_tomo.engine.chunk.CPU_POINTS", 512)
+        assert worker.main(str(paths.folder)) == 0
+        rows = csv.DictReader(paths.result_poses.open())
+        residuals.append([float(row["residual"]) for row in rows])
+        monkeypatch.setattr(Trainer, "_chunks", chunks)
+    assert refused[0] > 0
+    np.testing.assert_allclose(residuals[1], residuals[0], rtol=1e-12)
+    figure(f"{refused[0]} times in smaller pieces: the same residual of every tilt")
 
 
 @pytest.mark.faults

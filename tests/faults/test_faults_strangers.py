@@ -120,6 +120,38 @@ def test_a_bomb_in_a_checkpoint(tmp_path: Path, figure: Figure) -> None:
 
 
 @pytest.mark.scenario(13)
+def test_bombs_in_what_the_window_shows(tmp_path: Path, figure: Figure) -> None:
+    """Slices of 200 MB in 200 kB, and a live volume of 256 GB that is all hole."""
+    import resource
+
+    from napari_inr_tomo import events
+    from napari_inr_tomo.ui.live import merge
+
+    (tmp_path / "previews").mkdir()
+    volume, slices = "previews/volume.npy", "previews/slices.npz"
+    np.savez_compressed(tmp_path / slices, arr_0=np.zeros((5000, 5000)))
+    assert (tmp_path / slices).stat().st_size < 1_000_000
+    with open(tmp_path / volume, "wb") as handle:
+        shape = (4096, 4096, 4096)
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(handle, header)
+        handle.truncate(handle.tell() + 4 * 4096**3)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    update = merge(
+        tmp_path,
+        [
+            events.Preview(step=1, file=volume, shape_zyx=shape, voxel_px=1),
+            events.Slices(step=1, name="a", file=slices),
+        ],
+    )
+    assert (update.preview, update.slices) == (None, None)
+    assert len(update.warnings) == 2
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1000
+    assert grown < 20
+    figure(f"slices and a live volume that would swell: told, {grown:.0f} MB used")
+
+
+@pytest.mark.scenario(13)
 def test_a_checkpoint_larger_than_the_run_can_have(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, 1, {"a": torch.zeros(1000)}, {})
     checkpoint.save(tmp_path, 2, {"a": torch.zeros(100_000)}, {})
@@ -189,7 +221,7 @@ def test_links_and_pipes_in_a_run_folder(
         [sys.executable, "-c", _READ, str(paths.folder)],
         stdout=log.open("w"),
         stderr=subprocess.STDOUT,
-        timeout=60,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 2

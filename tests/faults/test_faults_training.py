@@ -243,16 +243,6 @@ def test_nan_in_the_data_equals_masked_pixels(
     figure(f"{share:.1%} NaN: equal to the same pixels masked")
 
 
-@pytest.fixture(autouse=True)
-def _own_signals():
-    import signal
-
-    before = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGUSR1)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
 def test_a_live_volume_without_memory_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

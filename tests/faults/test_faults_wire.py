@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,23 +18,15 @@ if os.name == "nt":
 
 from fault_runs import (
     finish,
+    free_port,
     make_run,
 )
 
 from napari_inr_tomo.engine import checkpoint
+from patience import wait_for
 
 Figure = Callable[[str], None]
-Wait = Callable[..., None]
-LONG = {"inr": {"schedule": {"epochs": 400}}}
-WARM = {
-    "inr": {
-        "warm_start": "tv",
-        "warm_start_iterations": 5,
-        "warm_start_steps": 5,
-        "holdout": {"fraction": 0.2},
-        "schedule": {"hidden_learning_rate": 1e-3},
-    }
-}
+TORCHRUN = "torch.distributed.run"
 
 
 def count_bytes() -> None:
@@ -74,6 +68,32 @@ def test_one_message_a_step_of_the_size_of_the_model(
     figure(f"{sent / steps / model:.3f} of the model's bytes a step and rank")
 
 
+@pytest.mark.faults
+@pytest.mark.scenario(31)
+def test_two_nodes_under_torchrun_equal_one(tmp_path: Path, figure: Figure) -> None:
+    """Two agents on this computer, as `srun torchrun` starts one on every node."""
+    straight, paths = make_run(tmp_path / "a"), make_run(tmp_path / "b")
+    finish(straight, 2)
+    endpoint = f"--rdzv-endpoint=127.0.0.1:{free_port()}"
+    options = ["--nnodes=2", "--nproc-per-node=1", "--max-restarts=0", endpoint]
+    options += ["--rdzv-backend=c10d", "--rdzv-id=two", "--local-addr=127.0.0.1"]
+    module = ["-m", "napari_inr_tomo.engine", str(paths.folder)]
+    agents = [
+        subprocess.Popen([sys.executable, "-m", TORCHRUN, *options, *module])
+        for _ in range(2)
+    ]
+    try:
+        ended = wait_for(lambda: all(a.poll() is not None for a in agents), 200)
+    finally:
+        for agent in agents:
+            agent.kill()
+    assert ended
+    assert [agent.wait() for agent in agents] == [0, 0]
+    volumes = [p.result_volume.read_bytes()[1024:] for p in (straight, paths)]
+    assert volumes[0] == volumes[1]
+    figure("2 nodes of 1 process under torchrun: bitwise equal to 2 processes")
+
+
 def on_the_wire() -> int:
     """Bytes sent over the loopback device so far."""
     for line in Path("/proc/net/dev").read_text().splitlines():
@@ -89,8 +109,6 @@ def test_bytes_on_the_wire_follow_the_ring_formula(
     tmp_path: Path, figure: Figure
 ) -> None:
     """2 (N - 1) S over all ranks, for S bytes in one all-reduce of gloo."""
-    from fault_runs import free_port
-
     numbers, repeats = 1_053_185, 10  # weights of the paper's network
     for size in (2, 4, 8, 16):
         port = free_port()
@@ -105,9 +123,7 @@ def test_bytes_on_the_wire_follow_the_ring_formula(
                 finally:
                     os._exit(0)
             pids.append(pid)
-        deadline = time.monotonic() + 120
-        while len(list(ready.glob("*"))) < size and time.monotonic() < deadline:
-            time.sleep(0.02)
+        assert wait_for(lambda: len(list(ready.glob("*"))) == size, 120)  # noqa: B023
         before = on_the_wire()
         go.touch()
         for pid in pids:

@@ -141,6 +141,30 @@ def test_gradient_of_poses_and_density_in_float64() -> None:
     assert torch.autograd.gradcheck(image, inputs, eps=1e-5, atol=1e-5)
 
 
+def test_a_frozen_tilt_gets_no_gradient_and_never_moves() -> None:
+    box = Box((32, 30, 34))
+    field = Blobs([[2.0, -1.0, 3.0]], 1.5, box)
+    start = poses(1)
+    learned = LearnedPoses(ANGLES, start, reference=1, frozen=[2])
+    rays = Rays(
+        torch.tensor([0, 2, 3]),
+        torch.tensor([[1.0, 0.5], [2.0, -2.0], [0.3, 1.2]]).double(),
+    )
+    render(field, learned, rays, box, middle(rays, 120)).sum().backward()
+    for gradient in (learned.angle_deg.grad, learned.shift_px.grad):
+        assert (gradient[2] == 0).all()
+        assert (gradient[[0, 3]] != 0).any()
+    with torch.no_grad():
+        for parameter in learned.parameters():
+            parameter.add_(0.7)  # the shared axis as well
+    learned.pin()
+    moved = learned.poses().as_array() - start.as_array()
+    assert (moved[2] == 0).all()
+    assert abs(moved[[0, 3], 1:]).min() > 0.1
+    # a frozen tilt holds the object in place along z: nothing more is to be pinned
+    assert moved[[0, 3], 3] == pytest.approx(0.7)
+
+
 class _Image(torch.nn.Module):
     def __init__(self, p, field, rays, box, fractions) -> None:
         super().__init__()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import mrcfile
@@ -137,3 +138,29 @@ def test_a_pickle_is_never_loaded(tmp_path: Path) -> None:
     np.save(tmp_path / "v.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(UserError):
         read_volume(tmp_path / "v.npy")
+
+
+@pytest.mark.scenario(26)
+def test_ome_zarr_of_a_mapped_volume_takes_some_sections_of_memory(
+    tmp_path: Path, figure: Callable[[str], None]
+) -> None:
+    """And its levels are those of the volume halved at once, odd lengths too."""
+    import tracemalloc
+
+    rng, most = np.random.default_rng(26), []
+    for sections in (259, 515):
+        stored = tmp_path / f"stored-{sections}"
+        rng.random((sections, 161, 150), np.float32).tofile(stored)
+        mapped = np.memmap(stored, np.float32, "r", shape=(sections, 161, 150))
+        tracemalloc.start()
+        write_volume(tmp_path / f"{sections}.ome.zarr", Volume(mapped, 1.0))
+        most.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert most[1] < 1.1 * most[0]
+    figure(f"twice the sections as OME-Zarr: {most[1] / most[0]:.2f} times the memory")
+    expected, level = np.asarray(mapped), 0
+    while (tmp_path / "515.ome.zarr" / str(level)).is_dir():
+        array = zarr.open_array(str(tmp_path / "515.ome.zarr" / str(level)), mode="r")
+        np.testing.assert_array_equal(np.asarray(array[...]), expected)
+        expected, level = _halved(expected), level + 1
+    assert level == 4

@@ -102,7 +102,7 @@ def test_the_run_outlives_its_caller(
 
 @pytest.mark.scenario(3)
 @posix
-def test_no_worker_outlives_torchs_launcher(
+def test_no_worker_outlives_the_launcher(
     run: RunFolder, worker: str, eventually: Wait, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAKE_STEPS", "100000")
@@ -218,14 +218,13 @@ def test_a_changed_input_is_not_resumed(run: RunFolder, worker: str) -> None:
         launch(run, 1, module=worker)
 
 
-def test_the_command_is_torchs_own_launcher(tmp_path: Path) -> None:
+def test_several_processes_have_a_launcher(tmp_path: Path) -> None:
     several = command(RunPaths(tmp_path), 3, python="py")
-    assert several[:3] == ["py", "-m", "torch.distributed.run"]
-    assert "--standalone" in several
-    assert several[several.index("--nproc-per-node") + 1] == "3"
-    assert several[several.index("--max-restarts") + 1] == "0"
-    assert several[-3:] == ["-m", "napari_inr_tomo.engine", str(tmp_path)]
-    assert command(RunPaths(tmp_path), 1, python="py")[1:] == several[-3:]
+    assert several[:3] == ["py", "-m", "napari_inr_tomo.engine.launcher"]
+    assert several[several.index("--processes") + 1] == "3"
+    assert several[several.index("--module") + 1] == "napari_inr_tomo.engine"
+    one = ["py", "-m", "napari_inr_tomo.engine", str(tmp_path)]
+    assert command(RunPaths(tmp_path), 1, python="py") == one
 
 
 def test_threads_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:

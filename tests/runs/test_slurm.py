@@ -113,6 +113,32 @@ def test_at_the_time_limit_the_job_saves_and_goes_back_into_the_queue(
     assert job.returncode == 0
 
 
+@pytest.mark.skipif(os.name == "nt", reason="needs bash")
+@pytest.mark.scenario(2)
+@pytest.mark.parametrize("may", [True, False])
+def test_after_a_lost_process_the_job_goes_back_into_the_queue(
+    tmp_path: Path, may: bool
+) -> None:
+    """Where `restarts`, for which a stand-in answers, says that the run may go on."""
+    tools, story = tmp_path / "bin", tmp_path / "story"
+    tools.mkdir()
+    scontrol = '#!/bin/bash\n[ "$1" = show ] && echo node0 || echo "$@" >> "$STORY"\n'
+    asked = f'#!/bin/bash\necho "$@" >> "$STORY"\nexit {0 if may else 1}\n'
+    tried = "#!/bin/bash\nexit 9\n"
+    for name, text in (("srun", tried), ("scontrol", scontrol), ("py", asked)):
+        (tools / name).write_text(text)
+        (tools / name).chmod(0o755)
+    said = {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "STORY": str(story)}
+    said |= {"SLURM_JOB_ID": "42", "SLURM_JOB_NODELIST": "n"}
+    script = slurm_script(tmp_path, output=tmp_path / "v.mrc", python="py")
+    job = subprocess.run(["bash", "-c", script], env=os.environ | said, check=False)
+    lines = story.read_text().splitlines()
+    why = "the processes of job 42 ended with status 9"
+    assert lines[0] == f"-m napari_inr_tomo.restarts {tmp_path} {why}"
+    assert lines[1:] == (["requeue 42"] if may else [])
+    assert job.returncode == (0 if may else 9)
+
+
 @pytest.mark.parametrize("option", ["gpu", "--x=1\nreboot"])
 def test_odd_options_are_refused(tmp_path: Path, option: str) -> None:
     with pytest.raises(UserError, match="SLURM option"):

@@ -53,6 +53,21 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
 
 
+@pytest.fixture(autouse=True)
+def last_used(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The plugin's settings, fresh for every test and kept out of the real ones."""
+    from types import SimpleNamespace
+
+    from napari_inr_tomo.ui import remembered
+
+    groups = {
+        "last": SimpleNamespace(folder="", method="", preset=""),
+        "runs": SimpleNamespace(folder=""),
+    }
+    monkeypatch.setattr(remembered, "settings", groups.get)
+    return groups
+
+
 @pytest.fixture
 def plugin(npe2pm: Any) -> Any:
     """Register this plugin's manifest with npe2."""

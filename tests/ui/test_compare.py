@@ -60,8 +60,9 @@ def test_both_are_cut_at_the_same_place(open_dock: Any) -> None:
 
 
 def test_figures_are_those_of_the_metrics_and_reach_the_disk(
-    open_dock: Any, qtbot: Any, tmp_path: Path
+    open_dock: Any, qtbot: Any, tmp_path: Path, small_series: TiltSeries
 ) -> None:
+    open_dock.session.add_series(small_series)
     truth = smooth(0)
     moved = np.roll(truth, 1, axis=2) + 0.2 * smooth(1)
     panel = two(open_dock, moved, truth)
@@ -75,16 +76,31 @@ def test_figures_are_those_of_the_metrics_and_reach_the_disk(
     assert set(panel.fsc.names) == {"FSC", "half-bit", "0.143"}
     panel.save(tmp_path)
     names = {path.name for path in tmp_path.iterdir()}
-    figures = {f"{n}.{s}" for n in ("fsc", "profile", "slices") for s in ("png", "svg")}
+    plots = ("fsc", "profile", "slices", "directions")
+    figures = {f"{n}.{s}" for n in plots for s in ("png", "svg")}
     assert names == figures | {"comparison.csv"}
     with open(tmp_path / "comparison.csv", newline="") as handle:
         rows = list(csv.reader(handle))
     table = {row[0]: row[1:] for row in rows if row}
     assert float(table["ssim"][0]) == expected["ssim"]
     start = rows.index(["frequency_per_px", "fsc", "half_bit"]) + 1
-    curve = np.array(rows[start:], float)
+    end = rows.index([], start)
+    curve = np.array(rows[start:end], float)
     frequency, fsc, half_bit = metrics.fsc_half_bit(panel.result.moved, truth)
     assert curve == pytest.approx(np.stack([frequency, fsc, half_bit], axis=1))
+    # direction by direction, about the axis of the series
+    axis = small_series.start_poses.axis_deg
+    angles, reached, _ = metrics.fsc_by_direction(panel.result.moved, truth, axis)
+    assert rows[end + 1] == [
+        "direction_deg",
+        "reached_0.5_per_px",
+        "reached_0.143_per_px",
+    ]
+    directions = np.array(rows[end + 2 :], float)
+    assert directions[:, :2] == pytest.approx(np.stack([angles, reached], axis=1))
+    assert panel.directions.line("0.5")[1] == pytest.approx(reached / 0.5)  # 1/nm
+    assert panel.directions.missing == [(-90.0, -60.0), (60.0, 90.0)]
+    assert "missing wedge" in panel.numbers.text()
 
 
 def test_volumes_of_different_shape_and_gone_ones_are_said_in_words(

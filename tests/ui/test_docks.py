@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from napari_inr_tomo.ui.docks.alignment import AlignmentDock
+from napari_inr_tomo.ui.docks.angles import AnglesDock
 from napari_inr_tomo.ui.docks.background import BackgroundDock
 from napari_inr_tomo.ui.docks.compare import CompareDock
 from napari_inr_tomo.ui.docks.export import ExportDock
@@ -15,6 +16,8 @@ from napari_inr_tomo.ui.docks.monitor import MonitorDock
 from napari_inr_tomo.ui.docks.reconstruction import ReconstructionDock
 from napari_inr_tomo.ui.docks.runs import RunsDock
 from napari_inr_tomo.ui.docks.scan_drift import ScanDriftDock
+from napari_inr_tomo.ui.docks.shifts import ShiftsDock
+from napari_inr_tomo.ui.docks.sinogram import SinogramDock
 from napari_inr_tomo.ui.docks.slices import SlicesDock
 from napari_inr_tomo.ui.docks.tilt_series import TiltSeriesDock
 from napari_inr_tomo.ui.docks.tilts import TiltsDock
@@ -29,10 +32,13 @@ DOCKS = (
     ExportDock,
     WorkflowDock,
     SlicesDock,
+    SinogramDock,
     TiltsDock,
     CompareDock,
     RunsDock,
     ScanDriftDock,
+    ShiftsDock,
+    AnglesDock,
 )
 
 
@@ -71,8 +77,11 @@ def test_opens_empty_and_every_greyed_out_button_says_why(
         "Export",
         "Slices",
         "Check tilts",
+        "Sinogram",
         "Compare",
         "Runs",
+        "Shift tilts",
+        "Angles",
     ],
 )
 def test_opens_from_the_plugins_menu(
@@ -126,8 +135,8 @@ def test_all_docks_of_a_viewer_share_their_series(
 def test_the_monitor_opens_the_docks_for_a_closer_look_once(open_dock: Any) -> None:
     panel = open_dock(MonitorDock).panel
     window = open_dock.viewer.window
-    for kind in (SlicesDock, TiltsDock, CompareDock, RunsDock):
+    for kind in (SlicesDock, TiltsDock, SinogramDock, CompareDock, RunsDock):
         first = panel.show_dock(kind.panels[0].title)
         assert type(first) is kind
         assert panel.show_dock(kind.panels[0].title) is first
-    assert len(window.dock_widgets) == 5
+    assert len(window.dock_widgets) == 6

@@ -10,6 +10,7 @@ import pytest
 
 from napari_inr_tomo import io
 from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.mapped import MappedImages
 from napari_inr_tomo.types import Poses, TiltSeries, Volume
 from napari_inr_tomo.ui import readers, samples, writers
 from napari_inr_tomo.ui.series_layer import (
@@ -204,7 +205,7 @@ def test_samples_are_tilt_series() -> None:
 def test_manifest_offers_everything(plugin: Any) -> None:
     manifest = plugin.get_manifest("napari-inr-tomo")
     offered = manifest.contributions
-    assert len(offered.widgets) == 11
+    assert len(offered.widgets) == 15
     assert len(offered.sample_data) == 7
     for command in offered.commands:
         assert callable(plugin.commands.get(command.id))
@@ -227,3 +228,62 @@ def test_volume_is_saved_through_napari(
     viewer.add_image(np.ones((4, 5, 6), np.float32), name="volume")
     viewer.layers.save(str(tmp_path / "out.mrc"), plugin="napari-inr-tomo")
     assert io.read_volume(tmp_path / "out.mrc").data.shape == (4, 5, 6)
+
+
+def test_the_slider_is_named_after_what_is_shown(
+    open_dock: Any, small_series: TiltSeries
+) -> None:
+    session, viewer = open_dock.session, open_dock.viewer
+    stack = session.add_series(small_series)
+    data, options, _ = volume_layer_data(
+        Volume(np.zeros((24, 24, 28), np.float32), small_series.pixel_size_nm)
+    )
+    volume = viewer.add_image(data, **options)
+    stack.visible = False
+    assert viewer.dims.axis_labels[0] == "z"
+    stack.visible, volume.visible = True, False
+    assert viewer.dims.axis_labels[0] == "tilt"
+    volume.data = np.ones((24, 24, 28), np.float32)  # napari names the axes again
+    assert viewer.dims.axis_labels[0] == "tilt"
+    viewer.layers.remove(volume)
+    assert viewer.dims.axis_labels[0] == "tilt"
+
+
+def test_a_new_stack_is_shown_whole_and_a_chosen_view_is_kept(
+    open_dock: Any, small_series: TiltSeries
+) -> None:
+    session, viewer = open_dock.session, open_dock.viewer
+    session.add_series(small_series)
+    whole = viewer.scene.camera.zoom
+    viewer.scene.camera.zoom = 5 * whole
+    session.fit_view()
+    assert viewer.scene.camera.zoom == 5 * whole
+    session.add_series(small_series)
+    assert viewer.scene.camera.zoom == whole
+
+
+@pytest.mark.scenario(26)
+@pytest.mark.viewer
+def test_a_stack_on_the_disk_is_shown_image_by_image(
+    make_napari_viewer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever napari asks of it, it is never read whole."""
+    stored = np.arange(9 * 20 * 30, dtype=np.int16).reshape(9, 20, 30)
+    stored.tofile(tmp_path / "stored")
+    mapped = np.memmap(tmp_path / "stored", np.int16, "r", shape=stored.shape)
+    series = TiltSeries(MappedImages(mapped), np.linspace(-60, 60, 9))
+
+    def whole(*_: Any, **__: Any) -> None:
+        raise AssertionError("read whole")
+
+    monkeypatch.setattr(MappedImages, "__array__", whole)
+    viewer = make_napari_viewer()
+    data, options, kind = series_layer_data(series)
+    layer = getattr(viewer, f"add_{kind}")(data, **options)
+    assert layer.data is series.images
+    for tilt in (0, 8):
+        viewer.dims.set_point(0, tilt)
+        layer.refresh()
+        assert np.array_equal(np.asarray(layer._slice.image.raw), stored[tilt])
+    assert series_of(layer) is series
+    assert layer.get_value((3, 4, 5)) is not None

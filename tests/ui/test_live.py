@@ -207,3 +207,55 @@ def test_pose_table_reads_an_empty_residual_as_unknown(tmp_path: Path) -> None:
 )
 def test_duration(seconds: float | None, words: str) -> None:
     assert duration(seconds) == words
+
+
+def claims(path: Path, shape: tuple[int, ...]) -> None:
+    """A .npy file whose header claims this shape, with 64 bytes behind it."""
+    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    with open(path, "wb") as handle:
+        np.lib.format.write_array_header_1_0(handle, header)
+        handle.write(bytes(64))
+
+
+@pytest.mark.scenario(13, 35)
+@pytest.mark.parametrize(
+    "shape",
+    [(1 << 20, 1 << 20, 1 << 10), (1 << 12, 1 << 10, 1 << 10), (16,)],
+)
+def test_a_preview_that_claims_too_much_is_told_and_followed_past(
+    run: runs.RunFolder, shape: tuple[int, ...]
+) -> None:
+    """It is told once, no memory is taken, and the losses still come."""
+    import tracemalloc
+
+    run.paths.make_folders()
+    claims(run.paths.preview_volume, shape)
+    file = "previews/volume.npy"
+    preview = events.Preview(step=1, file=file, shape_zyx=(4, 4, 4), voxel_px=1.0)
+    told: set[str] = set()
+    tracemalloc.start()
+    first = live.merge(run.path, [epoch(1), preview], told)
+    second = live.merge(run.path, [epoch(2), preview], told)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert first.preview is None
+    assert [warning.what for warning in first.warnings] == [
+        "previews/volume.npy of this run cannot be shown"
+    ]
+    assert second.warnings == []
+    assert (len(first.epochs), len(second.epochs)) == (1, 1)
+    assert most < 5_000_000
+
+
+@pytest.mark.scenario(35)
+def test_a_file_without_memory_for_it_is_told(
+    run: runs.RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(live, "read_slices", full)
+    slices = events.Slices(step=1, name="x", file="previews/slices.npz")
+    update = live.merge(run.path, [slices])
+    assert update.slices is None
+    assert "claims more than the memory holds" in update.warnings[0].why

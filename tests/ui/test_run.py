@@ -35,12 +35,17 @@ def test_everything_streams_into_layers_and_plots(
     assert panel.poses.turns.line("z3")[1] == pytest.approx(np.full(25, 7.0))
     assert panel.poses.shifts.line("dy")[1] == pytest.approx(np.full(25, -2.0))
     assert "1 min 15 s left" in panel.numbers.text()
-    assert panel.bar.format() == "rays: 3 of 10"
+    assert panel.bar.format() == "Learning from the images: 30 %, epoch 4 of 10"
     # coarser, yet over the same place
     assert volume.scale == pytest.approx([2, 2, 2])
     middle = volume.translate + (np.array([12, 12, 14]) - 1) / 2 * volume.scale
     assert middle == pytest.approx((np.array(worker.shape) - 1) / 2)
-    # poses with their numbers, all units agree
+    # poses with their numbers, once the tilts are looked at; all units agree
+    assert run.layers.points is None
+    panel.stack_button.click()
+    assert run.layers.points.visible
+    assert not volume.visible
+    panel.volume_button.click()
     features = run.layers.points.features
     wanted = "tilt angle_deg z1_deg z3_deg dx_px dy_px residual".split()
     assert list(features) == wanted
@@ -65,10 +70,11 @@ def test_everything_streams_into_layers_and_plots(
 def test_axis_and_points_lie_where_the_poses_say(
     open_dock: Any, qtbot: Any, worker: Worker
 ) -> None:
-    follow(open_dock, qtbot, worker, MonitorDock)
+    panel = follow(open_dock, qtbot, worker, MonitorDock)
     run = open_dock.session.run
     worker.poses(30.0)
-    qtbot.waitUntil(lambda: run.layers.axis is not None, timeout=LONG_MS)
+    qtbot.waitUntil(lambda: run.layers.has_poses, timeout=LONG_MS)
+    panel.stack_button.click()
     _, rows, columns = worker.shape
     point = run.layers.points.data[4]
     assert point == pytest.approx([4, (rows - 1) / 2 - 2, (columns - 1) / 2 + 1])
@@ -231,3 +237,31 @@ def test_a_taken_folder_does_not_lose_the_run_in_it(
     assert "already holds a run" in panel.state.text()
     assert worker.run.paths.run_json.exists()
     assert panel.start_button.isEnabled()
+
+
+def test_every_phase_draws_its_own_loss(qtbot: Any) -> None:
+    from napari_inr_tomo.ui.live import LiveUpdate
+    from napari_inr_tomo.ui.plots import LossPlot
+    from napari_inr_tomo.ui.record import RunRecord
+
+    def said(phase: str, *losses: float, holdout: float | None = None) -> LiveUpdate:
+        lines = [
+            events.Epoch(
+                step=k, total=9, phase=phase, loss=loss, holdout=holdout, elapsed_s=1
+            )
+            for k, loss in enumerate(losses, 1)
+        ]
+        return LiveUpdate(phase=phase, epochs=lines)
+
+    plot, record = LossPlot(), RunRecord()
+    qtbot.addWidget(plot)
+    record.take(said("learning the start", 0.5, 0.25, holdout=0.3))
+    plot.show_record(record)
+    assert plot.names == ["loss", "hold-out"]
+    record.take(LiveUpdate(phase="rays"))  # no loss of it yet: the last curve stays
+    plot.show_record(record)
+    assert plot.line("loss")[1].tolist() == [0.5, 0.25]
+    record.take(said("rays", 8.0))
+    plot.show_record(record)
+    assert plot.names == ["loss"]
+    assert plot.line("loss")[1].tolist() == [8.0]

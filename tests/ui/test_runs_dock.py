@@ -12,8 +12,9 @@ from scripted_run import LONG_MS, Worker
 from napari_inr_tomo import runs
 from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.types import TiltSeries
+from napari_inr_tomo.ui.docks.compare import CompareDock
 from napari_inr_tomo.ui.docks.reconstruction import ReconstructionPanel
-from napari_inr_tomo.ui.docks.runs import RunsDock
+from napari_inr_tomo.ui.docks.runs import SELECT, RunsDock
 from napari_inr_tomo.ui.docks.workflow import WorkflowDock
 from napari_inr_tomo.ui.run_control import RunState
 
@@ -118,3 +119,94 @@ def test_a_damaged_run_and_a_folder_that_is_gone_are_said(
     panel.read()
     qtbot.waitUntil(lambda: not panel.entries, timeout=LONG_MS)
     assert "Select a run" in panel.row.reason_text
+
+
+def ready(panel: Any, qtbot: Any) -> None:
+    idle = lambda: panel._work.idle and panel.session.busy is None  # noqa: E731
+    qtbot.waitUntil(idle, timeout=LONG_MS)
+
+
+def states(panel: Any) -> dict[str, str]:
+    rows = range(panel.table.rowCount())
+    return {panel.entries[r].path.name: panel.table.item(r, 1).text() for r in rows}
+
+
+def select(panel: Any, *names: str) -> None:
+    panel.table.clearSelection()
+    for row, entry in enumerate(panel.entries):
+        if entry.path.name in names:
+            index = panel.table.model().index(row, 0)
+            panel.table.selectionModel().select(index, SELECT)
+
+
+def test_one_setting_is_varied_and_the_results_are_compared(
+    open_dock: Any, qtbot: Any, tmp_path: Path, small_series: TiltSeries
+) -> None:
+    config = ReconstructionConfig.from_preset("preview", method="sirt").merged(
+        {"compute": {"device": "cpu"}, "seed": 7}
+    )
+    runs.create_run(tmp_path / "all" / "old", small_series, config)
+    panel = listing(open_dock, qtbot, tmp_path / "all")
+    box = panel.queue
+    assert "Select a run" in box.row.reason_text
+    select(panel, "old")
+    assert "seed = 7" in panel.details.text()
+    assert "Type the values" in box.row.reason_text
+    box.key.setEditText("classic.iterations")
+    box.values.setText("2, many")
+    box.queue_button.click()
+    ready(panel, qtbot)
+    assert "classic.iterations" in box.said.text()
+    assert [path.name for path in (tmp_path / "all").iterdir()] == ["old"]
+    box.values.setText("2, 3")
+    box.queue_button.click()
+    ready(panel, qtbot)
+    assert "2 runs" in box.said.text()
+    done = {"01-iterations-2": "finished", "02-iterations-3": "finished"}
+    wanted = done | {"old": "created"}
+    qtbot.waitUntil(lambda: states(panel) == wanted, timeout=LONG_MS)
+    assert panel.compare_button.isEnabled() is False
+    select(panel, *done)
+    assert panel.compare_button.isEnabled()
+    panel.compare_button.click()
+    ready(panel, qtbot)
+    names = [layer.name for layer in open_dock.viewer.layers]
+    assert names[-2:] == ["02-iterations-3", "01-iterations-2"]
+    widgets = open_dock.viewer.window.dock_widgets.values()
+    (dock,) = (w for w in widgets if isinstance(w, CompareDock))
+    assert [dock.panel.a.layer.name, dock.panel.b.layer.name] == names[-2:]
+    select(panel, "02-iterations-3")
+    folder = panel.chosen().path.parent
+    queue = runs.QueueFolder(folder)
+    qtbot.waitUntil(lambda: not queue.alive, timeout=LONG_MS)
+
+
+def test_a_queue_goes_on_without_its_dock_and_is_ended_from_another(
+    open_dock: Any, qtbot: Any, tmp_path: Path, small_series: TiltSeries
+) -> None:
+    config = ReconstructionConfig.from_preset("preview", method="sirt").merged(
+        {"compute": {"device": "cpu"}}
+    )
+    variations = runs.vary(config, "iterations", ["100000", "2"])
+    queue = runs.create_queue(tmp_path / "all" / "q", small_series, variations)
+    panel = listing(open_dock, qtbot, tmp_path / "all")
+    first, second = "01-iterations-100000", "02-iterations-2"
+    assert states(panel) == {first: "not started", second: "not started"}
+    select(panel, first)
+    assert "In q" in panel.details.text()
+    panel.queue.go_on_button.click()
+    ready(panel, qtbot)
+    panel.release()
+    qtbot.waitUntil(lambda: queue.runs()[0].words == "running", timeout=LONG_MS)
+    assert not panel.again.isActive()
+    panel.attach()
+    qtbot.waitUntil(
+        lambda: states(panel) == {first: "running", second: "waiting"}, timeout=LONG_MS
+    )
+    assert panel.chosen().path.name == first
+    assert "It is at work" in panel.queue.row.reason_text
+    panel.queue.end_button.click()
+    ready(panel, qtbot)
+    wanted = {first: "cancelled", second: "not started"}
+    qtbot.waitUntil(lambda: states(panel) == wanted, timeout=LONG_MS)
+    qtbot.waitUntil(lambda: not queue.alive, timeout=LONG_MS)

@@ -76,7 +76,7 @@ def test_the_network_is_asked_and_its_answer_shown(
     assert planes[3].right_xyz[:2] == pytest.approx((-np.sin(turn), np.cos(turn)))
     assert panel.view.wedge_shown == 2
     # closer than the voxels
-    panel.zoom.setCurrentText("4 x")
+    panel.zoom.setValue(4)
     qtbot.waitUntil(request.exists, timeout=LONG_MS)
     assert worker.answer(4, 0.7)[0].step_px < 0.3
     qtbot.waitUntil(lambda: np.all(xy.shown == np.float32(0.7)), timeout=LONG_MS)
@@ -113,4 +113,61 @@ def test_a_removed_volume_and_a_closed_dock_leave_nothing(
     add_volume(open_dock, np.ones((40, 40, 40), np.float32))
     panel.cut()
     open_dock.viewer.window.remove_dock_widget(dock)
+    qtbot.waitUntil(lambda: panel._work.idle, timeout=LONG_MS)
+
+
+def test_a_free_plane_is_cut_at_its_angles(open_dock: Any, qtbot: Any) -> None:
+    data = np.random.default_rng(0).random((14, 14, 14)).astype(np.float32)
+    panel = open_dock(SlicesDock).panel
+    add_volume(open_dock, data)
+    fourth = panel.view.fourth
+    qtbot.waitUntil(lambda: fourth.shown is not None, timeout=LONG_MS)
+    assert not panel.fields.isRowVisible(panel.angles)
+    assert not any(pane.trace.isVisible() for pane in panel.view.panes.values())
+    panel.fourth.setCurrentText("free plane")
+    panel.turn.setValue(0)
+    panel.lean.setValue(90)
+    panel._moved((0.5, 3.5, -1.5))
+    qtbot.waitUntil(
+        lambda: np.allclose(fourth.shown, data[:, 10], atol=1e-4), timeout=LONG_MS
+    )
+    assert panel.view.wedge_shown == 0
+    panel.lean.setValue(45)
+    panel.turn.setValue(90)
+    qtbot.waitUntil(lambda: panel._work.idle, timeout=LONG_MS)
+    xz, yz = panel.view.panes["xz"].trace, panel.view.panes["yz"].trace
+    # +x leans towards +z, and in yz the plane is a line along y
+    qtbot.waitUntil(lambda: abs(xz.angle) % 180 in (45.0, 135.0), timeout=LONG_MS)
+    assert yz.angle % 180 == pytest.approx(0)
+    panel.fourth.setCurrentText("power spectrum")
+    qtbot.waitUntil(lambda: not xz.isVisible(), timeout=LONG_MS)
+
+
+def test_the_wheel_zooms_and_the_voxels_are_drawn(open_dock: Any, qtbot: Any) -> None:
+    panel = open_dock(SlicesDock).panel
+    add_volume(open_dock, np.ones((60, 60, 60), np.float32))
+    xy = panel.view.panes["xy"]
+    qtbot.waitUntil(lambda: xy.shown is not None, timeout=LONG_MS)
+    assert not len(xy.grid.getData()[0])
+    panel._moved((5.0, 5.0, 5.0))
+    panel.view.zoomed.emit(6.0)
+    assert panel.zoom.value() == 6
+    qtbot.waitUntil(lambda: xy.rect.width() == pytest.approx(10), timeout=LONG_MS)
+    edges = np.unique(xy.grid.getData()[0])
+    assert set(range(11)) <= set(edges.tolist())
+
+
+def test_the_volume_is_seen_in_3d_beside_its_slices(open_dock: Any, qtbot: Any) -> None:
+    panel = open_dock(SlicesDock).panel
+    layer = add_volume(open_dock, np.ones(SHAPE, np.float32))
+    other = open_dock.viewer.add_image(np.ones(SHAPE))
+    panel.volume_box.choose(layer)
+    panel.solid_button.click()
+    assert open_dock.viewer.dims.ndisplay == 3
+    assert layer.visible
+    assert not other.visible
+    panel._moved((1.0, 2.0, 3.0))  # the crosshair works meanwhile
+    assert panel.view.position == (1.0, 2.0, 3.0)
+    panel.solid_button.click()
+    assert open_dock.viewer.dims.ndisplay == 2
     qtbot.waitUntil(lambda: panel._work.idle, timeout=LONG_MS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from scripted_run import LONG_MS, Worker, follow
 
 from napari_inr_tomo.simulate import simulate_series
 from napari_inr_tomo.types import Poses, TiltSeries
+from napari_inr_tomo.ui.docks.reconstruction import ReconstructionDock
 from napari_inr_tomo.ui.docks.tilts import OTHER_SERIES, TiltsDock, next_folder
+from napari_inr_tomo.ui.series_layer import frozen_of
 
 
 def dock_of(panel: Any) -> Any:
@@ -127,8 +130,10 @@ def test_the_flicker_ends_with_its_dock(
         lambda: seen.add(panel.what.currentText()) or len(seen) == 2, timeout=LONG_MS
     )
     assert seen == {"measured", "computed"}
+    timer = panel._timer
     open_dock.viewer.window.remove_dock_widget(dock_of(panel))
-    assert not panel._timer.isActive()
+    with suppress(RuntimeError):  # PySide has deleted it with its dock
+        assert not timer.isActive()
 
 
 def test_a_removed_volume_ends_the_picture(
@@ -181,3 +186,38 @@ def test_passes_are_told_apart_and_said_where_they_differ(
     )
     assert "dy +5." in panel.steps_found.text()
     assert panel.poses.shifts.marks == ([], [])
+
+
+def test_a_pose_is_edited_taken_reset_and_frozen(
+    open_dock: Any, qtbot: Any, watched: Any, worker: Worker
+) -> None:
+    panel, session = watched, open_dock.session
+    panel.tilt.setValue(3)
+    editor = panel.editor
+
+    def settled() -> tuple[float, ...]:
+        qtbot.waitUntil(lambda: session.busy is None, timeout=LONG_MS)
+        return tuple(session.series.start_poses.as_array()[3])
+
+    start = settled()
+    editor.numbers["dx"].setValue(1.25)
+    worker.poses(5.0)
+    table = session.run.fitting_poses
+    qtbot.waitUntil(lambda: table()["z3_deg"][3] == 5, timeout=LONG_MS)
+    panel.refresh()  # typed numbers stay while the run goes on
+    editor.set_button.click()
+    assert settled() == pytest.approx((*start[:2], 1.25, start[3]))
+    editor.take_button.click()
+    assert settled() == pytest.approx((-5, 5, 1, -2))
+    editor.reset_button.click()
+    assert settled() == pytest.approx(start)
+    editor.frozen.click()
+    assert frozen_of(session.layer) == (3,)
+    panel.tilt.setValue(session.series.reference)
+    assert not editor.frozen.isEnabled()
+    panel.tilt.setValue(3)
+    assert editor.frozen.isChecked()
+    chosen = open_dock(ReconstructionDock).panel.config()
+    assert chosen.inr.poses.frozen == (3,)
+    open_dock.viewer.layers.remove(session.layer)
+    assert "No tilt series" in editor.row.reason_text

@@ -71,7 +71,7 @@ def align_cross_correlation(
     axis_deg, _ = current_axis(series)
     shifts = shifts_xy(series.start_poses).copy()
     pivot = 0.0 if series.start_poses.as_array().any() else _centroid(series, images)
-    correlator = _Correlator(shape, low_px, high_px, max_shift_px, taper, subpixel)
+    correlator = Correlator(shape, low_px, high_px, max_shift_px, taper, subpixel)
     flattened = {tilt: images[tilt] - border_level(images[tilt]) for tilt in order}
     cosine = np.cos(np.deg2rad(np.minimum(np.abs(series.angles_deg), _STEEPEST_DEG)))
     frame = np.stack(axis_directions(axis_deg))
@@ -148,7 +148,7 @@ def _centroid(series: TiltSeries, images: np.ndarray) -> float:
     return float(bright.sum(axis=1) @ y) / total if total > 0 else 0.0
 
 
-class _Correlator:
+class Correlator:
     """Finds by how much one image must move to lie on another; images of one shape."""
 
     def __init__(

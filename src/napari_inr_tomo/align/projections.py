@@ -13,7 +13,14 @@ from napari_inr_tomo.align.line import CLEAR
 from napari_inr_tomo.align.matching import LEVELS, MatchQuality, match
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.passes import pass_axes, passes_of
-from napari_inr_tomo.types import BoolArray, FloatArray, Poses, Step, TiltSeries
+from napari_inr_tomo.types import (
+    BoolArray,
+    FloatArray,
+    Poses,
+    Step,
+    TiltSeries,
+    tilts_in_words,
+)
 
 _LEAST_VIEWS = 5
 _APART_DEG = 3.0
@@ -148,8 +155,8 @@ def _doubts(
         )
     if outliers:
         lines.append(
-            f"tilts {', '.join(map(str, outliers))} fit far worse than the others; "
-            "look at them, and leave them out if they are broken"
+            f"{tilts_in_words(outliers)} {'fits' if len(outliers) == 1 else 'fit'} far "
+            "worse than the others; look there, and leave out what is broken"
         )
     if not turning:
         return lines

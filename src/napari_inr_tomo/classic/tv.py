@@ -70,6 +70,7 @@ def tv(
     valid: torch.Tensor | None = None,
     callback: Callback | None = None,
     support: torch.Tensor | None = None,
+    start_iterations: int = START_ITERATIONS,
 ) -> torch.Tensor:
     """Return the x >= 0 with the least ``|b - A x|^2 / 2 + limit * TV(x)``.
 
@@ -82,13 +83,14 @@ def tv(
 
     images: (tilt, y, x).  valid: (tilt, y, x) bool; other pixels are ignored, and so
     are those that are not finite.  support: (z, y, x) bool; voxels outside stay 0.
-    callback: see `napari_inr_tomo.classic.sirt.Callback`.
+    callback: see `napari_inr_tomo.classic.sirt.Callback`.  start_iterations: of
+    momentum SIRT, for the start and the scale of the data.
     Source: Chambolle and Pock, J. Math. Imaging Vis. 40 (2011) 120; step lengths:
     Pock and Chambolle, ICCV 2011, 1762.
     """
     data, usable = prepare(projector, images, valid)
     volume = sirt(
-        projector, images, START_ITERATIONS, valid=valid, momentum=True, support=support
+        projector, images, start_iterations, valid=valid, momentum=True, support=support
     )
     scale = density_scale(volume)
     volume /= scale

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import typer
 
-from napari_inr_tomo.cli import passes, preprocess, reconstruct, runs, series, trials
+from napari_inr_tomo.cli import (
+    acquire,
+    estimate,
+    passes,
+    preprocess,
+    queue,
+    reconstruct,
+    runs,
+    series,
+    trials,
+)
 
 app = typer.Typer(
     name="inr-tomo",
@@ -33,8 +43,11 @@ app.command()(series.info)
 app.command()(preprocess.preprocess)
 app.command()(passes.merge)
 app.command()(passes.drift)
+app.command()(estimate.estimate)
 app.command()(reconstruct.reconstruct)
 app.command()(reconstruct.rerun)
+app.command()(queue.queue)
+app.command()(acquire.acquire)
 app.command()(runs.resume)
 app.command("list")(runs.list_runs)
 app.command()(runs.follow)

@@ -19,6 +19,11 @@ def say(text: str) -> None:
     print(text)
 
 
+def say_now(text: str) -> None:
+    """Print a line of an answer that comes bit by bit."""
+    print(text, flush=True)
+
+
 def note(text: str) -> None:
     """Print a line that is not the answer: progress, notices."""
     print(text, file=sys.stderr, flush=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_inr_tomo.cli.common import note
+from napari_inr_tomo.cli.common import new_notices, note
 from napari_inr_tomo.cli.watch import require_result, watch
 from napari_inr_tomo.errors import UserError
 
@@ -36,12 +36,19 @@ class Wishes:
         names = [name for name, value in vars(self).items() if value is not None]
         return [f"--{name.replace('_', '-')}" for name in names]
 
-    def settings(self) -> ReconstructionConfig:
-        """Return all settings: preset, then file, then options."""
+    def settings(
+        self, earlier: ReconstructionConfig | None = None
+    ) -> ReconstructionConfig:
+        """Return all settings: preset, then file, then options.
+
+        earlier: of the run to go on from, in place of the preset where none is given.
+        """
         from napari_inr_tomo.config import ReconstructionConfig
 
         preset: Any = self.preset
-        if self.config is not None:
+        if earlier is not None and preset is None and self.config is None:
+            config = earlier
+        elif self.config is not None:
             config = ReconstructionConfig.load(self.config, preset)
         else:
             config = ReconstructionConfig.from_preset(preset or "fast")
@@ -50,24 +57,19 @@ class Wishes:
         return config
 
     def _changes(self) -> dict[str, Any]:
+        from napari_inr_tomo.config import nested
+
         wanted = {
-            ("method",): self.method,
-            ("seed",): self.seed,
-            ("depth_px",): self.depth,
-            ("classic", "iterations"): self.iterations,
-            ("inr", "schedule", "epochs"): self.epochs,
-            ("inr", "poses", "refine"): self.refine_poses,
-            ("compute", "device"): self.device,
-            ("compute", "processes"): self.processes,
+            "method": self.method,
+            "seed": self.seed,
+            "depth_px": self.depth,
+            "classic.iterations": self.iterations,
+            "inr.schedule.epochs": self.epochs,
+            "inr.poses.refine": self.refine_poses,
+            "compute.device": self.device,
+            "compute.processes": self.processes,
         }
-        changes: dict[str, Any] = {}
-        for path, value in wanted.items():
-            if value is not None:
-                here = changes
-                for name in path[:-1]:
-                    here = here.setdefault(name, {})
-                here[path[-1]] = value
-        return changes
+        return nested({n: value for n, value in wanted.items() if value is not None})
 
     def _check(self, config: ReconstructionConfig) -> None:
         """Refuse options that would silently do nothing."""
@@ -86,16 +88,14 @@ class Wishes:
             )
 
 
-def start_poses(series: TiltSeries, file: Path | None) -> TiltSeries:
-    """Return the series with the poses and the views of a table of poses."""
-    if file is None:
-        return series
-    from napari_inr_tomo.io import read_poses
-    from napari_inr_tomo.types import Step
+def start_poses(series: TiltSeries, stack: Path, file: Path | None) -> TiltSeries:
+    """Return the series with the poses and views of an alignment file or a run."""
+    from napari_inr_tomo.cli.alignments import aligned_before
 
-    _, poses, used = read_poses(file, series.angles_deg)
-    step = Step("read_poses", {"file": file.name})
-    return series.evolve(step, poses=poses, used=series.mask & used)
+    run = file if file is not None and file.is_dir() else None
+    done = aligned_before(series, stack, None if run else file, run, None)
+    new_notices(series, done)
+    return done
 
 
 def run_folder_beside(output: Path) -> Path:
@@ -112,12 +112,22 @@ def run_folder_beside(output: Path) -> Path:
 
 
 def make_run(
-    folder: Path, series: TiltSeries, config: ReconstructionConfig, source: Path
+    folder: Path,
+    series: TiltSeries,
+    config: ReconstructionConfig,
+    source: Path,
+    earlier: RunFolder | None = None,
 ) -> RunFolder:
-    """Make the run folder and say where it is and what it will need."""
-    from napari_inr_tomo.runs import create_run
+    """Make the run folder and say where it is.
 
-    run = create_run(folder, series, config, source_name=source.name)
+    earlier: the run to go on from, see `napari_inr_tomo.runs.continue_run`.
+    """
+    from napari_inr_tomo.runs import continue_run, create_run
+
+    if earlier is None:
+        run = create_run(folder, series, config, source_name=source.name)
+    else:
+        run = continue_run(folder, series, earlier, config, source_name=source.name)
     note(f"Run folder (kept): {run.path}")
     return run
 

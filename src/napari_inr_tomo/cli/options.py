@@ -44,7 +44,9 @@ Angles = Annotated[
     typer.Option(
         "--angles",
         metavar="FILE|START:STOP:STEP",
-        help="Tilt angles in degrees; go before those of the file.",
+        help="Tilt angles in degrees; go before those of the file. Also START::STEP, "
+        "names:REGEX for the files of a folder, and any of +radians +negated "
+        "+reversed +sorted +symmetric +alternating +columnN +comma after it.",
     ),
 ]
 AsJson = Annotated[
@@ -70,8 +72,17 @@ PosesStart = Annotated[
     Path | None,
     typer.Option(
         "--poses-start",
-        metavar="FILE.csv",
-        help="Start from these poses, in place of those beside the stack.",
+        metavar="FILE|RUN",
+        help="Start from these poses (.csv .xf .aln .json .npz, or a run folder), in "
+        "place of those beside the stack.",
+    ),
+]
+StartFrom = Annotated[
+    Path | None,
+    typer.Option(
+        "--start-from",
+        metavar="RUN",
+        help="Go on with the network, poses and settings of this run.",
     ),
 ]
 MethodChoice = Annotated[Method | None, typer.Option(help="Method.  [default: inr]")]
@@ -101,6 +112,16 @@ Processes = Annotated[
 ]
 Seed = Annotated[
     int | None, typer.Option(metavar="N", help="Seed of everything random.")
+]
+SlabAt = Annotated[
+    int | None,
+    typer.Option(
+        "--slab",
+        metavar="N",
+        min=0,
+        help="Only eight slices across the tilt axis, about column N (row N where the "
+        "axis is nearer to y), poses as they start: a quick look.",
+    ),
 ]
 RunOut = Annotated[
     Path | None,

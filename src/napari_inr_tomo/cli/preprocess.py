@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_inr_tomo.cli import common
+from napari_inr_tomo.cli import alignments, common
 from napari_inr_tomo.cli.options import Angles, AsJson, Stack
 from napari_inr_tomo.cli.plan import Plan
 from napari_inr_tomo.errors import UserError
@@ -25,6 +25,10 @@ def preprocess(
         ),
     ],
     angles: Angles = None,
+    flip: Annotated[
+        bool,
+        typer.Option("--flip-handedness", help="Turn the sign of all angles round."),
+    ] = False,
     exclude: Annotated[
         str, typer.Option(metavar="3,17", help="Views to leave out, counted from 0.")
     ] = "",
@@ -89,12 +93,17 @@ def preprocess(
             "--auto", help="All of this with nothing to set: clean, then align."
         ),
     ] = False,
+    poses: alignments.PosesIn = None,
+    poses_from: alignments.PosesFrom = None,
+    export_poses: alignments.ExportPoses = None,
+    flip_y: alignments.FlipY = None,
     as_json: AsJson = False,
 ) -> None:
     """Down-sample, exclude views, subtract the background, align, and write a stack.
 
     The images are interpolated once, when they are written.
     """
+    from napari_inr_tomo import preprocess as steps
     from napari_inr_tomo.io import SERIES_OUT_SUFFIXES, write_series
 
     single = (background, align, mask, settings, mask_outliers, check_views, normalise)
@@ -111,6 +120,7 @@ def preprocess(
             "Give one of the two",
         )
     common.check_out(output, (*SERIES_OUT_SUFFIXES, ".tiff", ".hdf5", ".emd"))
+    alignments.check_export(export_poses, output)
     plan = Plan(
         mask_outliers,
         check_views,
@@ -123,10 +133,19 @@ def preprocess(
     )
     plan.check()
     series = common.open_series(stack, angles)
-    done = _reduced(series, common.numbers(exclude, "--exclude"), size, factor)
-    done = _automatic(done) if automatic else plan(done)
+    whole = steps.flip_handedness(series) if flip else series
+    if exclude:
+        whole = steps.exclude_views(whole, common.numbers(exclude, "--exclude"))
+    whole = alignments.aligned_before(whole, stack, poses, poses_from, flip_y)
+    small = _reduced(whole, size, factor)
+    done = _automatic(small) if automatic else plan(small)
     common.new_notices(series, done)
     written = write_series(output, done)
+    if export_poses is not None:
+        longest = max(whole.images.shape[1:])
+        ratio = factor or longest / (size or longest)
+        alignments.export(export_poses, stack, whole, small, done, ratio, flip_y)
+        written.append(export_poses)
     values = _axis_found(done) | {
         "written": written,
         "shape_tyx": list(done.only_used().images.shape),
@@ -137,18 +156,13 @@ def preprocess(
     common.answer(values, as_json, _report(values))
 
 
-def _reduced(
-    series: TiltSeries, exclude: list[int], size: int | None, factor: int | None
-) -> TiltSeries:
+def _reduced(series: TiltSeries, size: int | None, factor: int | None) -> TiltSeries:
     from napari_inr_tomo import preprocess as steps
-    from napari_inr_tomo.cli.streaming import view_by_view
 
-    if exclude:
-        series = steps.exclude_views(series, exclude)
     if factor is not None:
-        series = view_by_view(series, lambda part: steps.bin_images(part, factor))
+        series = steps.bin_images(series, factor)
     if size is not None:
-        series = view_by_view(series, lambda part: steps.fourier_downsample(part, size))
+        series = steps.fourier_downsample(series, size)
     return series
 
 

@@ -26,13 +26,17 @@ from napari_inr_tomo.cli.options import (
     RefinePoses,
     RunOut,
     Seed,
+    SlabAt,
     Stack,
+    StartFrom,
     VolumeOut,
 )
 from napari_inr_tomo.errors import UserError
 
 if TYPE_CHECKING:
+    from napari_inr_tomo.config import ReconstructionConfig
     from napari_inr_tomo.runs import RunFolder
+    from napari_inr_tomo.types import TiltSeries
 
 
 def reconstruct(
@@ -52,6 +56,8 @@ def reconstruct(
     run: RunOut = None,
     poses: PosesOut = None,
     poses_start: PosesStart = None,
+    slab: SlabAt = None,
+    start_from: StartFrom = None,
     record: Annotated[
         Path | None,
         typer.Option(
@@ -66,28 +72,69 @@ def reconstruct(
     Ctrl-C stops and keeps the result so far; a second Ctrl-C cancels.  The run folder
     is kept, for export, resume and the window.
     """
+    from napari_inr_tomo.runs import RunFolder
+
     wishes = jobs.Wishes(
         method, preset, config, iterations, epochs, refine_poses, depth, device,
         processes, seed,
     )  # fmt: skip
     common.check_volume_out(output)
     common.check_poses_out(poses)
+    if slab is not None and start_from is not None:
+        raise UserError(
+            "--slab cannot be used with --start-from",
+            "the network of a run knows the whole volume, not a slab of it",
+            "Leave one of them out",
+        )
     folder = run or jobs.run_folder_beside(output)
     if record is not None:
         given = [*wishes.said(), *(["--angles"] if angles else [])]
+        given += ["--slab"] if slab is not None else []
+        given += ["--start-from"] if start_from else []
         started = _from_record(folder, stack, record, given, poses_start)
     else:
-        settings = wishes.settings()
-        series = jobs.start_poses(common.open_series(stack, angles), poses_start)
-        started = jobs.make_run(folder, series, settings, stack)
+        earlier = None if start_from is None else RunFolder(start_from)
+        settings = wishes.settings(None if earlier is None else earlier.config)
+        series = jobs.start_poses(common.open_series(stack, angles), stack, poses_start)
+        if slab is not None:
+            _reconstruct_slab(folder, series, settings, stack, slab, output, as_json)
+            return
+        started = jobs.make_run(folder, series, settings, stack, earlier)
     _finish(started, output, poses, as_json)
+
+
+def _reconstruct_slab(
+    folder: Path,
+    series: TiltSeries,
+    settings: ReconstructionConfig,
+    source: Path,
+    position: int,
+    output: Path,
+    as_json: bool,
+) -> None:
+    """Reconstruct a few slices and write them without the margin they needed."""
+    from dataclasses import replace
+
+    from napari_inr_tomo.io import read_volume, write_volume
+    from napari_inr_tomo.preprocess import cut_slab
+
+    slab = cut_slab(series, position)
+    run = jobs.make_run(folder, slab.series, slab.settings(settings), source)
+    jobs.run_to_the_end(run)
+    volume = read_volume(run.result())
+    write_volume(output, replace(volume, data=slab.inner(volume.data)))
+    values = jobs.write_outputs(run, None, None) | {"volume": output}
+    values["slices"] = {"axis": "zyx"[slab.axis], "first": slab.first}
+    values["slices"]["last"] = slab.last - 1
+    said = f"slices {slab.first} to {slab.last - 1} along {'zyx'[slab.axis]}"
+    common.answer(values, as_json, [said, *jobs.report(values)])
 
 
 def _from_record(
     folder: Path, stack: Path, record: Path, given: list[str], poses_start: Path | None
 ) -> RunFolder:
-    from napari_inr_tomo.cli.replay import check_same_input, series_of_record
     from napari_inr_tomo.layout import read_spec
+    from napari_inr_tomo.replay import check_same_input, series_of_record
 
     given = [*given, *(["--poses-start"] if poses_start else [])]
     if given:
@@ -97,6 +144,12 @@ def _from_record(
             "Leave either the record or these options out",
         )
     spec = read_spec(record)
+    if spec.started_from:
+        raise UserError(
+            "The record alone is not enough",
+            f"its run went on with the network of {spec.started_from}",
+            "Use the run folder itself: inr-tomo rerun RUN -o VOLUME",
+        )
     series = series_of_record(stack, spec)
     run = jobs.make_run(folder, series, spec.config, stack)
     try:
@@ -213,7 +266,7 @@ def submit(
     if dry_run:
         common.say(script.rstrip())
         return
-    series = jobs.start_poses(common.open_series(stack, angles), poses_start)
+    series = jobs.start_poses(common.open_series(stack, angles), stack, poses_start)
     started = jobs.make_run(folder, series, settings, stack)
     common.say(submit_slurm(started.path, script))
     common.say(f"Watch it with: inr-tomo follow {started.path}")

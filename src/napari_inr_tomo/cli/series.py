@@ -10,13 +10,14 @@ from napari_inr_tomo.cli.options import Angles, AsJson, Stack
 
 def info(stack: Stack, angles: Angles = None, as_json: AsJson = False) -> None:
     """Say what is in a file: shape, angles and their source, pixel size."""
-    from napari_inr_tomo.io import read_images
+    from napari_inr_tomo.io import angle_order, read_images
 
     images = read_images(stack)
     if images.angles_deg is None and angles is None:
         facts = _facts(images.name, images.images, images.pixel_size_nm)
         unknown: dict[str, Any] = {
             "angles_deg": None,
+            "angle_order": None,
             "angle_source": "unknown",
             "history": [],
         }
@@ -27,6 +28,7 @@ def info(stack: Stack, angles: Angles = None, as_json: AsJson = False) -> None:
         facts = _facts(series.name, series.images, series.pixel_size_nm)
         facts |= {
             "angles_deg": series.angles_deg.tolist(),
+            "angle_order": angle_order(series.angles_deg),
             "angle_source": series.angle_source,
             "excluded": [tilt for tilt, used in enumerate(series.mask) if not used],
             "axis_deg": series.start_poses.axis_deg,
@@ -39,7 +41,7 @@ def info(stack: Stack, angles: Angles = None, as_json: AsJson = False) -> None:
 def _facts(name: str, images: Any, pixel_nm: float | None) -> dict[str, Any]:
     import numpy as np
 
-    from napari_inr_tomo.io import release
+    from napari_inr_tomo.mapped import release
 
     least, greatest, total, count = float("inf"), float("-inf"), 0.0, 0
     for image in images:  # one by one: the stack may be larger than the memory
@@ -73,8 +75,10 @@ def _in_words(facts: dict[str, Any]) -> list[str]:
     if angles is None:
         lines.append("angles: unknown; give them with --angles")
     else:
-        span = f"{min(angles):g} to {max(angles):g} degrees"
-        lines.append(f"angles: {span}, from {facts['angle_source']}")
+        from napari_inr_tomo.io import describe_angles
+
+        lines.append(f"angles: {describe_angles(angles)}")
+        lines.append(f"source of the angles: {facts['angle_source']}")
     if facts.get("excluded"):
         lines.append(f"excluded: {', '.join(map(str, facts['excluded']))}")
     lines += [f"done: {_step_in_words(step)}" for step in facts["history"]]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_inr_tomo import atomic
+from napari_inr_tomo.config import FieldSettings
+from napari_inr_tomo.inr import Box, build_field
+from napari_inr_tomo.npz import read_npz
 
 KEPT = 2
 
@@ -72,25 +74,17 @@ def _read(path: Path, largest: int | None) -> dict[str, NDArray[Any]]:
         digest = handle.read(100).strip()
     if digest != atomic.sha256(path):
         raise Damaged("its content does not match its digest")
-    with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-        if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-            raise Damaged("a part of it is compressed, and none is written so")
-        if sum(member.file_size for member in members) > size:
-            raise Damaged("its parts claim more bytes than the file has")
-        return {m.filename.removesuffix(".npy"): _array(archive, m) for m in members}
+    return read_npz(path)
 
 
-def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
-    """Return one array, allocated only once its bytes are known to be there."""
-    with archive.open(member) as handle:
-        np.lib.format.read_magic(handle)
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(handle)
-        content = bytearray(handle.read())
-    if dtype.kind not in "biuf" or len(content) != math.prod(shape) * dtype.itemsize:
-        raise Damaged(f"{member.filename} does not hold the {shape} it promises")
-    values = np.frombuffer(content, dtype)
-    return values.reshape(shape, order="F" if fortran else "C")
+def largest(settings: FieldSettings, box: Box, tilts: int) -> int:
+    """Return the bytes a checkpoint with these settings can have, generously.
+
+    Weights, their best state and two moments in 64 bits, the occupied voxels, poses.
+    """
+    field = build_field(settings, max(box.shape_zyx), 0)
+    weights = sum(parameter.numel() for parameter in field.parameters())
+    return 40 * weights + math.prod(box.shape_zyx) + 2000 * tilts + 1_000_000
 
 
 def same_shapes(wanted: dict[str, Tensor], found: dict[str, Tensor]) -> None:

@@ -97,6 +97,12 @@ def is_lost(error: BaseException) -> bool:
     )
 
 
+def is_broken(error: BaseException) -> bool:
+    """Tell whether an error means that the graphics card itself failed or has gone."""
+    full = isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error)
+    return isinstance(error, RuntimeError) and "CUDA error" in str(error) and not full
+
+
 def disconnect(ranks: Ranks) -> None:
     """Leave the group; the rank must not communicate afterwards."""
     if ranks.size > 1 and dist.is_initialized():

@@ -85,6 +85,7 @@ class InrRun:
         self._next_save = time.monotonic() + job.config.compute.checkpoint_seconds
         self._last = StepReport(0.0, float("nan"), 0)
         self._losses: list[float] = []
+        self._mean = float("nan")
         self.holdout: float | None = None
 
     def outcome(self) -> Outcome:
@@ -97,11 +98,13 @@ class InrRun:
             else fitting(_start_from, loaded, job)
         )
         self.occupied = start.occupied
-        self.poses = LearnedPoses(job.spec.angles_deg, start.poses, job.reference).to(
-            job.ranks.device
-        )
+        self.poses = LearnedPoses(
+            job.spec.angles_deg, start.poses, job.reference, job.frozen
+        ).to(job.ranks.device)
         self.start = start
-        if loaded is None and start.volume is not None and not start.stopped:
+        if loaded is None and job.earlier is not None:
+            fitting(job.earlier.into, self.field)
+        elif loaded is None and start.volume is not None and not start.stopped:
             learn_volume(job, self.field, start.volume, start.occupied, self.dtype)
         self.trainer = Trainer(
             self.stack,
@@ -118,7 +121,8 @@ class InrRun:
             fitting(_check_state, self.trainer, loaded)
             fitting(self._resume, loaded)
             halved = loaded[1].get("halved", halved)
-        taught = loaded is not None or start.volume is not None
+        known = (loaded, job.earlier, start.volume)
+        taught = any(thing is not None for thing in known)
         self.recovery = Recovery(self.trainer, taught, halved)
         self.stopped = start.stopped
         if start.stopped and start.volume is not None:
@@ -128,6 +132,8 @@ class InrRun:
         while not self._trained():
             pass
         self.poses.pin()
+        if job.ranks.first:
+            self._save()  # another run may go on from here
         return self._finish(self._read(1))
 
     def _read(self, step: int) -> Tensor:
@@ -218,7 +224,9 @@ class InrRun:
 
     def _progress(self, position: float, force: bool = False) -> None:
         """Report the mean loss since the last report."""
-        mean = float(np.mean(self._losses)) if self._losses else self._last.loss
+        if self._losses:  # else no step came since: one alone would be off the curve
+            self._mean = float(np.mean(self._losses))
+        mean = self._mean
         said = self.job.reporter.progress(
             position,
             schedule.epochs(self.job.config.inr.schedule),
@@ -280,6 +288,7 @@ class InrRun:
         arrays, info = self.trainer.state()
         info["halved"] = self.recovery.told
         info["precision"] = self.precision
+        info["scale"] = job.scale
         arrays["start/poses"] = torch.from_numpy(self.start.poses.as_array().copy())
         arrays["start/tv_weight"] = torch.tensor(
             self.trainer.tv_weight, dtype=torch.float64
@@ -320,14 +329,8 @@ class InrRun:
 
 
 def _largest(job: Job) -> int:
-    """Return the bytes a checkpoint of this run can have, generously.
-
-    Weights, their best state and two moments in 64 bits, the occupied voxels, poses.
-    """
-    field = build_field(job.config.inr.field, max(job.box.shape_zyx), 0)
-    weights = sum(parameter.numel() for parameter in field.parameters())
-    voxels = int(np.prod(job.box.shape_zyx))
-    return 40 * weights + voxels + 2000 * job.spec.shape[0] + 1_000_000
+    """Return the bytes a checkpoint of this run can have, generously."""
+    return checkpoint.largest(job.config.inr.field, job.box, job.spec.shape[0])
 
 
 def fitting(use: Callable[..., _Result], *args: Any) -> _Result:

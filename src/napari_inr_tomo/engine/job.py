@@ -15,6 +15,7 @@ from napari_inr_tomo import geometry
 from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.engine.data import Stack, intensity_scale
 from napari_inr_tomo.engine.distributed import Ranks
+from napari_inr_tomo.engine.earlier import Earlier, load_earlier
 from napari_inr_tomo.engine.reporter import Reporter
 from napari_inr_tomo.inr import Box
 from napari_inr_tomo.layout import RunPaths, RunSpec
@@ -75,8 +76,17 @@ class Job:
         return np.load(self.paths.valid, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
 
     @cached_property
+    def earlier(self) -> Earlier | None:
+        """What the run this one goes on from had learnt, if there is one."""
+        if not self.spec.started_from:
+            return None
+        return load_earlier(self.paths.start, self.config.inr.field, self.box)
+
+    @cached_property
     def scale(self) -> float:
-        """What intensities are divided by."""
+        """What intensities are divided by; a network that goes on keeps its own."""
+        if self.earlier is not None:
+            return self.earlier.scale
         return intensity_scale(self.images)
 
     @property
@@ -88,6 +98,11 @@ class Job:
     def reference(self) -> int:
         """Index of the used tilt nearest 0 degrees."""
         return int(np.argmin(np.abs(self.spec.angles_deg)))
+
+    @property
+    def frozen(self) -> NDArray[np.intp]:
+        """Indices, among the used tilts, of those that keep their start pose."""
+        return np.flatnonzero(np.isin(self.spec.tilts, self.config.inr.poses.frozen))
 
     @cached_property
     def depth_px(self) -> int:

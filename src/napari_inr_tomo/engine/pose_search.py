@@ -11,12 +11,12 @@ result later with exact rays.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
@@ -72,17 +72,20 @@ def find_poses(
     valid: NDArray[np.bool_] | None = None,
     device: torch.device | None = None,
     report: Callable[[Poses, Tensor, float, int], bool] | None = None,
+    stages: Sequence[tuple[int, int, int]] = STAGES,
+    frozen: ArrayLike = (),
 ) -> Poses:
     """Return poses found from ``start``: common axis turn, and dx, dy of every tilt.
 
     images: (tilt, y, x), normalised.  valid: same shape, False where to be ignored.
     report: called after each step with the poses, the coarse (z, y, x) volume in the
     frame of the tilt axis, its relative residual and the number of steps so far; True
-    ends the search.
+    ends the search.  stages: see `STAGES`.
+    frozen: indices of tilts that keep their start pose.
     """
     device = device or torch.device("cpu")
     poses, done = start, 0
-    for size, iterations, steps in STAGES:
+    for size, iterations, steps in stages:
         edge = min(size, max(images.shape[1:]))
         carved = size > STAGES[0][0]
         level = _level(images, valid, edge, depth_px, angles_deg, poses, device, carved)
@@ -92,6 +95,7 @@ def find_poses(
             poses, _ = geometry.fix_gauge(
                 angles_deg, moved, _turned(start, moved), reference
             )
+            poses = _held(poses, start, frozen)
             done += 1
             if report is not None and report(poses, volume, residual, done):
                 return poses
@@ -125,6 +129,13 @@ class _Stretch:
         taken = float(np.clip(self.factor * turn, -LARGEST_TURN_DEG, LARGEST_TURN_DEG))
         self._last = (turn, taken) if settled else None
         return taken
+
+
+def _held(poses: Poses, start: Poses, frozen: ArrayLike) -> Poses:
+    """Return the poses with those of the frozen tilts as they were at the start."""
+    table, held = poses.as_array().copy(), np.asarray(frozen, int).reshape(-1)
+    table[held] = start.as_array()[held]
+    return Poses.from_array(table)
 
 
 def _turned(start: Poses, moved: Poses) -> Poses:

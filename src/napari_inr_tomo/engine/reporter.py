@@ -94,7 +94,10 @@ class Reporter:
         for name, request in _REQUESTS.items():
             path = self.paths.control(name)
             if path.exists():
-                path.unlink(missing_ok=True)
+                if request == SAVE:
+                    path.unlink(missing_ok=True)
+                else:  # should a process die now: it is over all the same
+                    path.replace(self.paths.obeyed)
                 return request
         return NOTHING
 

@@ -188,9 +188,11 @@ class Trainer:
 
         The pieces become smaller where memory runs out; their sum stays the same.
         """
+        noted = self.tilt_error.clone()
 
         def work(points: int) -> Tensor:
             self.points_per_chunk = points
+            self.tilt_error.copy_(noted)
             self.optimisers.zero_grad()
             loss = self._pixel_gradient(pixels, position)
             if self.tv_weight > 0 and self.inr.loss.tv_points > 0:

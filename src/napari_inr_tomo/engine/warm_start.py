@@ -17,8 +17,10 @@ from torch import Tensor
 from napari_inr_tomo.classic.hull import hull
 from napari_inr_tomo.classic.sirt import sirt
 from napari_inr_tomo.classic.tv import tv
+from napari_inr_tomo.engine.earlier import Earlier
 from napari_inr_tomo.engine.job import Cancelled, Job
 from napari_inr_tomo.engine.pose_search import find_poses
+from napari_inr_tomo.engine.readback import Readback
 from napari_inr_tomo.engine.reporter import CANCEL, STOP
 from napari_inr_tomo.engine.sampling import generator
 from napari_inr_tomo.engine.schedule import rise_and_fall
@@ -54,6 +56,8 @@ def prepare_start(job: Job, dtype: torch.dtype = torch.float32) -> Start:
     dtype: of the classical volume.
     """
     inr = job.config.inr
+    if job.earlier is not None:
+        return _go_on(job, job.earlier, dtype)
     poses, stopped = job.spec.poses, False
     if inr.poses.refine and inr.poses.coarse and len(job.spec.angles_deg) > 2:
         poses, stopped = _coarse_poses(job)
@@ -63,10 +67,7 @@ def prepare_start(job: Job, dtype: torch.dtype = torch.float32) -> Start:
     projector = ShardedProjector(
         job.ranks, job.spec.angles_deg, poses, job.shape_yx, job.depth_px, dtype
     )
-    images = torch.from_numpy(np.array(job.images)).to(job.ranks.device) / job.scale
-    valid = None
-    if job.valid is not None:
-        valid = torch.from_numpy(np.array(job.valid)).to(job.ranks.device)
+    images, valid = _on_device(job)
     occupied = hull(projector, images, valid)
     watch = Watch(job, inr.warm_start_iterations)
     weight = inr.loss.tv_weight
@@ -104,6 +105,41 @@ def prepare_start(job: Job, dtype: torch.dtype = torch.float32) -> Start:
     )
 
 
+def _go_on(job: Job, earlier: Earlier, dtype: torch.dtype) -> Start:
+    """Return the start of a run that goes on with the network of an earlier one.
+
+    The poses are those of ``run.json``, where the known tilts have what was found.  A
+    voxel is occupied where the earlier run had matter and more tilts still allow it.
+    """
+    weight = job.config.inr.loss.tv_weight
+    if weight is None:
+        weight = earlier.tv_weight_for(job.spec.shape[0])
+    occupied = earlier.occupied
+    if occupied is not None:
+        occupied = occupied.to(job.ranks.device)
+        projector = ShardedProjector(
+            job.ranks,
+            job.spec.angles_deg,
+            job.spec.poses,
+            job.shape_yx,
+            job.depth_px,
+            dtype,
+        )
+        images, valid = _on_device(job)
+        now = hull(projector, images, valid)
+        if now is not None and bool((now & occupied).any()):
+            occupied = now & occupied
+    return Start(job.spec.poses, occupied, None, weight)
+
+
+def _on_device(job: Job) -> tuple[Tensor, Tensor | None]:
+    """Return the normalised images and which of their pixels count."""
+    images = torch.from_numpy(np.array(job.images)).to(job.ranks.device) / job.scale
+    if job.valid is None:
+        return images, None
+    return images, torch.from_numpy(np.array(job.valid)).to(job.ranks.device)
+
+
 def _coarse_poses(job: Job) -> tuple[Poses, bool]:
     """Find poses on rank 0 and share them."""
     job.reporter.phase("coarse poses")
@@ -132,6 +168,7 @@ def _coarse_poses(job: Job) -> tuple[Poses, bool]:
             job.valid,
             job.ranks.device,
             report,
+            frozen=job.frozen,
         )
         answer[:-1] = torch.from_numpy(found.as_array())
         answer[-1] = request
@@ -168,6 +205,7 @@ def learn_volume(
     if matrices:
         optimisers.append(Muon(matrices, lr=2e-3))
     heights = [1e-3, 2e-3]
+    readback = Readback(ranks.device)
     for step in range(inr.warm_start_steps):
         factor = rise_and_fall(step + 1, 10, inr.warm_start_steps, 0.05)
         for optimiser, height_ in zip(optimisers, heights, strict=False):
@@ -191,8 +229,19 @@ def learn_volume(
         ranks.sum([*gradients, loss, asked])
         for optimiser in optimisers:
             optimiser.step()
-        job.reporter.progress(step + 1, inr.warm_start_steps, float(loss))
-        if float(asked) == CANCEL:
-            raise Cancelled(0)
-        if float(asked) == STOP:
+        readback.put(step + 1, torch.stack([loss, asked]))
+        for reading in readback.due():
+            if _stopped(job, *reading):
+                return
+    for reading in readback.rest():
+        if _stopped(job, *reading):
             return
+
+
+def _stopped(job: Job, step: float, numbers: list[float]) -> bool:
+    """Tell of a step of learning the start; whether to stop; raises `Cancelled`."""
+    loss, asked = numbers
+    job.reporter.progress(step, job.config.inr.warm_start_steps, loss)
+    if asked == CANCEL:
+        raise Cancelled(0)
+    return asked == STOP

@@ -13,7 +13,12 @@ import torch
 from napari_inr_tomo import atomic, events
 from napari_inr_tomo.engine import schedule
 from napari_inr_tomo.engine.classic_run import run_classic
-from napari_inr_tomo.engine.distributed import connect, disconnect, is_lost
+from napari_inr_tomo.engine.distributed import (
+    connect,
+    disconnect,
+    is_broken,
+    is_lost,
+)
 from napari_inr_tomo.engine.inr_run import run_inr
 from napari_inr_tomo.engine.job import Cancelled, Job, Outcome, device_name
 from napari_inr_tomo.engine.memory import is_full
@@ -30,15 +35,22 @@ from napari_inr_tomo.layout import (
     write_record,
 )
 from napari_inr_tomo.lock import FolderLock
+from napari_inr_tomo.restarts import WATCHED_VARIABLE
 from napari_inr_tomo.types import Volume
 
 log = logging.getLogger(__name__)
+
+OWN_FAULT = 1
+"""Exit status: the run failed, and would again."""
+LOST = 75
+"""Exit status: a process or its device has gone, which is no fault of the run."""
 
 
 def main(folder: str) -> int:
     """Run one rank of the reconstruction in ``folder``; return the exit status.
 
-    0: finished, stopped or cancelled; 1: failed (the last event says why).
+    0: finished, stopped or cancelled; `OWN_FAULT`: failed (the last event says why);
+    `LOST`: another process, or the device of this one, has gone.
     """
     paths = RunPaths(Path(folder))
     first = os.environ.get("RANK", "0") == "0"
@@ -50,7 +62,7 @@ def main(folder: str) -> int:
             spec = read_run(paths)
         except UserError as error:
             log.error("%s", error)
-            return 1
+            return OWN_FAULT
         if first:
             paths.make_folders()
             _tidy(paths)
@@ -62,15 +74,17 @@ def main(folder: str) -> int:
             return 0
         except Exception as error:
             log.exception("the run failed")
-            problem = explained(error)
-            reporter.say(
-                events.Failed(what=problem.what, why=problem.why, do=problem.do)
-            )
-            return 1
+            lost = is_lost(error) or is_broken(error)
+            if not (lost and os.environ.get(WATCHED_VARIABLE)):
+                problem = explained(error)
+                told = {"what": problem.what, "why": problem.why, "do": problem.do}
+                reporter.say(events.Failed(**told, lost=lost))
+            return LOST if lost else OWN_FAULT
 
 
 def _tidy(paths: RunPaths) -> None:
-    """Remove what killed workers were writing."""
+    """Remove what killed workers were writing, and the sign of an earlier request."""
+    paths.obeyed.unlink(missing_ok=True)
     folders = (paths.previews, paths.checkpoints, paths.result, paths.logs)
     for folder in (paths.folder, *folders):
         atomic.sweep(folder)
@@ -178,6 +192,13 @@ def explained(error: BaseException) -> UserError:
             text,
             "Resume the run; it goes on from its last checkpoint, on another number of "
             "processes if need be",
+        )
+    if is_broken(error):
+        return UserError(
+            "The graphics card failed",
+            text,
+            "Resume the run; it goes on from its last checkpoint, on fewer cards if "
+            "need be",
         )
     if isinstance(error, Diverged):
         return UserError(

@@ -17,27 +17,40 @@ class LearnedPoses(nn.Module):
     axis_deg: one angle that turns the tilt axis of all tilts (z1 - a, z3 + a); it makes
     a common axis error one parameter instead of two per tilt.
     angle_deg: (tilt, 2) deviations of z1, z3.  shift_px: (tilt, 2) of dx, dy.
-    The reference tilt's own deviations stay zero.
+    The reference tilt's own deviations stay zero; a frozen tilt does not take part in
+    the shared axis either and stays where it started.
     """
 
     start: Tensor
     angles_deg: Tensor
     free: Tensor
+    turns: Tensor
     depth: Tensor
 
-    def __init__(self, angles_deg: ArrayLike, start: Poses, reference: int) -> None:
+    def __init__(
+        self,
+        angles_deg: ArrayLike,
+        start: Poses,
+        reference: int,
+        frozen: ArrayLike = (),
+    ) -> None:
+        """frozen: indices of tilts that keep their start pose."""
         super().__init__()
         angles = np.asarray(angles_deg, np.float64)
+        held = np.asarray(frozen, int).reshape(-1)
         depth = geometry.depth_direction(angles, start)
         depth[reference] = 0.0
+        if np.abs(depth[held]).max(initial=0.0) > 1e-6:
+            depth[:] = 0.0  # a frozen tilt fixes where the object lies along z
         depth /= max(float(np.linalg.norm(depth)), 1e-12)
-        free = np.ones((len(angles), 1))
-        free[reference] = 0.0
+        free, turns = np.ones((len(angles), 1)), np.ones((len(angles), 1))
+        free[reference] = free[held] = turns[held] = 0.0
         self.reference = reference
         self.origin = start
         self.register_buffer("start", torch.tensor(start.as_array()))
         self.register_buffer("angles_deg", torch.tensor(angles))
         self.register_buffer("free", torch.as_tensor(free))
+        self.register_buffer("turns", torch.as_tensor(turns))
         self.register_buffer("depth", torch.as_tensor(depth))
         self.axis_deg = nn.Parameter(torch.zeros((), dtype=torch.float64))
         self.angle_deg = nn.Parameter(torch.zeros(len(angles), 2, dtype=torch.float64))
@@ -46,7 +59,7 @@ class LearnedPoses(nn.Module):
     def current(self) -> tuple[Tensor, Tensor]:
         """Return (tilt, 2) z1, z3 in degrees and (tilt, 2) dx, dy in pixels."""
         turn = torch.stack([-self.axis_deg, self.axis_deg])
-        angle = self.start[:, :2] + turn + self.free * self.angle_deg
+        angle = self.start[:, :2] + self.turns * turn + self.free * self.angle_deg
         return angle, self.start[:, 2:] + self.free * self.shift_px
 
     def rays_to_object(self, tilt: Tensor, points: Tensor) -> Tensor:

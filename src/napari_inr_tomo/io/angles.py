@@ -65,16 +65,21 @@ def resolve_angles(angles: Angles) -> tuple[FloatArray, str]:
     return values, "given"
 
 
-def parse_angles(text: str) -> FloatArray:
+def parse_angles(
+    text: str, column: int | None = None, comma: bool = False
+) -> FloatArray:
     """Return the angles in a range "start:stop:step" or in the text of an angle file.
 
+    column: which column of a table holds them, counted from 1; comma: its decimal sign
+    is a comma.
     The stop is included when it fits.  Returns (tilt,) float64 degrees, in the order
     of the text.  Raises `UserError` if the text holds no angles or is ambiguous.
     """
     match = _RANGE.fullmatch(text)
     if match:
         return _expand(*(float(value) for value in match.groups()))
-    return _parse_text(text, "the text")
+    plain = re.sub(r"(?<=\d),(?=\d)", ".", text) if comma else text
+    return _parse_text(plain, "the text", column)
 
 
 def read_angles(path: str | Path) -> FloatArray:
@@ -178,9 +183,11 @@ def _expand(start: float, stop: float, step: float) -> FloatArray:
     return np.asarray(start + step * np.arange(count), np.float64).round(9)
 
 
-def _parse_text(text: str, name: str) -> FloatArray:
+def _parse_text(text: str, name: str, column: int | None = None) -> FloatArray:
     rows, header = _rows(text, name)
     widths = {len(row) for row in rows}
+    if column is not None:
+        return _one_column(rows, name, column)
     if len(rows) == 1:  # a list in one line
         return np.asarray(rows[0], np.float64)
     if len(widths) != 1:
@@ -203,8 +210,20 @@ def _parse_text(text: str, name: str) -> FloatArray:
         f"The angles in {name} are not understood",
         f"every line holds {table.shape[1]} values, and the first is not a running "
         "number from 0 or 1 (or the decimal sign is a comma)",
-        "Give one angle per line with a decimal point, or name the column angle_deg",
+        "Give one angle per line with a decimal point, or name the column angle_deg; "
+        "or write +columnN or +comma after the file",
     )
+
+
+def _one_column(rows: list[list[float]], name: str, column: int) -> FloatArray:
+    shortest = min(len(row) for row in rows)
+    if not 1 <= column <= shortest:
+        raise UserError(
+            f"There is no column {column} in {name}",
+            f"its lines hold {shortest} numbers",
+            "Count the columns from 1",
+        )
+    return np.asarray([row[column - 1] for row in rows], np.float64)
 
 
 def _rows(text: str, name: str) -> tuple[list[list[float]], list[str]]:

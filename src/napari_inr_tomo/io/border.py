@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import math
-import mmap
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import psutil
-from numpy.typing import NDArray
 
 from napari_inr_tomo.errors import UserError
 
@@ -171,19 +167,6 @@ def check_memory(path: Path, count: int, stored: int | None = None) -> None:
         )
     if count > psutil.virtual_memory().total:
         raise too_large(path)
-
-
-def release(images: NDArray[Any]) -> None:
-    """Give back the memory of a file's pages that were read through a mapping.
-
-    They are read again when they are looked at again.  Does nothing for other arrays.
-    """
-    base: Any = images
-    while isinstance(base, np.ndarray) and not isinstance(base, np.memmap):
-        base = base.base
-    mapped = getattr(base, "_mmap", None)
-    if mapped is not None and base.mode == "r" and hasattr(mapped, "madvise"):
-        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def to_nm(value: float, unit: str) -> float | None:

@@ -17,13 +17,17 @@ from numpy.typing import NDArray
 
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.io.border import damaged, reading
+from napari_inr_tomo.io.mrc import read_mrc_image
 from napari_inr_tomo.io.stack import ImageStack
 from napari_inr_tomo.io.tiff import read_tiff_image
 from napari_inr_tomo.types import FloatArray
 
 _TIFF = (".tif", ".tiff")
+_MRC = (".mrc", ".st", ".ali")
 _PICTURES = (*_TIFF, ".png")
 _MICROSCOPE = (".dm3", ".dm4", ".ser", ".emi", ".bcf")
+SINGLE_SUFFIXES = (*_PICTURES, *_MRC, *_MICROSCOPE)
+"""Names of files that may hold the image of one tilt (`read_image`)."""
 
 _VALUE = r"\d+(?:[.]\d+)?"
 _PATTERNS = (
@@ -59,7 +63,7 @@ def read_folder(folder: Path) -> ImageStack:
         sizes: list[float | None] = []
         tilts: list[float | None] = []
         for path in paths:
-            image, size, tilt = _read_image(path)
+            image, size, tilt = read_image(path)
             if images and image.shape != images[0].shape:
                 raise UserError(
                     f"The images in {folder.name} differ in size",
@@ -90,6 +94,7 @@ def read_folder(folder: Path) -> ImageStack:
         angle_source=source if angles is not None else "",
         pixel_size_nm=sizes[0] if len(set(sizes)) == 1 else None,
         doubts=tuple(doubts),
+        files=tuple(paths[i].name for i in order),
         facts=(f"{len(paths)} files, from {first} to {last}.",),
     )
 
@@ -114,6 +119,19 @@ def angles_from_names(stems: list[str]) -> FloatArray | None:
             continue
         return values
     return None
+
+
+def image_names(folder: Path) -> tuple[str, ...]:
+    """Return the names of the images in a folder, in the order `read_folder` has them.
+
+    A folder that is read by the stage tilt in its files is sorted by name here.
+    Raises `UserError` if there is no such folder or no images are in it.
+    """
+    with reading(folder):
+        paths = _image_files(folder)
+    angles = angles_from_names([path.stem for path in paths])
+    order = range(len(paths)) if angles is None else np.argsort(angles, kind="stable")
+    return tuple(paths[int(i)].name for i in order)
 
 
 def natural_key(name: str) -> list[tuple[int, int | str]]:
@@ -188,8 +206,11 @@ def _kind(path: Path) -> str:
     return ".tif" if suffix in _TIFF else suffix
 
 
-def _read_image(path: Path) -> tuple[NDArray[Any], float | None, float | None]:
-    """Return the image (y, x), its pixel size in nm and its stage tilt in degrees."""
+def read_image(path: Path) -> tuple[NDArray[Any], float | None, float | None]:
+    """Return a file's only image (y, x), its pixel size in nm and its tilt in degrees.
+
+    The last two are None where the file does not say.
+    """
     suffix = path.suffix.lower()
     if suffix in _MICROSCOPE:
         from napari_inr_tomo.io.formats import read_microscope_image
@@ -197,6 +218,8 @@ def _read_image(path: Path) -> tuple[NDArray[Any], float | None, float | None]:
         return read_microscope_image(path)
     if suffix in _TIFF:
         return *read_tiff_image(path), None
+    if suffix in _MRC:
+        return read_mrc_image(path)
     from skimage.io import imread
 
     with reading(path):

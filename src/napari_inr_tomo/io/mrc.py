@@ -67,6 +67,26 @@ def read_mrc(path: Path) -> ImageStack:
         )
 
 
+def read_mrc_image(path: Path) -> tuple[NDArray[Any], float | None, float | None]:
+    """Return a file's only image (y, x), its pixel size in nm and its tilt in degrees.
+
+    The last two are None where the file does not say.
+    """
+    with reading(path):
+        images, header, extended, _ = _load(path)
+        if len(images) != 1:
+            raise UserError(
+                f"{path.name} holds more than one image",
+                f"its header says {len(images)}; every file of a folder is one tilt",
+                "Open the file itself, or keep only single images in the folder",
+            )
+        size, _ = _pixel_size(header)
+        order = _byte_order(header)
+        angles, _, extended_nm, _ = _extended(header, extended, order, 1)
+        tilt = None if angles is None else float(angles[0])
+        return np.array(images[0]), size or extended_nm, tilt
+
+
 def read_mrc_volume(path: Path) -> tuple[NDArray[Any], float | None]:
     """Return a volume (z, y, x) as stored and its voxel size in nm."""
     with reading(path):
@@ -152,7 +172,7 @@ def _load(path: Path) -> tuple[NDArray[Any], Any, bytes, int]:
         )
     check_memory(path, shape[0] * shape[1] * shape[2] * 4)
     data: NDArray[Any] = np.memmap(path, dtype, "r", offset=offset, shape=shape)
-    if data.nbytes < _KEEP_MAPPED:
+    if data.size * 4 < _KEEP_MAPPED:  # bytes as float32
         data = np.array(data)
     if mode == 0 and _unsigned(header):
         data = data.view(np.uint8)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_inr_tomo.atomic import write_json, write_npy
+from napari_inr_tomo.atomic import read_json, write_json, write_npy
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.io.border import (
     check_memory,
@@ -81,7 +80,7 @@ def read_record(path: Path, kind: str) -> dict[str, Any] | None:
     if not beside.is_file() or beside.stat().st_size > _RECORD_LIMIT:
         return None
     try:
-        value = json.loads(beside.read_text("utf-8"))
+        value = read_json(beside, _RECORD_LIMIT)
     except (OSError, ValueError):
         return None
     if not isinstance(value, dict) or value.get("kind") != kind:

@@ -25,6 +25,7 @@ from napari_inr_tomo.io.border import (
     to_nm,
     writing,
 )
+from napari_inr_tomo.mapped import release
 from napari_inr_tomo.types import ImageArray
 
 _CHUNK = 64
@@ -35,8 +36,10 @@ _OWN = "napari_inr_tomo"
 def write_ome_zarr(
     path: Path, data: ImageArray, voxel_nm: float | None, name: str
 ) -> None:
-    """Write a volume (z, y, x); an existing store of that name is replaced."""
-    levels = _pyramid(np.asarray(data, np.float32))
+    """Write a volume (z, y, x); an existing store of that name is replaced.
+
+    It is written some sections at a time, so a mapped volume stays on the disk.
+    """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     with writing(path):
         if not path.parent.is_dir():
@@ -49,8 +52,7 @@ def write_ome_zarr(
             )
         try:
             group = zarr.open_group(str(temporary), mode="w", zarr_format=2)
-            for number, level in enumerate(levels):
-                _write_level(group, str(number), level)
+            levels = _write_levels(group, data)
             group.attrs.update(_metadata(data.shape, levels, voxel_nm, name))
             _replace(temporary, path)
         finally:
@@ -88,11 +90,23 @@ def read_ome_zarr(path: Path) -> tuple[NDArray[Any], float | None]:
         return data.reshape(shape[-3:]), _voxel(image, level)
 
 
-def _pyramid(data: ImageArray) -> list[ImageArray]:
-    """Return the volume and its means over 2 x 2 x 2 voxels, down to a small one."""
-    levels = [data]
-    while max(levels[-1].shape) > _COARSEST:
-        levels.append(_halved(levels[-1]))
+def _write_levels(group: zarr.Group, data: ImageArray) -> int:
+    """Write the volume and its means over 2 x 2 x 2 voxels, down to a small one.
+
+    Returns the number of levels.
+    """
+    levels = 1
+    finer: Any = _level(group, 0, data.shape)
+    for start in range(0, len(data), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        finer[part] = np.asarray(data[part], np.float32)
+        release(data)
+    while max(finer.shape) > _COARSEST:
+        coarser = _level(group, levels, tuple(-(-n // 2) for n in finer.shape))
+        for start in range(0, coarser.shape[0], _CHUNK):
+            sections = finer[2 * start : 2 * (start + _CHUNK)]
+            coarser[start : start + _CHUNK] = _halved(np.asarray(sections))
+        finer, levels = coarser, levels + 1
     return levels
 
 
@@ -109,29 +123,29 @@ def _halved(data: ImageArray) -> ImageArray:
     return np.ascontiguousarray(data, np.float32)
 
 
-def _write_level(group: zarr.Group, name: str, level: ImageArray) -> None:
-    array = group.create_array(
-        name,
-        shape=level.shape,
-        chunks=tuple(min(_CHUNK, n) for n in level.shape),
+def _level(group: zarr.Group, number: int, shape: tuple[int, ...]) -> Any:
+    """Return a new array of the store, all of whose chunks will be there."""
+    return group.create_array(
+        str(number),
+        shape=shape,
+        chunks=tuple(min(_CHUNK, n) for n in shape),
         dtype=np.float32,
         fill_value=0,
         chunk_key_encoding={"name": "v2", "separator": "/"},
         config={"write_empty_chunks": True},
     )
-    array[...] = level
 
 
 def _metadata(
     shape: tuple[int, ...],
-    levels: list[ImageArray],
+    levels: int,
     voxel_nm: float | None,
     name: str,
 ) -> dict[str, Any]:
     unit = {"unit": "nanometer"} if voxel_nm is not None else {}
     size = voxel_nm if voxel_nm is not None else 1.0
     datasets = []
-    for number in range(len(levels)):
+    for number in range(levels):
         factors = [_factor(n, number) for n in shape]
         datasets.append(
             {

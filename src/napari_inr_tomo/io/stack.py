@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.io.angles import Angles, check_count, resolve_angles
-from napari_inr_tomo.io.border import release
+from napari_inr_tomo.io.angle_spec import given_angles
+from napari_inr_tomo.io.angles import Angles, check_count
+from napari_inr_tomo.mapped import MappedImages, release
 from napari_inr_tomo.types import (
     BoolArray,
     FloatArray,
@@ -37,6 +38,7 @@ class ImageStack:
     doubts: sentences about what may be wrong with the file.
     angle_doubts: the same about its angles; moot once others are given by hand.
     facts: sentences worth knowing that are no fault (the nominal tilt axis ...).
+    files: their names where every image has its own file, in the order of the images.
     rows_up: True where other programs show row 0 at the bottom (MRC), see docs.
     """
 
@@ -53,6 +55,7 @@ class ImageStack:
     used: BoolArray | None = None
     poses: Poses | None = None
     history: tuple[Step, ...] = ()
+    files: tuple[str, ...] = ()
     group: IntArray | None = None
 
     def __len__(self) -> int:
@@ -79,14 +82,15 @@ class ImageStack:
     def with_angles(self, angles: Angles | None = None) -> TiltSeries:
         """Return the tilt series.
 
-        angles: a file, "start:stop:step" or numbers in degrees; they go before the
-        file's own.  Raises `UserError` if there are none or their number is wrong.
+        angles: a file, "start:stop:step" (`napari_inr_tomo.io.angle_spec`) or numbers
+        in degrees; they go before the file's own.
+        Raises `UserError` if there are none or their number is wrong.
         """
         values, source, detail = self.angles_deg, self.angle_source, ""
         doubts = (*self.doubts, *self.angle_doubts)
         if angles is not None:
             doubts = self.doubts
-            values, source = resolve_angles(angles)
+            values, source = given_angles(angles, len(self), self.files)
             if isinstance(angles, str) and values.size:
                 detail = f": {values[0]:g} to {values[-1]:g}"
         if values is None:
@@ -94,7 +98,7 @@ class ImageStack:
         check_count(len(self), values, source, detail)
         notices = (*doubts, *self.facts, *doubts_about(values))
         return TiltSeries(
-            images=np.asarray(self.images, np.float32),
+            images=_float32(self.images),
             angles_deg=values,
             poses=self.poses,
             used=self.used,
@@ -162,35 +166,33 @@ def clean_pixels(stack: ImageStack) -> ImageStack:
     are False in ``valid``; an image without a finite pixel is excluded.
     """
     images = stack.images
-    result = _float32(images)
+    result: Any = _float32(images)
     valid: BoolArray | None = None
     used = np.ones(len(images), bool) if stack.used is None else stack.used.copy()
+    fill = np.zeros(len(images), np.float32)
     replaced = negative = 0
     empty, flat = [], []
     for tilt in range(len(images)):
-        image = np.asarray(images[tilt])
         single = result[tilt]
         # a float64 beyond the range of float32 overflows to infinity: test afterwards
         finite = np.isfinite(single)
         if not finite.all():
             if valid is None:
                 valid = np.ones(images.shape, bool)
-                if result is images:
-                    result = np.array(images, np.float32)
-                single = result[tilt]
             valid[tilt] = finite
             replaced += int((~finite).sum())
-            if finite.any():
-                single[~finite] = np.median(single[finite])
-            else:
-                single[...] = 0
+            if not finite.any():
                 used[tilt] = False
                 empty.append(tilt)
                 continue
+            fill[tilt] = np.median(single[finite])
+            single = np.where(finite, single, fill[tilt])
         negative += int((single < 0).sum())
-        release(images)
-        if image.size > 1 and single.min() == single.max():
+        if single.size > 1 and single.min() == single.max():
             flat.append(tilt)
+        release(images)
+    if valid is not None:
+        result = _filled(images, result, valid, fill)
     total = int(np.prod(images.shape))
     doubts = list(_pixel_doubts(total, replaced, negative, empty, flat))
     if stack.pixel_size_nm is None:
@@ -199,11 +201,29 @@ def clean_pixels(stack: ImageStack) -> ImageStack:
     return replace(stack, images=result, valid=valid, used=keep_used).noting(doubts)
 
 
-def _float32(images: NDArray[Any]) -> ImageArray:
+def _float32(images: NDArray[Any]) -> Any:
+    """Return float32 images; a mapped stack of other numbers stays on the disk."""
+    if isinstance(images, MappedImages):
+        return images
     if images.dtype == np.float32 and images.dtype.isnative:
         return images
+    if isinstance(images, np.memmap):
+        return MappedImages(images)
     with np.errstate(over="ignore", invalid="ignore"):
         return np.asarray(images, np.float32)
+
+
+def _filled(
+    images: NDArray[Any], result: Any, valid: BoolArray, fill: ImageArray
+) -> Any:
+    """Return the images with numbers in place of what is not valid."""
+    if isinstance(images, np.memmap):
+        return MappedImages(images, fill)
+    if result is images:
+        result = np.array(images, np.float32)
+    for tilt in range(len(result)):
+        result[tilt][~valid[tilt]] = fill[tilt]
+    return result
 
 
 def _pixel_doubts(

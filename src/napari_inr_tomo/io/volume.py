@@ -12,7 +12,6 @@ from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.io.border import reading
 from napari_inr_tomo.io.mrc import read_mrc_volume, write_mrc
 from napari_inr_tomo.io.npy import read_npy_volume, write_npy_volume
-from napari_inr_tomo.io.ome_zarr import read_ome_zarr, write_ome_zarr
 from napari_inr_tomo.io.tiff import read_tiff_volume, write_tiff
 from napari_inr_tomo.types import Volume
 
@@ -62,6 +61,8 @@ def write_volume(path: str | Path, volume: Volume) -> None:
     elif kind == "tif":
         write_tiff(path, volume.data, volume.voxel_nm, "ZYX")
     elif kind == "zarr":
+        from napari_inr_tomo.io.ome_zarr import write_ome_zarr  # zarr takes long
+
         write_ome_zarr(path, volume.data, volume.voxel_nm, volume.name)
     else:
         write_npy_volume(path, volume.data, volume.voxel_nm)
@@ -78,6 +79,8 @@ def _read(path: Path, kind: str) -> tuple[NDArray[Any], float | None]:
     if kind == "tif":
         return read_tiff_volume(path)
     if kind == "zarr":
+        from napari_inr_tomo.io.ome_zarr import read_ome_zarr
+
         return read_ome_zarr(path)
     return read_npy_volume(path)
 

@@ -64,9 +64,9 @@ def read_xf(path: str | Path, axis: Axis = "y") -> Poses:
             "Bring the stack to one magnification first, or align it here",
         )
     angle = np.rad2deg(np.arctan2(turn[:, 1, 0], turn[:, 0, 0]))
-    z3 = _wrapped((90.0 if axis == "y" else 0.0) - angle)
+    z3 = wrapped((90.0 if axis == "y" else 0.0) - angle)
     shift = np.asarray(-np.linalg.solve(matrix, table[:, 4:, None])[:, :, 0])
-    z1 = np.full(len(z3), -_mean_angle(z3))
+    z1 = np.full(len(z3), -mean_angle(z3))
     return Poses(z1, z3, shift[:, 0], shift[:, 1])
 
 
@@ -125,10 +125,12 @@ def _read_table(path: Path) -> FloatArray:
     return np.asarray(table, np.float64)
 
 
-def _wrapped(angle_deg: FloatArray) -> FloatArray:
+def wrapped(angle_deg: FloatArray) -> FloatArray:
+    """Return the angles within (-180, 180] degrees."""
     return np.asarray(180 - (180 - angle_deg) % 360, np.float64)
 
 
-def _mean_angle(angle_deg: FloatArray) -> float:
+def mean_angle(angle_deg: FloatArray) -> float:
+    """Return the mean direction of angles, degrees."""
     turns = np.exp(1j * np.deg2rad(angle_deg))
     return float(np.rad2deg(np.angle(turns.mean())))

@@ -25,6 +25,7 @@ from napari_inr_tomo.preprocess.passes import (
 from napari_inr_tomo.preprocess.resize import bin_images, fourier_downsample
 from napari_inr_tomo.preprocess.scan_drift import ScanDrift, correct_scan_drift
 from napari_inr_tomo.preprocess.scan_series import correct_series_drift, drift_of_tilt
+from napari_inr_tomo.preprocess.slab import Slab, cut_slab
 from napari_inr_tomo.preprocess.views import exclude_views, include_views
 
 __all__ = [
@@ -32,11 +33,13 @@ __all__ = [
     "SPECIMENS",
     "BackgroundFit",
     "ScanDrift",
+    "Slab",
     "bernstein_basis",
     "bin_images",
     "check_views",
     "correct_scan_drift",
     "correct_series_drift",
+    "cut_slab",
     "drift_of_tilt",
     "exclude_views",
     "fit_background",

@@ -22,7 +22,13 @@ from napari_inr_tomo.preprocess.background_settings import (
     checked_degree,
 )
 from napari_inr_tomo.preprocess.masks import decode_mask, encode_mask, follow_tilts
-from napari_inr_tomo.types import BoolArray, FloatArray, Step, TiltSeries
+from napari_inr_tomo.types import (
+    BoolArray,
+    FloatArray,
+    Step,
+    TiltSeries,
+    tilts_in_words,
+)
 
 Degree = tuple[int, int]
 _MOST_NEGATIVE = 0.6  # share of the pixels; noise about 0 leaves half
@@ -255,9 +261,8 @@ def _grows_like_a_slab(
 
 def _lowered_notice(tilts: list[int]) -> str:
     return (
-        "Background: the degree was lowered for tilts "
-        f"{', '.join(map(str, tilts))}, where the specimen leaves parts of the frame "
-        "without background"
+        f"Background: the degree was lowered for {tilts_in_words(tilts)}, where "
+        "the specimen leaves parts of the frame without background"
     )
 
 

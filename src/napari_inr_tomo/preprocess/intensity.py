@@ -7,7 +7,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.types import BoolArray, FloatArray, Step, TiltSeries
+from napari_inr_tomo.types import (
+    BoolArray,
+    FloatArray,
+    Step,
+    TiltSeries,
+    tilts_in_words,
+)
 
 _LEAST_SHARE = 0.05  # of the median mass: what is below has no specimen to speak of
 _JUMP = 0.25
@@ -114,18 +120,18 @@ def check_views(series: TiltSeries, exclude: bool = False) -> TiltSeries:
         (jump & ~blocked, "the intensity jumps against the neighbours"),
     ):
         if flags.any():
-            lines.append(f"Views: in tilts {_listed(flags)} {what}")
+            lines.append(f"Views: in {_listed(flags)} {what}")
     used = series.mask
     if exclude and bad.any() and (used & ~bad).sum() >= 2:
         used = used & ~bad
-        lines.append(f"Views: tilts {_listed(bad)} are left out")
+        lines.append(f"Views: left out: {_listed(bad)}")
     return series.evolve(
         Step("check_views", parameters), used=used, notices=(*series.notices, *lines)
     )
 
 
 def _listed(flags: BoolArray) -> str:
-    return ", ".join(map(str, np.flatnonzero(flags)))
+    return tilts_in_words(np.flatnonzero(flags).tolist())
 
 
 def _isolated(series: TiltSeries) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.mapped import release
 from napari_inr_tomo.types import BoolArray, FloatArray, Poses, Step, TiltSeries
 
 _LEAST_PX = 4
@@ -15,6 +16,7 @@ _LEAST_PX = 4
 def bin_images(series: TiltSeries, factor: int) -> TiltSeries:
     """Return the series with every ``factor`` x ``factor`` block replaced by its mean.
 
+    A mapped stack is read image by image and let go of.
     Rows and columns that fill no block are cropped evenly from both sides, which a
     notice reports; pixel size and pose shifts follow.  A block with an invalid pixel
     is the mean of its valid pixels, and is invalid if fewer than half are valid.
@@ -31,21 +33,23 @@ def bin_images(series: TiltSeries, factor: int) -> TiltSeries:
         )
     start_y, start_x = (rows - small_y * factor) // 2, (columns - small_x * factor) // 2
     window = (
-        slice(None),
         slice(start_y, start_y + small_y * factor),
         slice(start_x, start_x + small_x * factor),
     )
-    blocks = (count, small_y, factor, small_x, factor)
-    images = series.images[window].reshape(blocks)
-    valid: BoolArray | None = None
-    if series.valid is None:
-        binned = images.mean(axis=(2, 4), dtype=np.float64)
-    else:
-        weight = series.valid[window].reshape(blocks)
-        number = weight.sum(axis=(2, 4))
-        total = np.where(weight, images, 0).sum(axis=(2, 4), dtype=np.float64)
-        binned = total / np.maximum(number, 1)
-        valid = 2 * number >= factor * factor
+    blocks = (small_y, factor, small_x, factor)
+    binned = np.empty((count, small_y, small_x), np.float32)
+    valid = None if series.valid is None else np.empty(binned.shape, bool)
+    for tilt in range(count):
+        image = series.images[tilt][window].reshape(blocks)
+        if series.valid is None or valid is None:
+            binned[tilt] = image.mean(axis=(1, 3), dtype=np.float64)
+        else:
+            weight = series.valid[tilt][window].reshape(blocks)
+            number = weight.sum(axis=(1, 3))
+            total = np.where(weight, image, 0).sum(axis=(1, 3), dtype=np.float64)
+            binned[tilt] = total / np.maximum(number, 1)
+            valid[tilt] = 2 * number >= factor * factor
+        release(series.images)
     cropped = (rows - small_y * factor, columns - small_x * factor)
     moved = (
         start_y + (small_y * factor - rows) / 2,
@@ -93,13 +97,16 @@ def fourier_downsample(series: TiltSeries, size_px: int) -> TiltSeries:
             good = series.valid[tilt]
             values[~good] = values[good].mean() if good.any() else 0.0
         images[tilt] = along_y @ values @ along_x.T
+        release(series.images)
     if series.valid is not None:
         reach_y, reach_x = (
             _footprint(n, m, factor)
             for n, m in zip((rows, columns), shape, strict=True)
         )
-        bad = (~series.valid).astype(np.float64)
-        valid = (reach_y @ bad @ reach_x.T) < 0.5
+        valid = np.empty(images.shape, bool)
+        for tilt, good in enumerate(series.valid):
+            bad = (~good).astype(np.float64)
+            valid[tilt] = (reach_y @ bad @ reach_x.T) < 0.5
     excess = (rows - shape[0] * factor, columns - shape[1] * factor)
     notice = ""
     if max(excess) > 1e-6:

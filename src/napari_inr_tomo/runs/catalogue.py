@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.mapped import map_volume
 from napari_inr_tomo.runs.folder import RunFolder
+from napari_inr_tomo.runs.queue import QueuedRun, QueueFolder, is_queue
 from napari_inr_tomo.runs.status import RunStatus
+from napari_inr_tomo.runs.variations import setting_keys, value_of, variation_words
 
 THUMBNAIL_PX = 64
 
@@ -23,6 +27,8 @@ class RunEntry:
 
     series: name of its tilt series; shape_tyx: its used views; created: ISO 8601, UTC.
     problem: why it cannot be opened, else empty, and then only ``path`` is known.
+    changed: settings that are not those of its preset, e.g. ``seed = 3``.
+    queued: its place in a queue, or None; queue_alive: whether that is at work.
     picture: (y, x) float32, the middle slice of its newest volume, small; or None.
     """
 
@@ -34,22 +40,50 @@ class RunEntry:
     shape_tyx: tuple[int, int, int] = (0, 0, 0)
     created: str = ""
     problem: str = ""
+    changed: tuple[str, ...] = ()
+    queued: QueuedRun | None = None
+    queue_alive: bool = False
     picture: NDArray[np.float32] | None = field(default=None, repr=False)
 
 
 def list_runs(folder: Path, pictures: bool = False) -> list[RunEntry]:
     """Return the runs in a folder, newest first; damaged ones last.
 
-    A folder that does not exist holds none.  ``folder`` may be a run itself.
+    A folder that does not exist holds none.  ``folder`` may be a run or a queue itself;
+    the runs of queues in it are listed, too.
     """
     folder = Path(folder)
+    inside = _inside(folder)
+    queues = [path for path in (folder, *inside) if is_queue(path)]
+    queued = {run.path: (run, on) for q in queues for run, on in _queued(q)}
+    listed = {path.absolute(): path for path in (*queued, *inside, folder)}
+    found = [
+        _placed(_entry(path, pictures), queued.get(path.absolute()))
+        for path in listed.values()
+        if (path / "run.json").is_file()
+    ]
+    return sorted(found, key=lambda entry: (entry.created, entry.path), reverse=True)
+
+
+def _inside(folder: Path) -> list[Path]:
     try:
-        inside = sorted(path for path in folder.iterdir() if path.is_dir())
+        return sorted(path for path in folder.iterdir() if path.is_dir())
     except OSError:
         return []
-    candidates = [folder, *inside]
-    found = [_entry(p, pictures) for p in candidates if (p / "run.json").is_file()]
-    return sorted(found, key=lambda entry: (entry.created, entry.path), reverse=True)
+
+
+def _queued(queue: Path) -> list[tuple[QueuedRun, bool]]:
+    try:
+        found = QueueFolder(queue)
+        return [(run, found.alive) for run in found.runs()]
+    except UserError:
+        return []
+
+
+def _placed(entry: RunEntry, place: tuple[QueuedRun, bool] | None) -> RunEntry:
+    if place is None:
+        return entry
+    return replace(entry, queued=place[0], queue_alive=place[1])
 
 
 def _entry(path: Path, picture: bool) -> RunEntry:
@@ -67,14 +101,24 @@ def _entry(path: Path, picture: bool) -> RunEntry:
         spec.name,
         spec.shape,
         spec.created,
+        changed=_changed(spec.config),
         picture=thumbnail(run) if picture else None,
+    )
+
+
+def _changed(config: ReconstructionConfig) -> tuple[str, ...]:
+    preset = ReconstructionConfig.from_preset(config.preset)
+    return tuple(
+        variation_words(key, value_of(config, key))
+        for key in setting_keys(config)
+        if key != "method" and value_of(config, key) != value_of(preset, key)
     )
 
 
 def thumbnail(run: RunFolder) -> NDArray[np.float32] | None:
     """Return the middle slice of the newest volume, at most `THUMBNAIL_PX` a side."""
     try:
-        data = np.load(run.paths.preview_volume, mmap_mode="r", allow_pickle=False)
+        data = map_volume(run.paths.preview_volume)
         image = np.asarray(data[data.shape[0] // 2], np.float32)
         step = -(-max(image.shape) // THUMBNAIL_PX)
         rows, columns = (n // step * step for n in image.shape)
@@ -82,12 +126,12 @@ def thumbnail(run: RunFolder) -> NDArray[np.float32] | None:
             rows // step, step, columns // step, step
         )
         return np.asarray(blocks.mean(axis=(1, 3)), np.float32)
-    except (OSError, ValueError, IndexError):
+    except (OSError, ValueError, MemoryError):
         return None
 
 
 def delete_run(folder: Path) -> None:
-    """Remove a run folder with all that is in it, for good.
+    """Remove a run folder with all that is in it, for good; a queue with its last run.
 
     Raises `UserError` where it is no run folder, where workers are at it, or where it
     cannot be removed; then it is still whole.
@@ -109,3 +153,11 @@ def delete_run(folder: Path) -> None:
             "Close whatever uses its files, and check the permissions of its folder",
         ) from None
     shutil.rmtree(away, ignore_errors=True)
+    _remove_empty_queue(run.path.parent)
+
+
+def _remove_empty_queue(folder: Path) -> None:
+    if not is_queue(folder) or any((p / "run.json").exists() for p in _inside(folder)):
+        return
+    if not any(on for _, on in _queued(folder)):
+        shutil.rmtree(folder, ignore_errors=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import threading
 from collections.abc import Callable, Sequence
@@ -25,8 +24,10 @@ from napari_inr_tomo.layout import (
     versions,
     write_run,
 )
+from napari_inr_tomo.mapped import release
 from napari_inr_tomo.planes import Plane, SliceRequest
 from napari_inr_tomo.runs import status as _status
+from napari_inr_tomo.runs.copies import copy, copy_checkpoint, copy_start
 from napari_inr_tomo.runs.estimates import check_space, estimate
 from napari_inr_tomo.runs.follow import Follower
 from napari_inr_tomo.types import BoolArray, FloatArray, Poses, TiltSeries
@@ -177,8 +178,8 @@ class RunFolder:
         """Raise `UserError` where a file of the result is not as it was written."""
         self.result()
         try:
-            digests = json.loads(self.paths.complete.read_text())["sha256"].items()
-        except (OSError, ValueError, KeyError, AttributeError):
+            digests = atomic.read_json(self.paths.complete)["sha256"].items()
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise UserError(
                 f"The result of the run {self.path} cannot be trusted",
                 "its COMPLETE file cannot be read",
@@ -221,10 +222,12 @@ def create_run(
     series: TiltSeries,
     config: ReconstructionConfig,
     source_name: str | None = None,
+    start: RunFolder | None = None,
 ) -> RunFolder:
     """Write a run folder for a series; excluded views and NaN stay out of its input.
 
     folder: must not exist yet, or be empty.  source_name: the file the series is from.
+    start: a run whose last checkpoint is copied, see `continue_run`.
     Raises `UserError` where the folder is taken, cannot be written to, or the disk is
     too full for the run.
     """
@@ -242,7 +245,11 @@ def create_run(
 
     def fill() -> None:
         _write_input(paths, series, used)
-        write_run(paths, _spec(paths, series, used, config, source_name))
+        spec = _spec(paths, series, used, config, source_name)
+        if start is not None:
+            copy_checkpoint(start.paths, paths)
+            spec = replace(spec, started_from=start.path.name)
+        write_run(paths, spec)
 
     return _make(paths, fill)
 
@@ -320,19 +327,20 @@ def _give_up(paths: RunPaths, existed: bool) -> None:
 def _write_input(paths: RunPaths, series: TiltSeries, used: NDArray[np.intp]) -> None:
     """Write input.npy, image by image, and valid.npy where pixels do not count."""
     shape = (len(used), *series.images.shape[1:])
-    valid = np.ones(shape, bool) if series.valid is None else series.valid[used].copy()
-    with atomic.replacing(paths.input) as temporary:
-        target = np.lib.format.open_memmap(
-            temporary, "w+", dtype=np.float32, shape=shape
-        )
+    valid = None if series.valid is None else series.valid[used]
+    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    with atomic.replacing(paths.input) as temporary, open(temporary, "wb") as handle:
+        np.lib.format.write_array_header_1_0(handle, header)
         for row, tilt in enumerate(used):
             image = series.images[tilt]
             finite = np.isfinite(image)
-            valid[row] &= finite
-            target[row] = np.where(finite, image, 0)
-        target.flush()
-        del target
-    if not valid.all():
+            if not finite.all():
+                if valid is None:
+                    valid = np.ones(shape, bool)
+                valid[row] &= finite
+            handle.write(np.where(finite, image, 0).astype("<f4").tobytes())
+            release(series.images)
+    if valid is not None and not valid.all():
         atomic.write_npy(paths.valid, valid)
 
 
@@ -381,8 +389,8 @@ def copy_run(run: RunFolder, folder: Path) -> RunFolder:
     def fill() -> None:
         for name in ("input.npy", "valid.npy"):
             if (run.path / name).exists():
-                with atomic.replacing(paths.folder / name) as temporary:
-                    shutil.copyfile(run.path / name, temporary)
+                copy(run.path / name, paths.folder / name)
+        copy_start(run.paths, paths)
         write_run(paths, replace(spec, created=now(), versions=versions()))
 
     return _make(paths, fill)

@@ -1,8 +1,8 @@
 """Starting the workers of a run so that nothing but themselves ends them.
 
-One process is started directly; several through torch's own launcher.  They live in a
-session of their own with their output in a file: closing or killing whoever started
-them, Ctrl-C in its terminal, or the terminal's end do not reach them.
+One process is started directly; several through `napari_inr_tomo.engine.launcher`.
+They live in a session of their own with their output in a file: closing or killing
+whoever started them, Ctrl-C in its terminal, or the terminal's end do not reach them.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from napari_inr_tomo import atomic, lock
+from napari_inr_tomo import atomic, lock, restarts
 from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.layout import CONTROLS, DEVICE_VARIABLE, RunPaths, versions
@@ -26,13 +28,17 @@ from napari_inr_tomo.runs.folder import RunFolder
 from napari_inr_tomo.runs.memory import card_memory, check_fit, main_memory
 
 ENGINE = "napari_inr_tomo.engine"
+LAUNCHER = "napari_inr_tomo.engine.launcher"
 NICENESS = 10
 LEAVE_S = 15.0
 """How long a new launch waits for workers that are done to be gone."""
 _started: list[subprocess.Popen[bytes]] = []
 """Everything started and not ended yet, kept so that it can be waited for."""
 
-_TAKEN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK")
+_TAKEN = (
+    *("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK"),
+    restarts.WATCHED_VARIABLE,
+)
 
 
 @dataclass(frozen=True)
@@ -65,11 +71,13 @@ def launch(
     device: str | None = None,
     module: str = ENGINE,
     python: str = sys.executable,
+    extra: Mapping[str, str] | None = None,
 ) -> Launch:
     """Start the workers of a run, or resume it, and return at once.
 
     processes: number of workers; none: `default_processes`.  device: auto, cpu or cuda
     in place of the settings' own.  module: the worker program, for ``python -m``.
+    extra: further variables of the workers' environment.
     Raises `UserError` where workers are at it already, where the input of a run that is
     resumed has changed, or where memory or disk cannot hold the run.
     """
@@ -84,6 +92,7 @@ def launch(
     paths.make_folders()
     for name in CONTROLS:
         paths.control(name).unlink(missing_ok=True)
+    restarts.forget(paths)
     started = time.time()
     with open(paths.launcher_log, "ab") as log:
         process = subprocess.Popen(
@@ -92,10 +101,10 @@ def launch(
             stdout=log,
             stderr=log,
             cwd=paths.folder,
-            env=environment(count, device),
-            **_own_session(),
+            env=environment(count, device) | dict(extra or {}),
+            **own_session(),
         )
-    _be_nice(process.pid)
+    be_nice(process.pid)
     _started[:] = [other for other in _started if other.poll() is None]
     _started.append(process)
     atomic.write_json(paths.launcher, _identity(process.pid, started))
@@ -147,11 +156,10 @@ def command(
     paths: RunPaths, processes: int, module: str = ENGINE, python: str = sys.executable
 ) -> list[str]:
     """Return the command that runs ``processes`` workers on this computer."""
-    worker = ["-m", module, str(paths.folder)]
     if processes == 1:
-        return [python, *worker]
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--max-restarts", "0"]
-    return [python, *launcher, "--nproc-per-node", str(processes), *worker]
+        return [python, "-m", module, str(paths.folder)]
+    launcher = [python, "-m", LAUNCHER, "--processes", str(processes)]
+    return [*launcher, "--module", module, str(paths.folder)]
 
 
 def environment(processes: int, device: str | None = None) -> dict[str, str]:
@@ -224,7 +232,7 @@ def _identity(pid: int, started: float) -> dict[str, Any]:
     return {"pid": pid, "host": host, "started": started, "born": born}
 
 
-def _be_nice(pid: int) -> None:
+def be_nice(pid: int) -> None:
     """Let the window and everything else go first (POSIX; Windows: at creation)."""
     if sys.platform != "win32":
         try:
@@ -234,7 +242,27 @@ def _be_nice(pid: int) -> None:
             return
 
 
-def _own_session() -> dict[str, Any]:
+def start_command(words: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+    """Start ``inr-tomo`` with these words in a session of its own; it outlives us.
+
+    log: file its output is added to.  Raises OSError where that cannot be written.
+    """
+    kept = {name: value for name, value in os.environ.items() if name not in _TAKEN}
+    with open(log, "ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "napari_inr_tomo.cli", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=kept | {"PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"},
+            **own_session(),
+        )
+    _started[:] = [other for other in _started if other.poll() is None]
+    _started.append(process)
+    return process
+
+
+def own_session() -> dict[str, Any]:
     """Return the arguments of Popen that cut the ties to the caller's terminal."""
     if sys.platform == "win32":
         flags = subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from napari_inr_tomo import atomic
+from napari_inr_tomo import atomic, restarts
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.layout import CONTROLS, RunPaths
 from napari_inr_tomo.runs.launching import ENGINE
@@ -31,10 +31,11 @@ _SCRIPT = """\
 # One task per node starts {gpus} workers there; all of them work in the run folder,
 # which must be on a disk that every node sees.  {before} s before the time limit the
 # workers are asked to save and end, and the job goes back into the queue; there, and
-# after a node has failed, it goes on from the last checkpoint.  Network settings of the
-# site (NCCL_SOCKET_IFNAME ...) and module loads belong here:
+# after a node or a process has failed, it goes on from the last checkpoint.  Network
+# settings of the site (NCCL_SOCKET_IFNAME ...) and module loads belong here:
 
 export PYTHONSAFEPATH=1
+export {watched}=1  # what follows says what becomes of the run if a process dies
 rm -f {requests}  # asked of an earlier attempt
 time_is_up=no
 trap 'time_is_up=yes; touch {cancel}' USR1
@@ -54,6 +55,11 @@ while kill -0 "$workers" 2>/dev/null; do  # a signal ended the wait, not the wor
 done
 if [ "$time_is_up" = yes ] && [ ! -e {request} ]; then  # they obeyed
     scontrol requeue "$SLURM_JOB_ID"
+    exit
+fi
+if [ "$status" -ne 0 ] && {python} -m {restarts} {folder} \\
+    "the processes of job $SLURM_JOB_ID ended with status $status"; then
+    scontrol requeue "$SLURM_JOB_ID"  # a process died, and the run may go on
     exit
 fi
 [ "$status" -eq 0 ] || exit "$status"
@@ -114,6 +120,8 @@ def slurm_script(
         cancel=_inside_quotes(paths.control("cancel")),
         request=shlex.quote(str(paths.control("cancel"))),
         after=after,
+        watched=restarts.WATCHED_VARIABLE,
+        restarts=restarts.__name__,
     )
 
 
@@ -154,6 +162,7 @@ def submit_slurm(folder: Path, script: str) -> str:
             "Submit from a login node of the cluster, or look at the script with "
             "--dry-run",
         )
+    restarts.forget(RunPaths(folder))
     path = RunPaths(folder).folder / "submit.sbatch"
     atomic.write_bytes(path, script.encode())
     answer = subprocess.run(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import time
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from napari_inr_tomo import lock
+from napari_inr_tomo import atomic, lock
 from napari_inr_tomo.events import (
     Cancelled,
     Epoch,
@@ -33,6 +32,7 @@ State = Literal[
 ]
 
 FOREIGN_SILENCE_S = 300.0
+_LOG_TAIL = 1 << 14
 """A run on another computer, whose lock may be invisible, counts as alive until its
 events have been silent for this long."""
 
@@ -168,7 +168,9 @@ def _sentence(event: Warned | Failed) -> str:
 def _interrupted(paths: RunPaths) -> str:
     words = "The workers ended without a word; the run can be resumed"
     try:
-        lines = paths.launcher_log.read_text(errors="replace").splitlines()
+        with open(paths.launcher_log, "rb") as handle:
+            handle.seek(max(0, paths.launcher_log.stat().st_size - _LOG_TAIL))
+            lines = handle.read(_LOG_TAIL).decode(errors="replace").splitlines()
     except OSError:
         return words
     last = next((line.strip() for line in reversed(lines) if line.strip()), "")
@@ -201,10 +203,10 @@ def _silence_s(paths: RunPaths) -> float:
 def _launcher(paths: RunPaths) -> dict[str, Any] | None:
     """Return pid, host, started and born of the last launch."""
     try:
-        value = json.loads(paths.launcher.read_text(encoding="utf-8"))
+        value = atomic.read_json(paths.launcher)
         numbers = {"pid": int(value["pid"]), "started": float(value["started"])}
         return numbers | {"host": str(value["host"]), "born": float(value["born"])}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return None
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 POLL_S = 0.3
 FSC_LIMIT = 0.143
+DIRECTION_LIMITS = (0.5, 0.143)
 LIMITS = {
     "fsc_0.143_px": "0.143, for halves",
     "fsc_half_bit_px": "half-bit, for halves",
@@ -39,6 +40,9 @@ class Comparison:
 
     figures: as `metrics.compare`.  frequency: (shell,) 1/px; fsc, half_bit: (shell,).
     moved: A, moved onto B where that was asked for, (z, y, x).
+    direction_deg: (sector,) across the tilt axis, as the tilt that measures it;
+    reached: (2, sector) 1/px where the correlation falls below `DIRECTION_LIMITS`.
+    tilts_deg: lowest and highest tilt, where known.
     """
 
     names: tuple[str, str]
@@ -47,7 +51,10 @@ class Comparison:
     fsc: np.ndarray
     half_bit: np.ndarray
     moved: np.ndarray
+    direction_deg: np.ndarray
+    reached: np.ndarray
     voxel_nm: float | None = None
+    tilts_deg: tuple[float, float] | None = None
 
     def words(self) -> str:
         """Return the figures in words, resolution in nm where known."""
@@ -58,11 +65,31 @@ class Comparison:
         ]
         for name, limit in LIMITS.items():
             lines.append(f"Resolution (FSC, {limit}): {self._length(name)}")
+        lines += self._direction_words()
         shift = self.figures["shift_zyx_px"]
         if any(shift):
             moved = ", ".join(f"{s:+.2f}" for s in shift)
             lines.append(f"A was moved by (z, y, x) {moved} px")
         return "\n".join(lines)
+
+    @property
+    def measured(self) -> np.ndarray | None:
+        """(sector,) bool: whether tilts were taken in this direction; None: unknown."""
+        if self.tilts_deg is None:
+            return None
+        low, high = self.tilts_deg
+        return (self.direction_deg > low) & (self.direction_deg < high)
+
+    def _direction_words(self) -> list[str]:
+        measured = self.measured
+        if measured is None or measured.all() or not measured.any():
+            return []
+        parts = []
+        for name, which in (("measured", measured), ("missing wedge", ~measured)):
+            found = float(np.median(self.reached[0][which]))
+            px = f"{1 / found:.1f} px" if found > 0 else "none"
+            parts.append(f"{name} {px}")
+        return [f"By direction (FSC 0.5, median): {', '.join(parts)}"]
 
     def _length(self, name: str) -> str:
         px = self.figures[name]
@@ -90,11 +117,26 @@ class Comparison:
                 strict=True,
             )
         )
+        writer.writerow([])
+        names = [f"reached_{limit:g}_per_px" for limit in DIRECTION_LIMITS]
+        writer.writerow(["direction_deg", *names])
+        writer.writerows(
+            zip(self.direction_deg.tolist(), *self.reached.tolist(), strict=True)
+        )
         return out.getvalue()
 
 
-def compare(a: Volume | None, b: Volume | None, register: bool) -> Comparison:
-    """Compare A with B (worker thread)."""
+def compare(
+    a: Volume | None,
+    b: Volume | None,
+    register: bool,
+    axis_deg: float = 0.0,
+    tilts_deg: tuple[float, float] | None = None,
+) -> Comparison:
+    """Compare A with B (worker thread).
+
+    axis_deg: of the tilt axis; tilts_deg: lowest and highest tilt, where known.
+    """
     from napari_inr_tomo import metrics
 
     if a is None or b is None:
@@ -106,9 +148,22 @@ def compare(a: Volume | None, b: Volume | None, register: bool) -> Comparison:
     figures = metrics.compare(a, b, register=register)
     moved = metrics.register(a, b)[0] if register else np.asarray(a.data)
     frequency, curve, half_bit = metrics.fsc_half_bit(moved, b)
-    names = a.name, b.name
-    nm = b.voxel_nm
-    return Comparison(names, figures, frequency, curve, half_bit, moved, nm)
+    found = [
+        metrics.fsc_by_direction(moved, b, axis_deg, limit)
+        for limit in DIRECTION_LIMITS
+    ]
+    return Comparison(
+        names=(a.name, b.name),
+        figures=figures,
+        frequency=frequency,
+        fsc=curve,
+        half_bit=half_bit,
+        moved=moved,
+        direction_deg=found[0][0],
+        reached=np.array([reached for _, reached, _ in found]),
+        voxel_nm=b.voxel_nm,
+        tilts_deg=tilts_deg,
+    )
 
 
 def halves(series: TiltSeries) -> tuple[TiltSeries, TiltSeries]:

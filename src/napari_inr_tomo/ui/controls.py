@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakMethod
 
 import numpy as np
 from qtpy.QtCore import QSize, Qt
@@ -11,7 +13,6 @@ from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import (
     QCheckBox,
     QDoubleSpinBox,
-    QFileDialog,
     QFormLayout,
     QGroupBox,
     QHBoxLayout,
@@ -41,6 +42,23 @@ def words(text: str = "", dim: bool = False) -> QLabel:
     return label
 
 
+def _weakly(act: Callable[[], Any]) -> Callable[..., None]:
+    """Return a slot that does not keep the owner of a method alive.
+
+    PySide holds on to slots that are no methods, and a dock would never end.
+    """
+    if not inspect.ismethod(act):
+        return lambda _=False: act()
+    known = WeakMethod(act)
+
+    def clicked(_: bool = False) -> None:
+        now = known()
+        if now is not None:
+            now()
+
+    return clicked
+
+
 class ActionRow(QWidget):
     """Buttons in a row; a line under them says why any of them is greyed out."""
 
@@ -63,7 +81,7 @@ class ActionRow(QWidget):
         """Add a button."""
         button = QPushButton(text)
         button.setToolTip(tip)
-        button.clicked.connect(lambda _=False: clicked())
+        button.clicked.connect(_weakly(clicked))
         return self.add_widget(button)
 
     def add_widget(self, widget: Any) -> Any:
@@ -114,6 +132,16 @@ def form() -> QFormLayout:
     layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
     layout.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
     return layout
+
+
+def beside(*widgets: QWidget) -> QWidget:
+    """Return widgets in one row."""
+    row = QWidget()
+    layout = QHBoxLayout(row)
+    layout.setContentsMargins(0, 0, 0, 0)
+    for widget in widgets:
+        layout.addWidget(widget)
+    return row
 
 
 def whole(value: int, low: int, high: int, tip: str, suffix: str = "") -> QSpinBox:
@@ -183,12 +211,13 @@ class PathEdit(QWidget):
         self.line.setText(text)
 
     def _browse(self) -> None:
+        # not at the top: the dialogs need the plugin's settings, most controls do not
+        from napari_inr_tomo.ui.remembered import ask_file, ask_folder
+
         if self._kind == "folder":
-            path = QFileDialog.getExistingDirectory(
-                self, "Choose a folder", self.text()
-            )
+            path = ask_folder(self, "Choose a folder", self.text())
         else:
-            path, _ = QFileDialog.getOpenFileName(self, "Choose a file", self.text())
+            path = ask_file(self, "Choose a file", self.text())
         if path:
             self.line.setText(path)
             self.line.editingFinished.emit()

@@ -9,10 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import (
     QComboBox,
-    QFileDialog,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -24,6 +23,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_inr_tomo.ui.controls import ActionRow, words
+from napari_inr_tomo.ui.remembered import ask_folder
 from napari_inr_tomo.ui.session import NO_SERIES, Session, session_of
 
 if TYPE_CHECKING:
@@ -166,7 +166,10 @@ class Dock(QWidget):
         """Follow the run (again) while the window is open."""
         super().showEvent(event)
         self.attach()
+        if self._attached:
+            self.session.keys.bind(self.window())
         self.session.run.follow_again()
+        QTimer.singleShot(0, self.session.fit_view)  # the canvas has become smaller
 
     def hideEvent(self, event: Any) -> None:
         """Stop following when the whole window has gone; the run goes on."""
@@ -179,6 +182,7 @@ class Dock(QWidget):
         if self._attached or self.session.viewer is None:
             return
         self._attached = True
+        self.session.keys.dock_came()
         self.session.layer_changed.connect(self.picker.refresh)
         self.session.layers_changed.connect(self.picker.refresh)
         self.picker.refresh()
@@ -190,6 +194,7 @@ class Dock(QWidget):
         if not self._attached:
             return
         self._attached = False
+        self.session.keys.dock_went()
         for signal in (self.session.layer_changed, self.session.layers_changed):
             try:
                 signal.disconnect(self.picker.refresh)
@@ -216,7 +221,7 @@ def stop_buttons(row: ActionRow, run: RunControl) -> tuple[QPushButton, QPushBut
 
 def ask_run_folder(panel: Panel) -> None:
     """Ask for a run folder and follow it."""
-    path = QFileDialog.getExistingDirectory(panel, "Open a run folder")
+    path = ask_folder(panel, "Open a run folder")
     if path:
         panel.session.run.open(Path(path))
 

@@ -101,6 +101,18 @@ def start_step(
     start_job(session, label, function, series, *args, done=done, **kwargs)
 
 
+def toggle_tilt(session: Session) -> None:
+    """Leave the shown tilt of the current series out, or take it back."""
+    from napari_inr_tomo.ui import steps
+
+    tilt, series = session.shown_tilt(), session.series
+    if tilt is None or session.why_not_step() is not None:
+        return
+    used = not series.mask[tilt]
+    label = "Taking views back" if used else "Leaving views out"
+    start_step(session, label, steps.set_used, [tilt], used)
+
+
 def tell(notices: Sequence[str]) -> None:
     """Show notices in one notification."""
     from napari.utils.notifications import show_warning

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import psutil
 
 from napari_inr_tomo import events
 from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.mapped import map_volume
 from napari_inr_tomo.planes import read_slices
 from napari_inr_tomo.types import Poses, Volume
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 POLL_S = 0.2
 STATUS_S = 2.0
+_LARGEST_TABLE = 1 << 25
 POSE_COLUMNS = ("z1_deg", "z3_deg", "dx_px", "dy_px")
 
 
@@ -48,13 +51,20 @@ class PoseTable:
 
 def read_pose_table(path: Path) -> PoseTable:
     """Read a poses.csv with all its columns; an empty field is NaN."""
-    with open(path, newline="", encoding="utf-8") as handle:
-        rows = list(csv.DictReader(handle))
+    if path.stat().st_size > _LARGEST_TABLE:
+        raise ValueError(f"it is larger than {_LARGEST_TABLE} bytes")
+    try:
+        with open(path, newline="", encoding="utf-8") as handle:
+            rows = list(csv.DictReader(handle))
+    except csv.Error as error:
+        raise ValueError(str(error)) from None
     names = ("tilt", "angle_deg", *POSE_COLUMNS, "residual", "used")
     columns = {
         name: np.array([_number(row.get(name)) for row in rows], np.float64)
         for name in names
     }
+    if not np.isfinite(columns["tilt"]).all():
+        raise ValueError("a line has no number of its tilt")
     columns["tilt"] = columns["tilt"].astype(int)
     columns["used"] = columns["used"] != 0
     return PoseTable(columns)
@@ -97,8 +107,12 @@ class LiveUpdate:
         )
 
 
-def merge(run_path: Path, new: list[Any]) -> LiveUpdate:
-    """Put a list of events into one update and read the newest files they name."""
+def merge(run_path: Path, new: list[Any], told: set[str] | None = None) -> LiveUpdate:
+    """Put a list of events into one update and read the newest files they name.
+
+    A file that is there and cannot be read becomes a warning, once for all updates that
+    share ``told``.
+    """
     update = LiveUpdate()
     poses: events.PosesUpdated | None = None
     for event in new:
@@ -121,24 +135,49 @@ def merge(run_path: Path, new: list[Any]) -> LiveUpdate:
                 update.warnings.append(event)
             case events.Finished() | events.Cancelled() | events.Failed():
                 update.end = event
+    told = set() if told is None else told
+
+    def reading(read: Any, file: str) -> Any:
+        try:
+            return _reading(read, run_path / file)
+        except (ValueError, MemoryError) as error:
+            if file not in told:
+                update.warnings.append(_unreadable(file, error))
+                told.add(file)
+            return None
+
     if poses is not None:
-        update.poses = _reading(read_pose_table, run_path / poses.file)
+        update.poses = reading(read_pose_table, poses.file)
     if update.preview_event is not None:
-        update.preview = _reading(_load_npy, run_path / update.preview_event.file)
+        update.preview = reading(_load_npy, update.preview_event.file)
     if update.slices_event is not None:
-        update.slices = _reading(read_slices, run_path / update.slices_event.file)
+        update.slices = reading(read_slices, update.slices_event.file)
     return update
 
 
+def _unreadable(file: str, error: Exception) -> events.Warned:
+    """Return the warning about a file of the run that holds something strange."""
+    why = " ".join(str(error).split())[:200] or "it claims more than the memory holds"
+    return events.Warned(
+        what=f"{file} of this run cannot be shown",
+        why=why,
+        do="Nothing: the run goes on, and so does the rest of the live view",
+    )
+
+
 def _load_npy(path: Path) -> np.ndarray:
-    return np.load(path, allow_pickle=False)
+    """Return a volume; ValueError where it is none, or the memory cannot hold it."""
+    mapped = map_volume(path)
+    if mapped.nbytes > psutil.virtual_memory().available / 2:
+        raise ValueError(f"it holds {mapped.nbytes} bytes, more than the memory can")
+    return np.array(mapped)
 
 
 def _reading(read: Any, path: Path) -> Any:
     """Return what ``read`` gives, or None where the file has just gone."""
     try:
         return read(path)
-    except (OSError, ValueError):
+    except OSError:
         return None
 
 
@@ -153,12 +192,12 @@ def follow(
 
     follower = Follower(run)
     path = Path(run.path)
-    checked = time.monotonic()
+    checked, told = time.monotonic(), set[str]()
     while not stop.is_set():
         new = follower.poll()
         if not live.is_set():
             new = [event for event in new if not isinstance(event, events.Preview)]
-        update = merge(path, new)
+        update = merge(path, new, told)
         if update.end is not None and run.status().active:
             update.end = None  # the end before a resume
         if update.end is None and time.monotonic() - checked > STATUS_S:
@@ -203,5 +242,8 @@ def _completed(run: RunFolder, update: LiveUpdate) -> LiveUpdate:
         update.end = events.Failed(what=error.what, why=error.why, do=error.do)
         return update
     poses = result.parent / "poses.csv"
-    update.poses = _reading(read_pose_table, poses) or update.poses
+    try:
+        update.poses = _reading(read_pose_table, poses) or update.poses
+    except (ValueError, MemoryError) as error:
+        update.warnings.append(_unreadable("result/poses.csv", error))
     return update

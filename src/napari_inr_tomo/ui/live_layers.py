@@ -71,13 +71,21 @@ class LiveLayers:
         self.points: Layer | None = None
         self.axis: Layer | None = None
         self.dismissed: set[str] = set()
+        self._stack_shown = False
+        self._latest: tuple[PoseTable, RunRecord] | None = None
         self._first_limits: tuple[float, float] | None = None
 
     def reset(self) -> None:
         """Begin with a new run; the layers of the last one stay as they are."""
         self.volume = self.points = self.axis = None
+        self._stack_shown, self._latest = False, None
         self._first_limits = None
         self.dismissed.clear()
+
+    @property
+    def has_poses(self) -> bool:
+        """Whether there are poses to show on the tilts."""
+        return self._latest is not None
 
     def bring_back(self) -> None:
         """Let removed layers come again with the next update."""
@@ -172,9 +180,16 @@ class LiveLayers:
             self.volume.contrast_limits = contrast(data)
 
     def show_poses(self, poses: PoseTable, record: RunRecord) -> None:
-        """Show the tilt axis and the centre of rotation on every tilt."""
+        """Show the tilt axis and the centre of rotation on every tilt.
+
+        Their layers are made when the tilts are first looked at: making one holds the
+        window up for a tenth of a second and more.
+        """
         viewer = self.session.viewer
         if viewer is None or record.shape_zyx is None:
+            return
+        self._latest = poses, record
+        if not self._stack_shown:
             return
         shape_yx = record.shape_zyx[1], record.shape_zyx[2]
         features = pose_features(poses)
@@ -212,6 +227,10 @@ class LiveLayers:
         viewer = self.session.viewer
         if viewer is None:
             return
+        if what == "stack" and not self._stack_shown:
+            self._stack_shown = True
+            if self._latest is not None:
+                self.show_poses(*self._latest)
         if what == "stack" and self.session.layer is not None:
             self.session.layer.visible = True
         elif what == "volume":

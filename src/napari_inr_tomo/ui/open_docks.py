@@ -14,12 +14,12 @@ def show_dock(session: Session, kind: type[Dock]) -> Any:
     window = session.viewer.window
     for widget in window.dock_widgets.values():
         if type(widget) is kind:
-            _raise(widget)
+            raise_dock(widget)
             return widget
     dock = kind(session.viewer)
     others = bool(window.dock_widgets)
     window.add_dock_widget(dock, name=kind.panels[0].title, tabify=others)
-    _raise(dock)
+    raise_dock(dock)
     return dock
 
 
@@ -31,12 +31,12 @@ def show_panel(session: Session, panel: type[Panel], dock: type[Dock]) -> Any:
         if isinstance(widget, WorkflowDock) and panel in widget.panels:
             part = widget.part(panel)
             widget.go(widget.parts.index(part))
-            _raise(widget)
+            raise_dock(widget)
             return part
     return show_dock(session, dock).panel
 
 
-def _raise(widget: Any) -> None:
+def raise_dock(widget: Any) -> None:
     """Show the tab a dock's widget is in."""
     from qtpy.QtWidgets import QDockWidget
 

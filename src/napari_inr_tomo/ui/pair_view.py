@@ -12,7 +12,9 @@ from qtpy.QtGui import QImage, QPainter
 from qtpy.QtSvg import QSvgGenerator
 from qtpy.QtWidgets import QGraphicsView
 
+from napari_inr_tomo.ui.colours import TEXT_CONTRAST, readable, theme_colours
 from napari_inr_tomo.ui.plots import Plot
+from napari_inr_tomo.ui.scale_bar import ScaleBar
 
 PLANES = {"xy": 0, "xz": 1, "yz": 2}
 """Which axis of (z, y, x) a plane is perpendicular to."""
@@ -60,6 +62,8 @@ class PairView(pyqtgraph.GraphicsLayoutWidget):
         self.setMaximumHeight(280)
         self.ci.layout.setContentsMargins(2, 2, 2, 2)
         self.captions, self.images, self.lines, self.boxes = [], [], [], []
+        self.scale_bars: list[ScaleBar] = []
+        self._behind = "#000000"
         for column in (0, 1):
             self.captions.append(self.addLabel("", 0, column, size="9pt"))
             box = self.addViewBox(1, column)
@@ -75,29 +79,40 @@ class PairView(pyqtgraph.GraphicsLayoutWidget):
             self.images.append(image)
             self.lines.append(line)
             self.boxes.append(box)
+            self.scale_bars.append(ScaleBar(box))
         self.boxes[1].setXLink(self.boxes[0])
         self.boxes[1].setYLink(self.boxes[0])
         self.shown: list[np.ndarray | None] = [None, None]
 
     def set_theme(self, name: str) -> None:
         """Take the colours of a napari theme."""
-        from napari.utils.theme import get_theme
-
-        self.setBackground(get_theme(name).background.as_hex())
+        self._behind = theme_colours(name)[0]
+        self.setBackground(self._behind)
+        for colour, caption in zip(COLOURS, self.captions, strict=True):
+            colour = readable(colour, self._behind, TEXT_CONTRAST)
+            caption.setText(caption.text, color=colour)
 
     def show_pair(
-        self, images: list[np.ndarray | None], names: list[str], limits: Any
+        self,
+        images: list[np.ndarray | None],
+        names: list[str],
+        limits: Any,
+        unit_nm: float | None = None,
     ) -> None:
-        """Show both slices between the same limits."""
+        """Show both slices between the same limits; unit_nm: edge of a voxel."""
         self.shown = images
         for k, image in enumerate(images):
-            self.captions[k].setText(f"{'AB'[k]}: {names[k]}", color=COLOURS[k])
+            colour = readable(COLOURS[k], self._behind, TEXT_CONTRAST)
+            self.captions[k].setText(f"{'AB'[k]}: {names[k]}", color=colour)
             if image is None:
                 self.images[k].clear()
+                self.scale_bars[k].clear()
                 continue
             self.images[k].setImage(image, levels=limits)
             rows, columns = image.shape
-            self.images[k].setRect(QRectF(-0.5, -0.5, columns, rows))
+            rect = QRectF(-0.5, -0.5, columns, rows)
+            self.images[k].setRect(rect)
+            self.scale_bars[k].show(rect, unit_nm)
 
     def fit(self) -> None:
         """Show the slices whole."""
@@ -120,13 +135,71 @@ class ProfilePlot(Plot):
         super().__init__("along the line (px)", "intensity")
         self.setToolTip("Intensity per voxel along the red line; drag it in a picture")
 
-    def show_rows(self, images: list[np.ndarray | None], row: float) -> None:
-        """Draw a row of both slices."""
+    def show_rows(
+        self,
+        images: list[np.ndarray | None],
+        row: float,
+        unit_nm: float | None = None,
+    ) -> None:
+        """Draw a row of both slices; unit_nm: edge of a voxel."""
         self.clear_lines()
+        step, unit = (1.0, "px") if unit_nm is None else (unit_nm, "nm")
+        self.setLabel("bottom", f"along the line ({unit})")
         for name, image, colour in zip("AB", images, COLOURS, strict=True):
             if image is not None:
                 index = min(max(round(row), 0), image.shape[0] - 1)
-                self.set_line(name, np.arange(image.shape[1]), image[index], colour)
+                x = step * np.arange(image.shape[1])
+                self.set_line(name, x, image[index], colour)
+
+
+class DirectionPlot(Plot):
+    """How far the correlation reaches in every direction across the tilt axis."""
+
+    def __init__(self) -> None:
+        super().__init__("direction, as tilt angle (deg)", "reached (1/px)")
+        self.setXRange(-90, 90, padding=0)
+        self.setYRange(0, 0.52)
+        self.setToolTip(
+            "The Fourier plane across the tilt axis, direction by direction: the "
+            "spatial frequency at which A and B cease to agree. What an image at a "
+            "tilt angle has measured lies in the direction of that angle; the orange "
+            "part, the missing wedge, no image has measured"
+        )
+        self._wedges: list[Any] = []
+
+    def show_directions(
+        self,
+        angles_deg: Any,
+        reached: Any,
+        limits: Any,
+        tilts_deg: Any,
+        unit_nm: float | None = None,
+    ) -> None:
+        """Draw a line for every limit, and shade what no tilt has measured."""
+        step, unit = (1.0, "px") if unit_nm is None else (unit_nm, "nm")
+        self.setLabel("left", f"reached (1/{unit})")
+        self.setYRange(0, 0.52 / step)
+        reached = np.asarray(reached) / step
+        for curve, limit, colour in zip(reached, limits, COLOURS, strict=True):
+            self.set_line(f"{limit:g}", angles_deg, curve, colour, dots=True)
+        for wedge in self._wedges:
+            self.removeItem(wedge)
+        self._wedges = []
+        low, high = (-90.0, 90.0) if tilts_deg is None else tilts_deg
+        for ends in ((-90.0, low), (high, 90.0)):
+            if ends[1] > ends[0]:
+                brush = pyqtgraph.mkBrush(213, 94, 0, 50)
+                wedge = pyqtgraph.LinearRegionItem(
+                    ends, movable=False, brush=brush, pen=pyqtgraph.mkPen(None)
+                )
+                wedge.setZValue(-10)
+                self.addItem(wedge, ignoreBounds=True)
+                self._wedges.append(wedge)
+
+    @property
+    def missing(self) -> list[tuple[float, float]]:
+        """The directions that are shaded, degrees."""
+        return [wedge.getRegion() for wedge in self._wedges]
 
 
 class FscPlot(Plot):
@@ -143,9 +216,18 @@ class FscPlot(Plot):
         )
 
     def show_curves(
-        self, frequency: Any, curve: Any, half_bit: Any, limit: Any
+        self,
+        frequency: Any,
+        curve: Any,
+        half_bit: Any,
+        limit: Any,
+        unit_nm: float | None = None,
     ) -> None:
-        """Draw the correlation and its limits."""
+        """Draw the correlation and its limits; unit_nm: edge of a voxel."""
+        step, unit = (1.0, "px") if unit_nm is None else (unit_nm, "nm")
+        self.setLabel("bottom", f"spatial frequency (1/{unit})")
+        frequency = np.asarray(frequency) / step
+        self.setXRange(0, 0.5 / step)
         self.set_line("FSC", frequency, curve, COLOURS[0])
         self.set_line("half-bit", frequency, half_bit, "#009e73")
         flat = np.full(len(frequency), float(limit))

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_inr_tomo.types import TiltSeries
 from napari_inr_tomo.ui import tilt_checks
+from napari_inr_tomo.ui.colours import TEXT_CONTRAST, readable, theme_colours
 from napari_inr_tomo.ui.curve_layers import COLOURS
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from napari_inr_tomo.ui.record import RunRecord
 
 HEIGHT = 150
+AXIS_CONTRAST = 1.8
 MARK_COLOUR = "#ff5a4d"
 SHOWN_COLOUR = "#f0e442"
 
@@ -44,30 +46,37 @@ class Plot(pyqtgraph.PlotWidget):
         self._colours: dict[str, str] = {}
         self._rings: Any = None
         self._steps: list[Any] = []
+        self._behind = "#000000"
         self.set_theme("dark")
 
     def set_theme(self, name: str) -> None:
         """Take the colours of a napari theme."""
-        from napari.utils.theme import get_theme
-
-        theme = get_theme(name)
-        text = theme.text.as_hex()
-        self.setBackground(theme.background.as_hex())
+        self._behind, text, axes = theme_colours(name)
+        self.setBackground(self._behind)
         for side in ("left", "bottom"):
             axis = self.getPlotItem().getAxis(side)
-            axis.setPen(theme.secondary.as_hex())
+            axis.setPen(readable(axes, self._behind, AXIS_CONTRAST))
             axis.setTextPen(text)
+        for line_name, line in self._lines.items():
+            colour = self.on_theme(self._colours[line_name])
+            line.setPen(pyqtgraph.mkPen(colour, width=2))
+            line.setSymbolBrush(colour)
+        self._name_lines()
+
+    def on_theme(self, colour: str) -> str:
+        """Return a colour that is seen on the background there is."""
+        return readable(colour, self._behind)
 
     def set_line(
         self, name: str, x: Any, y: Any, colour: str, dots: bool | str = False
     ) -> None:
         """Draw (or move) the line of this name; ``dots`` may be a symbol's letter."""
         if name not in self._lines:
-            pen = pyqtgraph.mkPen(colour, width=2)
+            pen = pyqtgraph.mkPen(self.on_theme(colour), width=2)
             self._lines[name] = self.plot([], [], name=name, pen=pen)
             self._lines[name].setSymbolSize(4)
             self._lines[name].setSymbolPen(None)
-            self._lines[name].setSymbolBrush(colour)
+            self._lines[name].setSymbolBrush(self.on_theme(colour))
             self._colours[name] = colour
             self._name_lines()
         self._lines[name].setSymbol("o" if dots is True else dots or None)
@@ -112,7 +121,8 @@ class Plot(pyqtgraph.PlotWidget):
     def _name_lines(self) -> None:
         """Name the lines over the plot, each in its colour; nothing hides the data."""
         names = [
-            f'<span style="color:{colour}">{name}</span>'
+            f'<span style="color:{readable(colour, self._behind, TEXT_CONTRAST)}">'
+            f"{name}</span>"
             for name, colour in self._colours.items()
         ]
         self.getPlotItem().setTitle("&nbsp;&nbsp; ".join(names) or None, size="9pt")
@@ -138,6 +148,7 @@ class LossPlot(Plot):
             "Loss of every epoch (INR) or relative residual of every iteration; "
             "'hold-out' is the loss on pixels kept out of training"
         )
+        self._curve: Any = None
 
     def show_record(self, record: RunRecord) -> None:
         """Draw what a run has said so far: the phase that went on longest."""
@@ -145,8 +156,11 @@ class LossPlot(Plot):
             self.clear_lines()
             return
         curve = record.curves.get(record.phase)
-        if curve is None:
+        if curve is None or not curve.steps:
             curve = max(record.curves.values(), key=lambda c: len(c.steps))
+        if curve is not self._curve:  # another phase has another scale
+            self.clear_lines()
+            self._curve = curve
         self.set_line(
             "loss", curve.steps, curve.losses, COLOURS["loss"], len(curve.steps) < 60
         )
@@ -196,7 +210,7 @@ class ResidualBars(Plot):
             x=self._angles,
             height=residual[keep],
             width=width,
-            brushes=colours,
+            brushes=[self.on_theme(colour) for colour in colours],
             pen=None,
         )
         self.addItem(self._bars)

@@ -9,6 +9,16 @@ import numpy as np
 from napari_inr_tomo import events
 from napari_inr_tomo.ui.live import LiveUpdate, PoseTable
 
+CLASSICAL = ("SIRT", "TV", "FBP")
+PHASES = {
+    "coarse poses": "Finding the poses",
+    "choosing the TV weight": "Choosing the TV weight",
+    "classical start": "Classical start",
+    "learning the start": "Learning the start",
+    "rays": "Learning from the images",
+}
+"""The phases of a run in words."""
+
 
 @dataclass(eq=False)
 class Curve:
@@ -84,6 +94,20 @@ class RunRecord:
         curve.holdouts.append(np.nan if epoch.holdout is None else epoch.holdout)
         self.position, self.total, self.phase = position, epoch.total, epoch.phase
         self.elapsed_s, self.eta_s = epoch.elapsed_s, epoch.eta_s
+
+    @property
+    def progress_words(self) -> str:
+        """The present phase and how far it is, e.g. ``Learning from the images: 50 %``.
+
+        With the number of epochs or iterations where there are several.
+        """
+        name = PHASES.get(self.phase, self.phase or "starting")
+        words = f"{name}: {100 * self.share:.0f} %"
+        unit = "epoch" if self.phase == "rays" else "iteration"
+        if self.total > 1 and self.phase in (*CLASSICAL, "rays"):
+            now = min(int(self.position) + (self.phase == "rays"), self.total)
+            words += f", {unit} {now} of {self.total}"
+        return words
 
     @property
     def share(self) -> float:

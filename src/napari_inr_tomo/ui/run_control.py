@@ -15,7 +15,7 @@ from napari_inr_tomo import events
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.ui import live
 from napari_inr_tomo.ui.live_layers import LiveLayers
-from napari_inr_tomo.ui.record import RunRecord
+from napari_inr_tomo.ui.record import PHASES, RunRecord
 
 if TYPE_CHECKING:
     from napari_inr_tomo.config import ReconstructionConfig
@@ -170,8 +170,11 @@ class RunControl:
             failed=self._not_started,
         )
 
-    def open(self, folder: Path) -> None:
-        """Open a run folder, going on or ended, and follow it."""
+    def open(self, folder: Path, same_layers: bool = False) -> None:
+        """Open a run folder, going on or ended, and follow it.
+
+        same_layers: show it in the layers of the run before.
+        """
         from napari_inr_tomo.ui.jobs import start_job
 
         start_job(
@@ -179,7 +182,7 @@ class RunControl:
             "Opening the run folder",
             open_folder,
             Path(folder),
-            done=self._opened,
+            done=self._opened_in_place if same_layers else self._opened,
         )
 
     def request(self, what: str) -> None:
@@ -227,16 +230,19 @@ class RunControl:
     def _opened(self, run: RunFolder) -> None:
         self._attach(run, "Reading the run folder")
 
+    def _opened_in_place(self, run: RunFolder) -> None:
+        self._attach(run, "Reading the run folder", again=True)
+
     def _not_started(self, error: Exception) -> None:
         self._enter(RunState.FAILED, str(error))
 
-    def _attach(self, run: RunFolder, message: str) -> None:
+    def _attach(self, run: RunFolder, message: str, again: bool = False) -> None:
         from superqt.utils import create_worker
 
         from napari_inr_tomo.ui.worker import QuietWorker
 
         self.detach()
-        again = self.run is not None and Path(self.run.path) == Path(run.path)
+        again |= self.run is not None and Path(self.run.path) == Path(run.path)
         self.run = run
         if not again:
             self.layers.reset()
@@ -301,7 +307,8 @@ class RunControl:
         record = self.record
         if update.end is not None or not record.total:
             return
-        name = f"{record.method.upper()}: {record.phase}"
+        phase = PHASES.get(record.phase, record.phase)
+        name = f"{record.method.upper()}: {phase}"
         if self._progress is not None and self._progress.desc.strip(" :") != name:
             self._close_progress()
         if self._progress is None:
@@ -322,6 +329,7 @@ def create_and_launch(folder: Path, series: Any, config: Any) -> RunFolder:
 
     run = runs.create_run(folder, series, config)
     runs.launch(run)
+    _load_ahead()
     return run
 
 
@@ -330,7 +338,13 @@ def relaunch(run: RunFolder) -> RunFolder:
     from napari_inr_tomo import runs
 
     runs.launch(run)
+    _load_ahead()
     return run
+
+
+def _load_ahead() -> None:
+    """Import here what layers with features would import in the event loop."""
+    import pandas  # noqa: F401
 
 
 def reopen(folder: Path) -> RunFolder:
@@ -342,6 +356,7 @@ def open_folder(folder: Path) -> RunFolder:
     """Open and check a run folder (worker thread)."""
     from napari_inr_tomo import runs
 
+    _load_ahead()
     run = runs.RunFolder(folder)
     run.status()
     return run

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_inr_tomo.mapped import MappedImages
 from napari_inr_tomo.types import Step, TiltSeries, Volume
 
 if TYPE_CHECKING:
     from napari.layers import Layer
 
 KEY = "napari_inr_tomo"
+FROZEN = "napari_inr_tomo_frozen"
 STACK_LABELS = ("tilt", "y", "x")
 VOLUME_LABELS = ("z", "y", "x")
 
@@ -61,6 +63,9 @@ def value_range(data: np.ndarray) -> tuple[float, float]:
 
 def _sample(data: np.ndarray) -> np.ndarray:
     """Return up to half a million finite values: the window must not wait for all."""
+    if isinstance(data, MappedImages):  # some images of it
+        some = range(0, len(data), len(data) // 8 + 1)
+        data = np.concatenate([_sample(data[tilt]) for tilt in some])
     values = np.asarray(data).reshape(-1)
     values = values[:: max(1, values.size // 500_000)]
     return values[np.isfinite(values)]
@@ -110,6 +115,22 @@ def series_of(layer: Layer) -> TiltSeries:
     return edited
 
 
+def plain_stack(viewer: Any) -> Any:
+    """Return the selected layer if it is a three-dimensional image without angles."""
+    layer = None if viewer is None else viewer.layers.selection.active
+    layer = getattr(layer, "__wrapped__", layer)
+    if layer is None or is_series_layer(layer):
+        return None
+    fits = type(layer).__name__ == "Image" and layer.ndim == 3
+    return layer if fits and not layer.rgb and not layer.multiscale else None
+
+
+def size_of(layer: Layer) -> float | None:
+    """Return the size of a layer's pixels in nm, or None where it is unknown."""
+    unit = str(layer.units[-1])
+    return float(layer.scale[-1]) if unit in ("nm", "nanometer") else None
+
+
 def set_series(layer: Layer, series: TiltSeries) -> None:
     """Make a layer show another state of its tilt series."""
     before: TiltSeries = layer.metadata[KEY]
@@ -124,6 +145,17 @@ def set_series(layer: Layer, series: TiltSeries) -> None:
             setattr(layer, name, value)
 
 
+def frozen_of(layer: Layer | None) -> tuple[int, ...]:
+    """Return the tilts whose pose a reconstruction is to leave as it is."""
+    return () if layer is None else tuple(layer.metadata.get(FROZEN, ()))
+
+
+def set_frozen(layer: Layer, tilt: int, frozen: bool) -> None:
+    """Freeze the pose of a tilt, or let it be refined again."""
+    others = set(frozen_of(layer)) - {tilt}
+    layer.metadata[FROZEN] = sorted(others | {tilt} if frozen else others)
+
+
 def volume_of(layer: Layer) -> Volume | None:
     """Return the volume of a layer; any 3-D image will do, None for anything else."""
     if is_series_layer(layer) or type(layer).__name__ != "Image":
@@ -135,6 +167,4 @@ def volume_of(layer: Layer) -> Volume | None:
         if known.data is layer.data:
             return known
         return replace(known, data=np.asarray(layer.data))
-    unit = str(layer.units[-1])
-    voxel = float(layer.scale[-1]) if unit in ("nanometer", "nm") else None
-    return Volume(np.asarray(layer.data), voxel, layer.name)
+    return Volume(np.asarray(layer.data), size_of(layer), layer.name)

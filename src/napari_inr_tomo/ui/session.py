@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_inr_tomo.types import TiltSeries
+from napari_inr_tomo.ui.keys import Keys
 from napari_inr_tomo.ui.run_control import RunControl
 from napari_inr_tomo.ui.series_layer import (
+    STACK_LABELS,
+    VOLUME_LABELS,
     is_series_layer,
     series_layer_data,
     series_of,
@@ -66,10 +69,15 @@ class Session:
         self._undo: dict[int, list[tuple[str, TiltSeries]]] = {}
         self.busy: str | None = None
         self.closed = False
+        self._fitted: tuple[Any, ...] | None = None
         self.run = RunControl(self)
+        self.keys = Keys(self)
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.layers.events.renamed.connect(self._on_renamed)
+        viewer.dims.events.axis_labels.connect(self.label_slider)
+        for layer in viewer.layers:
+            layer.events.visible.connect(self.label_slider)
         candidates = self.series_layers()
         if candidates:
             self._layer = candidates[-1]
@@ -133,9 +141,38 @@ class Session:
             axis = self.viewer.dims.ndim - 3
             self.viewer.dims.set_point(axis, tilt * float(self._layer.scale[0]))
 
+    def label_slider(self, *_: Any) -> None:
+        """Name napari's slider after what is shown: "tilt" or "z"."""
+        viewer = self.viewer
+        if viewer is None or viewer.dims.ndim < 3:
+            return
+        names = {
+            layer.axis_labels[-3]
+            for layer in viewer.layers
+            if layer.visible and layer.ndim >= 3
+        } & {STACK_LABELS[0], VOLUME_LABELS[0]}
+        labels, axis = list(viewer.dims.axis_labels), viewer.dims.ndim - 3
+        if len(names) == 1 and labels[axis] not in names:
+            labels[axis] = names.pop()
+            viewer.dims.axis_labels = tuple(labels)
+
+    def fit_view(self) -> None:
+        """Show the whole image, unless the user has chosen what to see."""
+        viewer = self.viewer
+        if viewer is None or self._layer is None:
+            return
+        now = (viewer.scene.camera.zoom, tuple(viewer.scene.camera.center))
+        if self._fitted is None or self._fitted == now:
+            viewer.reset_view()
+            self._fitted = (viewer.scene.camera.zoom, tuple(viewer.scene.camera.center))
+
     def _on_inserted(self, event: Any) -> None:
+        event.value.events.visible.connect(self.label_slider)
         if is_series_layer(event.value):
             self.layer = event.value
+            self._fitted = None
+            self.fit_view()
+        self.label_slider()
         self.layers_changed.emit()
 
     def _on_removed(self, event: Any) -> None:
@@ -144,6 +181,7 @@ class Session:
         if event.value is self._layer:
             others = self.series_layers()
             self.layer = others[-1] if others else None
+        self.label_slider()
         self.layers_changed.emit()
 
     def _on_renamed(self, event: Any = None) -> None:
@@ -151,12 +189,18 @@ class Session:
 
     # changing the series ------------------------------------------------------
 
-    def apply(self, layer: Layer, series: TiltSeries, label: str) -> bool:
-        """Give a layer the result of a step; False if the layer is gone."""
+    def apply(
+        self, layer: Layer, series: TiltSeries, label: str, merge: bool = False
+    ) -> bool:
+        """Give a layer the result of a step; False if the layer is gone.
+
+        merge: undo takes it back together with the step before, if of the same label.
+        """
         if not self.has_layer(layer):
             return False
         past = self._undo.setdefault(id(layer), [])
-        past.append((label, series_of(layer)))
+        if not (merge and past and past[-1][0] == label):
+            past.append((label, series_of(layer)))
         del past[:-UNDO_STEPS]
         while len(past) > 1 and _bytes(past) > UNDO_BYTES:
             del past[0]
@@ -195,6 +239,7 @@ class Session:
             return
         viewer = self._viewer()
         self.run.detach()
+        self.keys.release()
         self.closed = True
         self._layer = None
         self._undo.clear()
@@ -209,6 +254,9 @@ class Session:
             viewer.layers.events.inserted.disconnect(self._on_inserted)
             viewer.layers.events.removed.disconnect(self._on_removed)
             viewer.layers.events.renamed.disconnect(self._on_renamed)
+            viewer.dims.events.axis_labels.disconnect(self.label_slider)
+            for layer in viewer.layers:
+                layer.events.visible.disconnect(self.label_slider)
             _sessions.pop(id(viewer), None)
 
 

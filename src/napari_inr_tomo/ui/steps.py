@@ -5,13 +5,14 @@ Imports happen inside, so that opening a dock stays quick and free of torch.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.types import Poses, Step, TiltSeries
+from napari_inr_tomo.types import Alignment, Poses, Step, TiltSeries
 
 
 def read_series(path: str, angles: str) -> TiltSeries:
@@ -27,8 +28,13 @@ def read_series(path: str, angles: str) -> TiltSeries:
     return io.read_series(Path(path).expanduser(), angles.strip() or None)
 
 
-def angles_from(text: str) -> tuple[np.ndarray, str]:
-    """Return angles in degrees and where they come from: a file or what was typed."""
+def angles_from(
+    text: str, count: int | None = None, folder: str = ""
+) -> tuple[np.ndarray, str]:
+    """Return angles in degrees and where they come from (see `io.angle_spec`).
+
+    count: of the images, for "start::step"; folder: of the images, for "names".
+    """
     from napari_inr_tomo import io
 
     text = text.strip()
@@ -38,29 +44,78 @@ def angles_from(text: str) -> tuple[np.ndarray, str]:
             "the line for the angles is empty",
             "Type start:stop:step, a list of angles, or choose an angle file",
         )
-    if len(text) < 1000 and "\n" not in text and Path(text).expanduser().is_file():
-        path = Path(text).expanduser()
-        return io.read_angles(path), path.name
-    return io.parse_angles(text), "typed by hand"
+    files = io.image_names(Path(folder).expanduser()) if folder else ()
+    return io.given_angles(text, count, files)
 
 
-def set_angles(series: TiltSeries, text: str) -> TiltSeries:
-    """Return the series with other angles; everything else stays."""
+def set_angles(
+    series: TiltSeries, text: str, flip: bool = False, folder: str = ""
+) -> TiltSeries:
+    """Return the series with other angles (``flip``: signs turned round)."""
     from napari_inr_tomo import preprocess
 
-    return preprocess.set_angles(series, *angles_from(text))
+    found = angles_from(text, len(series), folder)
+    done = preprocess.set_angles(series, *found)
+    return preprocess.flip_handedness(done) if flip else done
 
 
-def series_from_image(data: Any, text: str, size_nm: float | None, name: str) -> Any:
+def series_from_image(
+    data: Any,
+    text: str,
+    size_nm: float | None,
+    name: str,
+    flip: bool = False,
+    folder: str = "",
+) -> TiltSeries:
     """Return a tilt series made of the pixels of a plain image layer."""
-    angles, source = angles_from(text)
-    return TiltSeries(
+    angles, source = angles_from(text, len(data), folder)
+    series = TiltSeries(
         np.asarray(data, np.float32),
         angles,
         pixel_size_nm=size_nm,
         name=name,
         angle_source=source,
     )
+    return flip_handedness(series) if flip else series
+
+
+def angle_spec(source: str, words: list[str]) -> str:
+    """Return a source of angles with words after it."""
+    from napari_inr_tomo import io
+
+    return io.AngleSpec(source, tuple(words)).text()
+
+
+@dataclass(frozen=True, eq=False)
+class AnglePreview:
+    """Angles (tilt,) in degrees before they are used, and what is to be said of them.
+
+    repeated: (tilt,) bool; problem: why they cannot be used, or empty.
+    """
+
+    angles_deg: np.ndarray
+    repeated: np.ndarray
+    sentence: str
+    doubts: tuple[str, ...]
+    problem: str
+
+
+def preview_angles(
+    text: str, count: int | None, folder: str, flip: bool
+) -> AnglePreview:
+    """Return the angles that are asked for (worker thread)."""
+    from napari_inr_tomo import io
+
+    angles, source = angles_from(text, count, folder)
+    angles = -angles if flip else angles
+    rounded = np.round(angles, 2)
+    _, index, number = np.unique(rounded, return_inverse=True, return_counts=True)
+    problem = ""
+    if count is not None and len(angles) != count:
+        problem = f"There are {len(angles)} angles for {count} images"
+    sentence = f"{io.describe_angles(angles)} {source[:1].upper()}{source[1:]}."
+    doubts = tuple(io.doubts_about(angles))
+    return AnglePreview(angles, number[index] > 1, sentence, doubts, problem)
 
 
 def flip_handedness(series: TiltSeries) -> TiltSeries:
@@ -250,6 +305,56 @@ class AxisPreviewer:
         self._series = self._previewer = None
 
 
+def shift_by_hand(series: TiltSeries, tilt: int, dx_px: float, dy_px: float) -> Any:
+    """Return the series with the shift of one tilt put to these numbers."""
+    from napari_inr_tomo import align
+
+    return align.shift_by_hand(series, [tilt], [dx_px], [dy_px])
+
+
+def neighbour(series: TiltSeries, tilt: int, step: int) -> int | None:
+    """Return the used tilt before (-1) or after (1) this one in angle, or None."""
+    from napari_inr_tomo import align
+
+    return align.neighbour(series, tilt, step)
+
+
+def in_order(series: TiltSeries) -> list[int]:
+    """Return all tilts in the order of their angles."""
+    from napari_inr_tomo import align
+
+    return align.in_order(series)
+
+
+def compare_tilts(series: TiltSeries, tilt: int, reference: int) -> Any:
+    """Return two tilts of a series as they lie on one another."""
+    from napari_inr_tomo import align
+
+    return align.compare_tilts(series, tilt, reference)
+
+
+def load_alignment(series: TiltSeries, path: str, flip_y: bool) -> TiltSeries:
+    """Return the series with the alignment in a file."""
+    from napari_inr_tomo import align, io
+
+    found = io.read_alignment(Path(path).expanduser(), flip_y)
+    return align.use_alignment(series, found, same_pixels=True)
+
+
+def save_alignment(series: TiltSeries, path: str, flip_y: bool) -> tuple[str, ...]:
+    """Write the alignment of a series; return what the format could not take."""
+    from napari_inr_tomo import io
+
+    return io.write_alignment(Path(path), Alignment.of(series), flip_y)
+
+
+def alignment_of(series: TiltSeries, other: TiltSeries) -> TiltSeries:
+    """Return the series with the alignment of another one, scaled to its pixels."""
+    from napari_inr_tomo import align
+
+    return align.use_alignment(series, Alignment.of(other))
+
+
 def forget_poses(series: TiltSeries) -> TiltSeries:
     """Return the series with all poses zero."""
     return series.evolve(Step("reset_poses"), poses=Poses.zeros(len(series)))
@@ -258,6 +363,14 @@ def forget_poses(series: TiltSeries) -> TiltSeries:
 def take_poses(series: TiltSeries, poses: Poses, run: str) -> TiltSeries:
     """Return the series with the poses a run has found as its start poses."""
     return series.evolve(Step("poses_of_run", {"run": run}), poses=poses)
+
+
+def set_pose(series: TiltSeries, tilt: int, pose: tuple[float, ...]) -> TiltSeries:
+    """Return the series with another start pose (z1, z3 deg, dx, dy px) of a tilt."""
+    table = series.start_poses.as_array().copy()
+    table[tilt] = pose
+    step = Step("set_pose", {"tilt": tilt, "z1_z3_dx_dy": list(pose)})
+    return series.evolve(step, poses=Poses.from_array(table))
 
 
 def estimate(series: TiltSeries, config: Any, processes: int) -> str:
@@ -275,7 +388,8 @@ def estimate(series: TiltSeries, config: Any, processes: int) -> str:
     each = f" in each of {processes} processes" if processes > 1 else ""
     words = (
         f"Volume {depth} x {height} x {width} voxels (z, y, x). Memory about "
-        f"{in_words(need.memory_bytes)}{each}, disk about {in_words(need.disk_bytes)}."
+        f"{in_words(need.memory_bytes)}{each} (calculated), disk about "
+        f"{in_words(need.disk_bytes)}."
     )
     free = psutil.virtual_memory().available
     if config.compute.device != "cuda" and total > free:

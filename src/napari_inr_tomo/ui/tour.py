@@ -17,12 +17,15 @@ from napari_inr_tomo.config import Method, PresetName
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.types import TiltSeries, Volume
 from napari_inr_tomo.ui.docks.alignment import AlignmentPanel
+from napari_inr_tomo.ui.docks.angles import AnglesDock
 from napari_inr_tomo.ui.docks.background import BackgroundPanel
 from napari_inr_tomo.ui.docks.export import ExportPanel
 from napari_inr_tomo.ui.docks.monitor import MonitorPanel
 from napari_inr_tomo.ui.docks.reconstruction import ReconstructionPanel
+from napari_inr_tomo.ui.docks.shifts import ShiftsDock
 from napari_inr_tomo.ui.docks.tilt_series import TiltSeriesPanel
 from napari_inr_tomo.ui.docks.workflow import WorkflowDock
+from napari_inr_tomo.ui.open_docks import show_dock
 from napari_inr_tomo.ui.run_control import ALIVE, RunState
 from napari_inr_tomo.ui.series_layer import volume_layer_data
 
@@ -132,6 +135,32 @@ class Tour:
         self.settle()
         tool.disable()
 
+    def find_angles(self) -> None:
+        """Show the angles as start and step, in another order than now."""
+        dock = show_dock(self.session, AnglesDock)
+        panel = dock.panel
+        panel.start.setValue(-60)
+        panel.order.setCurrentIndex(2)
+        self.wait(lambda: "dose-symmetric" in panel.sentence.text(), 30)
+        self.take("angles")
+        self.viewer.window.remove_dock_widget(dock)
+
+    def shift_by_hand(self, tilt: int) -> None:
+        """Show the difference of a tilt, left a pixel out of place, to the one before.
+
+        Its shift is put back.
+        """
+        self.session.show_tilt(tilt)
+        dock = show_dock(self.session, ShiftsDock)
+        panel = dock.panel
+        panel.kind.setCurrentText("difference")
+        panel.start()
+        panel.nudge(2, 1)
+        self.wait(lambda: panel.pair.layer is not None, 30)
+        self.take("shift_tilts")
+        panel.undo()
+        self.viewer.window.remove_dock_widget(dock)
+
     def reconstruct(
         self, method: Method, preset: PresetName, folder: Path, picture: str
     ) -> None:
@@ -192,6 +221,13 @@ class Tour:
         slices = monitor.show_dock("Slices").panel
         self.wait(lambda: slices.view.panes["xy"].shown is not None, 30)
         self.take("slices")
+        slices.fourth.setCurrentText("free plane")
+        slices._moved((6.0, 4.0, 3.0))
+        self.wait(most_s=2)
+        self.take("slices_free")
+        sinogram = monitor.show_dock("Sinogram").panel
+        self.wait(lambda: "residual" in sinogram.state.text(), 30)
+        self.take("sinogram")
         tilts = monitor.show_dock("Check tilts").panel
         tilts.what.setCurrentText("residual")
         self.wait(lambda: tilts.picture.shown, 30)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qtpy.QtWidgets import QComboBox
 
 from napari_inr_tomo.ui.series_layer import volume_of
+from napari_inr_tomo.ui.slicing import Shown
 
 if TYPE_CHECKING:
     from napari_inr_tomo.types import Volume
@@ -45,6 +47,36 @@ class VolumePicker(QComboBox):
         """Return the chosen volume, or None where its layer is gone."""
         layer = self.layer
         return volume_of(layer) if self.session.has_layer(layer) else None
+
+    @property
+    def live(self) -> bool:
+        """Whether the chosen volume is that of the run."""
+        layer = self.session.run.layers.volume
+        return layer is not None and self.layer is layer
+
+    def shown(self) -> Shown | None:
+        """Return the chosen volume as it is placed in the box, which may be finer."""
+        volume = self.volume()
+        if volume is None:
+            return None
+        if not self.live:
+            return Shown(volume.data)
+        full = self.session.run.record.shape_zyx or volume.data.shape
+        voxel = max(f / n for f, n in zip(full, volume.data.shape, strict=True))
+        return Shown(volume.data, max(1.0, float(round(voxel))))
+
+    def axis_and_angles(self) -> tuple[float, np.ndarray] | None:
+        """Return the angle of the tilt axis and the used tilt angles, degrees."""
+        run, series = self.session.run, self.session.series
+        table = run.record.poses
+        if table is not None and self.live:
+            used = table["used"]
+            axis = float(np.mean(table["z3_deg"][used] - table["z1_deg"][used]) / 2)
+            return axis, table["angle_deg"][used]
+        if series is None or not series.mask.any():
+            return None
+        poses = series.start_poses.take(series.mask)
+        return poses.axis_deg, series.angles_deg[series.mask]
 
     def refresh(self) -> None:
         """List the volumes there are now; the choice stays where it can."""

@@ -88,6 +88,14 @@ class AlignmentPanel(Panel):
             ),
         )
         layout.addWidget(self.undo_row)
+        self.hand_row = ActionRow()
+        self.hand_row.add(
+            "By hand, files, other signals...",
+            "Shift single tilts with the arrow keys; load and save alignments; take "
+            "over the alignment of another signal",
+            self.open_shifts,
+        )
+        layout.addWidget(self.hand_row)
         self.body.addWidget(box)
         box, layout = group("Tilt axis")
         self.axis_words = words()
@@ -95,6 +103,13 @@ class AlignmentPanel(Panel):
         self.tool = AxisTool(self.session)
         layout.addWidget(self.tool)
         self.body.addWidget(box)
+
+    def open_shifts(self) -> None:
+        """Open the dock in which tilts are shifted by hand."""
+        from napari_inr_tomo.ui.docks.shifts import ShiftsDock
+        from napari_inr_tomo.ui.open_docks import show_dock
+
+        show_dock(self.session, ShiftsDock)
 
     def connections(self) -> list[tuple[Any, Any]]:
         """Follow the theme as well."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QFileDialog, QSlider
+from qtpy.QtWidgets import QComboBox, QSlider
 
 from napari_inr_tomo import atomic
 from napari_inr_tomo.config import ReconstructionConfig
@@ -16,16 +16,18 @@ from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.ui import comparing
 from napari_inr_tomo.ui.controls import ActionRow, form, group, tick, words
 from napari_inr_tomo.ui.dock import Dock, Panel
-from napari_inr_tomo.ui.docks.reconstruction import new_folder
 from napari_inr_tomo.ui.jobs import start_job
 from napari_inr_tomo.ui.pair_view import (
     PLANES,
+    DirectionPlot,
     FscPlot,
     PairView,
     ProfilePlot,
     plane_of,
     save_figure,
 )
+from napari_inr_tomo.ui.remembered import ask_folder
+from napari_inr_tomo.ui.run_folders import new_folder
 from napari_inr_tomo.ui.series_layer import contrast, volume_layer_data
 from napari_inr_tomo.ui.volume_picker import VolumePicker
 
@@ -101,6 +103,8 @@ class ComparePanel(Panel):
         layout.addWidget(self.numbers)
         self.fsc = FscPlot()
         layout.addWidget(self.fsc)
+        self.directions = DirectionPlot()
+        layout.addWidget(self.directions)
         self.body.addWidget(box)
 
     def _build_halves(self) -> None:
@@ -190,12 +194,17 @@ class ComparePanel(Panel):
         last = next((v for v in reversed(volumes) if v is not None), None)
         limits = None if last is None else contrast(np.asarray(last.data))
         names = [self.a.currentText(), self.b.currentText()]
-        self.view.show_pair(images, names, limits)
-        self.profile.show_rows(images, self._row)
+        self.view.show_pair(images, names, limits, self._nm())
+        self.profile.show_rows(images, self._row, self._nm())
 
     def _line_moved(self, row: float) -> None:
         self._row = row
-        self.profile.show_rows(self.view.shown, row)
+        self.profile.show_rows(self.view.shown, row, self._nm())
+
+    def _nm(self) -> float | None:
+        """Return the edge of a voxel of both, nm; None where they differ."""
+        sizes = {v.voxel_nm for v in self._volumes() if v is not None}
+        return sizes.pop() if len(sizes) == 1 else None
 
     def _updated(self, update: Any) -> None:
         if update.preview is not None or update.result is not None:
@@ -212,19 +221,35 @@ class ComparePanel(Panel):
             comparing.compare,
             *self._volumes(),
             self.register.isChecked(),
+            *self._axis_and_tilts(),
             done=self._compared,
         )
+
+    def _axis_and_tilts(self) -> tuple[float, tuple[float, float] | None]:
+        """Return the tilt axis and the ends of the tilts of the series, degrees."""
+        known = self.a.axis_and_angles()
+        if known is None:
+            return 0.0, None
+        return known[0], (float(known[1].min()), float(known[1].max()))
 
     def _compared(self, result: comparing.Comparison) -> None:
         self.result = result
         self.numbers.setText(result.words())
         limit = comparing.FSC_LIMIT
-        self.fsc.show_curves(result.frequency, result.fsc, result.half_bit, limit)
+        curves = result.frequency, result.fsc, result.half_bit
+        self.fsc.show_curves(*curves, limit, result.voxel_nm)
+        self.directions.show_directions(
+            result.direction_deg,
+            result.reached,
+            comparing.DIRECTION_LIMITS,
+            result.tilts_deg,
+            result.voxel_nm,
+        )
         self.refresh()
 
     def ask_save(self) -> None:
         """Ask for a folder and write the figures."""
-        path = QFileDialog.getExistingDirectory(self, "Folder for the figures")
+        path = ask_folder(self, "Folder for the figures")
         if path:
             self.save(Path(path))
 
@@ -236,6 +261,7 @@ class ComparePanel(Panel):
             text = self.result.table().encode()
             atomic.write_bytes(folder / "comparison.csv", text)
             figures = {"fsc": self.fsc, "profile": self.profile, "slices": self.view}
+            figures["directions"] = self.directions
             for name, figure in figures.items():
                 save_figure(figure, folder / name)
         except OSError as error:
@@ -305,7 +331,7 @@ class ComparePanel(Panel):
 
     def _theme(self, *_: Any) -> None:
         if self.session.viewer is not None:
-            for plot in (self.view, self.profile, self.fsc):
+            for plot in (self.view, self.profile, self.fsc, self.directions):
                 plot.set_theme(self.session.viewer.theme)
 
     def _bar_compare(self) -> None:

@@ -6,13 +6,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtWidgets import QComboBox, QFileDialog
+from qtpy.QtWidgets import QComboBox
 
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.types import TiltSeries, Volume
 from napari_inr_tomo.ui.controls import ActionRow, form, group, words
 from napari_inr_tomo.ui.dock import Dock, Panel
 from napari_inr_tomo.ui.jobs import start_job
+from napari_inr_tomo.ui.remembered import ask_new_file
 from napari_inr_tomo.ui.run_control import NO_RUN, RunState
 from napari_inr_tomo.ui.series_layer import volume_of
 
@@ -116,7 +117,7 @@ class ExportPanel(Panel):
             self.save_record(path)
 
     def _ask(self, name: str, suffix: str) -> Path | None:
-        path, _ = QFileDialog.getSaveFileName(self, "Save as", name)
+        path = ask_new_file(self, "Save as", name)
         if not path:
             return None
         return Path(path if path.endswith(suffix) else path + suffix)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QProgressBar
 
@@ -13,9 +14,13 @@ from napari_inr_tomo.ui.plots import LossPlot, PosePlot
 from napari_inr_tomo.ui.record import duration
 from napari_inr_tomo.ui.run_control import ALIVE, NO_RUN, RunState
 
+if TYPE_CHECKING:
+    from napari_inr_tomo.ui.session import Session
+
 CLOSER = {
     "Slices": "Cut the volume with a crosshair; at full resolution while an INR learns",
     "Check tilts": "Compare every tilt with the volume; leave out bad ones; the poses",
+    "Sinogram": "A line of the images against the tilt, measured and computed",
     "Compare": "Compare two volumes: pictures, similarity, resolution",
     "Runs": "All runs so far",
 }
@@ -110,23 +115,17 @@ class MonitorPanel(Panel):
 
     def _build_closer(self) -> None:
         box, layout = group("Look closer")
-        self.closer_row = ActionRow()
-        for title, tip in CLOSER.items():
-            self.closer_row.add(title, tip, lambda title=title: self.show_dock(title))
-        layout.addWidget(self.closer_row)
+        for titles in (list(CLOSER)[:3], list(CLOSER)[3:]):
+            row = ActionRow()
+            for title in titles:
+                act = partial(self.show_dock, title)
+                row.add(title, CLOSER[title], act)
+            layout.addWidget(row)
         self.body.addWidget(box)
 
     def show_dock(self, title: str) -> Any:
         """Open one of the docks for a closer look."""
-        from napari_inr_tomo.ui.docks.compare import CompareDock
-        from napari_inr_tomo.ui.docks.runs import RunsDock
-        from napari_inr_tomo.ui.docks.slices import SlicesDock
-        from napari_inr_tomo.ui.docks.tilts import TiltsDock
-        from napari_inr_tomo.ui.open_docks import show_dock
-
-        kinds = (SlicesDock, TiltsDock, CompareDock, RunsDock)
-        kind = next(k for k in kinds if k.panels[0].title == title)
-        return show_dock(self.session, kind)
+        return open_closer(self.session, title)
 
     def connections(self) -> list[tuple[Any, Any]]:
         """Follow the run."""
@@ -186,7 +185,7 @@ class MonitorPanel(Panel):
         else:
             self.bar.setRange(0, 1000)
             self.bar.setValue(int(1000 * record.share))
-        words = f"{record.phase}: {record.position:.3g} of {record.total}"
+        words = record.progress_words
         self.bar.setFormat(words if record.total else "")
         lines = []
         if record.device:
@@ -213,7 +212,7 @@ class MonitorPanel(Panel):
             None if layers.volume is not None else "No volume has come yet"
         )
         self.show_row.bar(self.volume_button, volume)
-        tilts = session.layer is not None or layers.points is not None
+        tilts = session.layer is not None or layers.has_poses
         stack = None if tilts else "No tilt series is open"
         self.show_row.bar(self.stack_button, stack)
         self.layer_row.bar(self.rescale_button, volume)
@@ -231,6 +230,20 @@ class MonitorPanel(Panel):
         self._bar_buttons()
         if run.state is RunState.STARTING:
             self._draw()
+
+
+def open_closer(session: Session, title: str) -> Any:
+    """Open the dock of this title, one of `CLOSER`."""
+    from napari_inr_tomo.ui.docks.compare import CompareDock
+    from napari_inr_tomo.ui.docks.runs import RunsDock
+    from napari_inr_tomo.ui.docks.sinogram import SinogramDock
+    from napari_inr_tomo.ui.docks.slices import SlicesDock
+    from napari_inr_tomo.ui.docks.tilts import TiltsDock
+    from napari_inr_tomo.ui.open_docks import show_dock
+
+    kinds = (SlicesDock, TiltsDock, SinogramDock, CompareDock, RunsDock)
+    kind = next(k for k in kinds if k.panels[0].title == title)
+    return show_dock(session, kind)
 
 
 class MonitorDock(Dock):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtWidgets import QComboBox, QWidget
+from qtpy.QtWidgets import QComboBox, QPushButton, QWidget
 from superqt import QCollapsible
 from superqt.utils import qdebounced
 
-from napari_inr_tomo.config import ReconstructionConfig
+from napari_inr_tomo.config import PRESETS, ReconstructionConfig, nested
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.ui import steps
 from napari_inr_tomo.ui.controls import (
@@ -24,6 +23,12 @@ from napari_inr_tomo.ui.controls import (
 )
 from napari_inr_tomo.ui.device import Devices, find_devices
 from napari_inr_tomo.ui.dock import Dock, Panel, ask_run_folder, stop_buttons
+from napari_inr_tomo.ui.expecting import ExpectedTimes, Wish
+from napari_inr_tomo.ui.one_slice import OneSlice
+from napari_inr_tomo.ui.remembered import recall, remember
+from napari_inr_tomo.ui.run_folders import new_folder
+from napari_inr_tomo.ui.series_layer import frozen_of
+from napari_inr_tomo.ui.settings_form import SettingsDialog, SettingsForm
 from napari_inr_tomo.ui.tips import tip
 
 METHODS = {
@@ -32,7 +37,10 @@ METHODS = {
     "TV": "tv",
     "FBP (seconds)": "fbp",
 }
-PRESETS = ("preview", "fast", "paper")
+PRESET_TIP = (
+    "preview: a first look; fast: for daily work; paper: the settings of the "
+    "publication, slow"
+)
 CHECKING = "Checking what there is to compute on..."
 
 
@@ -48,7 +56,6 @@ class ReconstructionPanel(Panel):
     def build(self) -> None:
         """Make the controls."""
         self.devices: Devices | None = None
-        self._taken: ReconstructionConfig | None = None
         self._asking = False
         self._build_settings()
         self._build_more()
@@ -64,10 +71,11 @@ class ReconstructionPanel(Panel):
             self.poses.toggled,
         ):
             signal.connect(self._changed)
-        self.preset.currentIndexChanged.connect(self._forget_taken)
+        self.form.changed.connect(self._settings_changed)
         self.preset.currentIndexChanged.connect(self._take_preset)
         self.method.currentIndexChanged.connect(self._take_preset)
         self._take_preset()
+        self._recall()
 
     def _build_settings(self) -> None:
         box, layout = group("Settings")
@@ -80,10 +88,7 @@ class ReconstructionPanel(Panel):
         self.preset = QComboBox()
         self.preset.addItems(PRESETS)
         self.preset.setCurrentText("fast")
-        self.preset.setToolTip(
-            "preview: a first look; fast: for daily work; paper: the settings of the "
-            "publication, slow"
-        )
+        self.preset.setToolTip(PRESET_TIP)
         self.count = whole(0, 0, 100000, "Epochs (INR) or iterations (SIRT, TV)")
         self.count.setSpecialValueText("as needed")
         self.poses = tick(
@@ -97,8 +102,18 @@ class ReconstructionPanel(Panel):
         self.fields.addRow("Epochs", self.count)
         self.fields.addRow(self.poses)
         layout.addLayout(self.fields)
+        self.expected = ExpectedTimes(self.session, self.wishes)
+        layout.addWidget(self.expected)
         self.poses_why = words(dim=True)
         layout.addWidget(self.poses_why)
+        self.form = SettingsForm(self.preset_config)
+        self.dialog = SettingsDialog(self, self.form)
+        self.all_button = QPushButton("All settings...")
+        self.all_button.setToolTip(
+            "Every setting with what it means, in a window beside this one"
+        )
+        self.all_button.clicked.connect(lambda _=False: self.show_settings())
+        layout.addWidget(self.all_button)
         self.body.addWidget(box)
 
     def _build_more(self) -> None:
@@ -127,6 +142,7 @@ class ReconstructionPanel(Panel):
         fields.addRow("Seed", self.seed)
         fields.addRow("Run folder", self.folder)
         self.more.setContent(inner)
+        self.more.collapse(animate=False)
         self.body.addWidget(self.more)
 
     def _build_start(self) -> None:
@@ -135,6 +151,9 @@ class ReconstructionPanel(Panel):
         self.memory = words()
         layout.addWidget(self.device_words)
         layout.addWidget(self.memory)
+        self.one_slice = OneSlice(self.session, self.config)
+        self.one_slice.changed.connect(self.refresh)
+        layout.addWidget(self.one_slice)
         self.row = ActionRow()
         self.start_button = self.row.add(
             "Start", "Write the run folder and start the processes", self.start
@@ -175,6 +194,13 @@ class ReconstructionPanel(Panel):
             self._ask_devices()
         self._changed()
 
+    def release(self) -> None:
+        """Let go; nothing is measured for a dock that is closed."""
+        super().release()
+        self.expected.end()
+        self.one_slice.end()
+        self.dialog.hide()
+
     # settings -> config ---------------------------------------------------------
 
     @property
@@ -183,8 +209,8 @@ class ReconstructionPanel(Panel):
         return METHODS[self.method.currentText()]
 
     def config(self) -> ReconstructionConfig:
-        """Return the settings as chosen; raises `UserError` where they do not fit."""
-        count = self.count.value() or None
+        """Return the settings as chosen; raises `UserError`."""
+        count, frozen = self.count.value() or None, frozen_of(self.session.layer)
         changes: dict[str, Any] = {
             "method": self.method_name,
             "seed": self.seed.value(),
@@ -197,25 +223,51 @@ class ReconstructionPanel(Panel):
         if self.method_name == "inr":
             changes["inr"] = {
                 "schedule": {"epochs": count},
-                "poses": {"refine": self.poses.isChecked()},
+                "poses": {"refine": self.poses.isChecked(), "frozen": frozen},
             }
         elif self.method_name != "fbp":
             changes["classic"] = {"iterations": count}
         return self.base().merged(changes)
 
+    def preset_config(self) -> ReconstructionConfig:
+        """Return the settings of the chosen preset."""
+        return ReconstructionConfig.from_preset(self.preset.currentText())
+
     def base(self) -> ReconstructionConfig:
-        """Return the settings that the controls change: the preset's, or a run's."""
-        preset = self.preset.currentText()
-        if self._taken is not None and self._taken.preset == preset:
-            return self._taken
-        return ReconstructionConfig.from_preset(preset)
+        """Return the settings that the controls change: the preset's and the form's."""
+        return self.preset_config().merged(nested(self.form.changes))
+
+    def wishes(self) -> list[Wish]:
+        """Return what the expected times are said of, the chosen settings first."""
+        try:
+            chosen = self.config()
+        except UserError:
+            return []
+        count = self.process_count()
+        if chosen.method != "inr":
+            return [(chosen.method.upper(), chosen, count)]
+        kept = {"depth_px": chosen.depth_px, "compute": chosen.compute.model_dump()}
+        kept["inr"] = {"poses": {"refine": chosen.inr.poses.refine}}
+        others = [name for name in PRESETS if name != chosen.preset]
+        return [(chosen.preset, chosen, count)] + [
+            (name, ReconstructionConfig.from_preset(name).merged(kept), count)
+            for name in others
+        ]
+
+    def show_settings(self) -> None:
+        """Show the form with all settings."""
+        self.form.show_values()
+        self.dialog.show()
+        self.dialog.raise_()
 
     def show_config(self, config: ReconstructionConfig) -> None:
-        """Take over the settings of a run; those without a control come along."""
-        self._taken = None
+        """Take over the settings of a run."""
         self.choose(config.method, config.preset)
-        self._taken = config
-        self._take_preset()
+        self.form.take(config)
+        self._settings_changed()
+        inr = config.method == "inr"
+        count = config.inr.schedule.epochs if inr else config.classic.iterations
+        self.count.setValue(count or 0)
         self.seed.setValue(config.seed)
         self.depth.setValue(config.depth_px or 0)
         self.device.setCurrentText(config.compute.device)
@@ -234,21 +286,31 @@ class ReconstructionPanel(Panel):
         self.method.setCurrentText(next(w for w, m in METHODS.items() if m == method))
         self.preset.setCurrentText(preset)
 
+    def _recall(self) -> None:
+        """Begin with the method and the preset that were last started."""
+        method, preset = recall("method"), recall("preset")
+        if method in METHODS.values() and preset in PRESETS:
+            self.choose(method, preset)
+
     def start(self) -> None:
         """Start a run with these settings."""
         from napari.utils.notifications import show_error
 
+        self.one_slice.end()
         try:
             folder = self.run_folder()
             self.session.run.begin(folder, self.config())
+            remember("method", self.method_name)
+            remember("preset", self.preset.currentText())
         except UserError as error:
             show_error(str(error))
 
     # showing ------------------------------------------------------------------
 
     def _take_preset(self, *_: Any) -> None:
-        """Show the number of epochs or iterations of the preset."""
-        config = self.base()
+        """Show what the preset sets; changes to the former one are gone."""
+        self.form.reset()
+        config = self.preset_config()
         inr = self.method_name == "inr"
         count = config.inr.schedule.epochs if inr else config.classic.iterations
         self.count.setMinimum(0 if inr else 1)
@@ -274,18 +336,16 @@ class ReconstructionPanel(Panel):
                 reasons.append("FBP needs no iterations.")
         self.poses_why.setText(" ".join(reasons))
         self.poses_why.setVisible(bool(reasons))
-        self.preset.setToolTip(
-            "preview: a first look; fast: for daily work; paper: the settings of the "
-            "publication, slow"
-            if inr
-            else "Presets are for the INR only"
-        )
+        self.preset.setToolTip(PRESET_TIP if inr else "Presets are for the INR only")
 
-    def _forget_taken(self, *_: Any) -> None:
-        self._taken = None
+    def _settings_changed(self) -> None:
+        count = len(self.form.changes)
+        self.all_button.setText(f"All settings...{f' ({count} changed)' * bool(count)}")
+        self._changed()
 
     def _changed(self, *_: Any) -> None:
         self.estimate_later()
+        self.expected.changed()
 
     def _ask_devices(self) -> None:
         from napari.qt.threading import create_worker
@@ -336,24 +396,11 @@ class ReconstructionPanel(Panel):
         self.again_row.bar(self.open_button, run.why_not_open())
         text = run.state.value.capitalize()
         self.state.setText(f"{text}. {run.message}".strip())
-
-
-def new_folder(series: Any, method: str) -> Path:
-    """Return a new name for a run folder, from series, method and time."""
-    name = "".join(c if c.isalnum() else "-" for c in series.name).strip("-")
-    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    return runs_home() / f"{name or 'run'}-{method}-{stamp}"
-
-
-def runs_home() -> Path:
-    """Return where new runs are kept: the plugin's setting, or the home folder."""
-    from napari.settings import get_plugin_settings
-
-    try:
-        chosen = str(get_plugin_settings("napari-inr-tomo").runs.folder)
-    except (KeyError, AttributeError):  # not installed as a plugin (a script)
-        chosen = ""
-    return Path(chosen).expanduser() if chosen else Path.home() / "inr-tomo-runs"
+        self.one_slice.refresh()
+        self.expected.hold = (
+            "A slice is being tried" if self.one_slice.running else None
+        )
+        self.expected.changed()
 
 
 class ReconstructionDock(Dock):

@@ -1,4 +1,4 @@
-"""All runs of a folder: open, resume, use again with changes, delete."""
+"""All runs of a folder: open, resume, compare, use again with changes, delete."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QItemSelectionModel, QSize, Qt, QTimer
 from qtpy.QtGui import QIcon, QImage, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -26,19 +26,27 @@ from napari_inr_tomo.ui.controls import (
     words,
 )
 from napari_inr_tomo.ui.dock import Dock, Panel
+from napari_inr_tomo.ui.docks.compare import CompareDock
 from napari_inr_tomo.ui.docks.reconstruction import (
     ReconstructionDock,
     ReconstructionPanel,
-    runs_home,
 )
 from napari_inr_tomo.ui.jobs import start_job
 from napari_inr_tomo.ui.latest import Latest
-from napari_inr_tomo.ui.open_docks import show_panel
+from napari_inr_tomo.ui.open_docks import show_dock, show_panel
+from napari_inr_tomo.ui.queueing import CHOOSE, QueueBox
 from napari_inr_tomo.ui.record import duration
+from napari_inr_tomo.ui.run_folders import runs_home
+from napari_inr_tomo.ui.series_layer import volume_layer_data
 
 SIDE_PX = 44
-COLUMNS = ("run", "state", "loss", "time")
-CHOOSE = "Select a run in the list"
+SELECT = (
+    QItemSelectionModel.SelectionFlag.Select | QItemSelectionModel.SelectionFlag.Rows
+)
+COLUMNS = ("run", "state", "loss")
+TWO = "Select two runs that have a result"
+AGAIN_MS = 2000
+"""How often the folder is read while a run in it goes on."""
 
 
 class RunsPanel(Panel):
@@ -75,6 +83,11 @@ class RunsPanel(Panel):
         self.resume_button = self.row.add(
             "Resume", "Go on from the last checkpoint of the run", self.resume
         )
+        self.compare_button = self.row.add(
+            "Compare",
+            "Open the volumes of two selected runs beside each other",
+            self.compare,
+        )
         layout.addWidget(self.row)
         self.more_row = ActionRow()
         self.clone_button = self.more_row.add(
@@ -91,11 +104,18 @@ class RunsPanel(Panel):
         )
         layout.addWidget(self.more_row)
         self.body.addWidget(box)
+        self.queue = QueueBox(self.session, self.chosen, self.read)
+        self.body.addWidget(self.queue)
+        self.again = QTimer(self)
+        self.again.setSingleShot(True)
+        self.again.setInterval(AGAIN_MS)
+        self.again.timeout.connect(self.read)
 
     def _build_table(self) -> None:
         self.table = QTableWidget(0, len(COLUMNS))
         self.table.setHorizontalHeaderLabels(list(COLUMNS))
         self.table.setToolTip("Newest first; the picture is the middle slice")
+        self.table.setWordWrap(False)
         self.table.verticalHeader().hide()
         self.table.verticalHeader().setDefaultSectionSize(SIDE_PX + 4)
         self.table.setIconSize(QSize(SIDE_PX, SIDE_PX))
@@ -103,7 +123,7 @@ class RunsPanel(Panel):
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setMinimumHeight(240)
         self.table.itemSelectionChanged.connect(self.refresh)
@@ -127,6 +147,7 @@ class RunsPanel(Panel):
     def release(self) -> None:
         """Let go."""
         super().release()
+        self.again.stop()
         self._work.forget()
 
     def _run_changed(self) -> None:
@@ -145,27 +166,36 @@ class RunsPanel(Panel):
     def _listed(self, entries: list[Any]) -> None:
         if self.session.closed:
             return
-        chosen = self.chosen()
+        chosen = {entry.path for entry in self.all_chosen()}
+        selection = self.table.selectionModel()
         self.table.blockSignals(True)
         self.entries = entries
         self.table.setRowCount(len(entries))
         self.table.clearSelection()
         for row, entry in enumerate(entries):
             for column, text in enumerate(texts(entry)):
-                self.table.setItem(row, column, QTableWidgetItem(text))
+                item = QTableWidgetItem(text)
+                item.setToolTip(f"{text}\n{entry.path}" if column == 0 else text)
+                self.table.setItem(row, column, item)
             if entry.picture is not None:
                 self.table.item(row, 0).setIcon(icon(entry.picture))
-            if chosen is not None and entry.path == chosen.path:
-                self.table.selectRow(row)
+            if entry.path in chosen:
+                index = self.table.model().index(row, 0)
+                selection.select(index, SELECT)
         self.table.blockSignals(False)
         self.refresh()
+        if self._listening and any(e.status.active or e.queue_alive for e in entries):
+            self.again.start()
+
+    def all_chosen(self) -> list[Any]:
+        """Return the entries that are selected, from the top."""
+        rows = sorted(r.row() for r in self.table.selectionModel().selectedRows())
+        return [self.entries[row] for row in rows if row < len(self.entries)]
 
     def chosen(self) -> Any:
-        """Return the entry that is selected, or None."""
-        rows = self.table.selectionModel().selectedRows()
-        if not rows or rows[0].row() >= len(self.entries):
-            return None
-        return self.entries[rows[0].row()]
+        """Return the entry that is selected, or None; of several none."""
+        entries = self.all_chosen()
+        return entries[0] if len(entries) == 1 else None
 
     # doing --------------------------------------------------------------------
 
@@ -178,6 +208,25 @@ class RunsPanel(Panel):
     def resume(self) -> None:
         """Go on with the chosen run."""
         self.session.run.resume_folder(self.chosen().path)
+
+    def compare(self) -> None:
+        """Open the results of both selected runs and compare them."""
+
+        def done(volumes: list[Any]) -> None:
+            from napari.layers import Layer
+
+            viewer = self.session.viewer
+            layers = [
+                viewer.add_layer(Layer.create(*volume_layer_data(volume, name)))
+                for name, volume in volumes
+            ]
+            panel = show_dock(self.session, CompareDock).panel
+            for picker, layer in zip((panel.a, panel.b), layers, strict=True):
+                picker.refresh()
+                picker.choose(layer)
+
+        paths = [entry.path for entry in self.all_chosen()]
+        start_job(self.session, "Reading both results", read_results, paths, done=done)
 
     def clone(self) -> None:
         """Open series and settings of the chosen run."""
@@ -239,6 +288,9 @@ class RunsPanel(Panel):
         if resume is None and entry.status.state == "finished":
             resume = "This run went to its planned end"
         self.row.bar(self.resume_button, resume)
+        both = self.all_chosen()
+        two = len(both) == 2 and all(e.status.has_result for e in both)
+        self.row.bar(self.compare_button, busy if two else TWO)
         none = CHOOSE if entry is None else busy
         damaged = "This run is damaged" if entry is not None and entry.problem else None
         self.more_row.bar(self.clone_button, none or damaged)
@@ -249,6 +301,7 @@ class RunsPanel(Panel):
             delete = "This run is open in the Monitor and going on"
         self.more_row.bar(self.delete_button, delete)
         self.details.setText("" if entry is None else details(entry))
+        self.queue.refresh()
 
     def _is_open(self, path: Path) -> bool:
         run = self.session.run
@@ -271,6 +324,13 @@ def read_input(path: Path) -> tuple[Any, Any]:
     return series.evolve(images=np.array(series.images)), run.config
 
 
+def read_results(paths: list[Path]) -> list[tuple[str, Any]]:
+    """Return the names and the finished volumes of runs (worker thread)."""
+    from napari_inr_tomo import io, runs
+
+    return [(p.name, io.read_volume(runs.RunFolder(p).result())) for p in paths]
+
+
 def delete_run(path: Path) -> None:
     """Delete a run (worker thread)."""
     from napari_inr_tomo import runs
@@ -281,13 +341,21 @@ def delete_run(path: Path) -> None:
 def texts(entry: Any) -> tuple[str, ...]:
     """Return the cells of a run."""
     if entry.problem:
-        return entry.path.name, "damaged", "", ""
+        return entry.path.name, "damaged", ""
     status = entry.status
     preset = f", {entry.preset}" if entry.method == "inr" else ""
     loss = "" if status.loss is None else f"{status.loss:.3g}"
-    time = duration(status.elapsed_s) if status.elapsed_s else ""
-    name = f"{entry.path.name}\n{entry.method.upper()}{preset}, {entry.series}"
-    return name, status.state, loss, time
+    head = entry.path.name if entry.queued is None else entry.queued.label
+    name = f"{head}\n{entry.method.upper()}{preset}, {entry.series}"
+    return name, state(entry), loss
+
+
+def state(entry: Any) -> str:
+    """Return how a run stands, in a word or two."""
+    if entry.queued is None or entry.status.state != "created":
+        return str(entry.status.state)
+    waits = entry.queue_alive or entry.queued.problem
+    return entry.queued.words if waits else "not started"
 
 
 def details(entry: Any) -> str:
@@ -301,6 +369,12 @@ def details(entry: Any) -> str:
         f"{tilts} images of {width} x {height} px, started {made:%Y-%m-%d %H:%M}",
         status.message,
     ]
+    if status.elapsed_s and not status.has_result:
+        lines.append(f"{status.step} of {status.total}, {duration(status.elapsed_s)}")
+    if entry.queued is not None:
+        lines += [f"In {entry.path.parent.name}", entry.queued.problem]
+    if entry.changed:
+        lines.append(f"Not as in the preset: {', '.join(entry.changed)}")
     if status.holdout is not None:
         lines.append(f"Loss on held-out pixels {status.holdout:.4g}")
     return "\n".join(line for line in lines if line)

@@ -6,24 +6,43 @@ import itertools
 from typing import Any
 
 import numpy as np
-from qtpy.QtWidgets import QComboBox
+from qtpy.QtWidgets import QAbstractSpinBox, QComboBox
 from superqt.utils import qdebounced, signals_blocked
 
 from napari_inr_tomo import planes
 from napari_inr_tomo.ui import slicing
-from napari_inr_tomo.ui.controls import ActionRow, form, group, number, tick, words
+from napari_inr_tomo.ui.controls import (
+    ActionRow,
+    beside,
+    form,
+    group,
+    number,
+    tick,
+    words,
+)
 from napari_inr_tomo.ui.dock import Dock, Panel
 from napari_inr_tomo.ui.latest import Latest
 from napari_inr_tomo.ui.series_layer import contrast
-from napari_inr_tomo.ui.slice_view import OrthoView, round_length
+from napari_inr_tomo.ui.slice_view import OrthoView
 from napari_inr_tomo.ui.volume_picker import NO_VOLUME, VolumePicker
 
-ZOOMS = {"whole": 1.0, "2 x": 2.0, "4 x": 4.0, "8 x": 8.0, "16 x": 16.0}
+MOST_ZOOM = 1000.0
+SPECTRUM, FREE = "power spectrum", "free plane"
 SPECTRUM_TIP = (
     "Power spectrum (logarithmic) of the slice through the crosshair across the tilt "
     "axis. No image has measured what lies in the orange wedge: power there is what "
     "the method has filled in"
 )
+FREE_TIP = (
+    "Free plane: through the crosshair at any angle; dashed where it cuts the slices"
+)
+ZOOM_TIP = (
+    "How close to look at the crosshair; the mouse wheel does the same. A network is "
+    "continuous: it can be looked at between the voxels, which thin lines then show. "
+    "That is smooth, but no better resolved than the data allow"
+)
+TURN_TIP = "Turn of the free plane about the beam: +x towards +y"
+LEAN_TIP = "Lean of the free plane out of xy: 0 is the slice xy, 90 contains the beam"
 _names = itertools.count()
 
 
@@ -32,23 +51,31 @@ class SlicesPanel(Panel):
 
     title = "Slices"
     intro = (
-        "Drag the lines, or click. While an INR learns, the slices are read out of "
-        "the network itself, finer than the live volume."
+        "Drag the lines, or click; the wheel zooms. While an INR learns, the slices "
+        "are read out of the network itself, at any angle and finer than the voxels."
     )
 
     def build(self) -> None:
         """Make the controls."""
         box, layout = group("Volume")
         self.volume_box = VolumePicker(self.session, "The volume that is cut")
-        self.zoom = QComboBox()
-        self.zoom.addItems(list(ZOOMS))
-        self.zoom.setToolTip(
-            "How close to look at the crosshair. A network is continuous: it can be "
-            "looked at between the voxels; that is smooth, but no better resolved"
-        )
+        self.zoom = number(1.0, 1.0, MOST_ZOOM, ZOOM_TIP, " x")
+        self.zoom.setSpecialValueText("whole slice")
+        self.zoom.setStepType(QAbstractSpinBox.StepType.AdaptiveDecimalStepType)
+        self.fourth = QComboBox()
+        self.fourth.addItems([SPECTRUM, FREE])
+        self.fourth.setToolTip(f"The fourth picture. {SPECTRUM_TIP}. {FREE_TIP}")
+        self.turn = number(30.0, -180, 180, TURN_TIP, " deg", 5.0, 1)
+        self.lean = number(60.0, -90, 90, LEAN_TIP, " deg", 5.0, 1)
+        for angle in (self.turn, self.lean):
+            angle.setWrapping(True)
         fields = form()
         fields.addRow("Cut", self.volume_box)
-        fields.addRow("Zoom", self.zoom)
+        fields.addRow("Zoom", beside(self.zoom, self.fourth))
+        self.angles = beside(self.turn, self.lean)
+        fields.addRow("Turn, lean", self.angles)
+        self.fields = fields
+        fields.setRowVisible(self.angles, False)
         layout.addLayout(fields)
         self.view = OrthoView()
         self.view.setToolTip(SPECTRUM_TIP)
@@ -64,7 +91,10 @@ class SlicesPanel(Panel):
         self._limits: tuple[float, float] | None = None
         self._later = qdebounced(self.cut, timeout=40, parent=self)
         self.view.moved.connect(self._moved)
-        self.zoom.currentIndexChanged.connect(self._later)
+        self.view.zoomed.connect(lambda by: self.zoom.setValue(by * self.zoom.value()))
+        for angle in (self.turn, self.lean, self.zoom):
+            angle.valueChanged.connect(self._later)
+        self.fourth.currentIndexChanged.connect(self._fourth_chosen)
         self.volume_box.currentIndexChanged.connect(self._volume_chosen)
 
     def _build_position(self, layout: Any) -> None:
@@ -92,6 +122,11 @@ class SlicesPanel(Panel):
             "Rescale contrast",
             "Fit the contrast to the volume as it is now; it never changes by itself",
             self.rescale,
+        )
+        self.solid_button = self.row.add(
+            "3-D",
+            "Show the volume in three dimensions beside the slices, or go back",
+            self.show_solid,
         )
         layout.addWidget(self.row)
 
@@ -121,33 +156,16 @@ class SlicesPanel(Panel):
 
     def shown(self) -> slicing.Shown | None:
         """Return the chosen volume as it is placed in the box."""
-        volume, layer = self.volume_box.volume(), self.volume_box.layer
-        if volume is None:
-            return None
-        if layer is not self.session.run.layers.volume:
-            return slicing.Shown(volume.data)
-        full = self.session.run.record.shape_zyx or volume.data.shape
-        voxel = max(f / n for f, n in zip(full, volume.data.shape, strict=True))
-        return slicing.Shown(volume.data, max(1.0, float(round(voxel))))
+        return self.volume_box.shown()
 
     def axis_and_angles(self) -> tuple[float, np.ndarray] | None:
         """Return the angle of the tilt axis and the used tilt angles, degrees."""
-        run, series = self.session.run, self.session.series
-        table = run.record.poses
-        if table is not None and self.volume_box.layer is run.layers.volume:
-            used = table["used"]
-            axis = float(np.mean(table["z3_deg"][used] - table["z1_deg"][used]) / 2)
-            return axis, table["angle_deg"][used]
-        if series is None or not series.mask.any():
-            return None
-        poses = series.start_poses.take(series.mask)
-        return poses.axis_deg, series.angles_deg[series.mask]
+        return self.volume_box.axis_and_angles()
 
     @property
     def live(self) -> bool:
         """Whether the chosen volume is the one that is being learnt."""
-        layer = self.session.run.layers.volume
-        return layer is not None and self.volume_box.layer is layer
+        return self.volume_box.live
 
     def cut(self) -> None:
         """Show the slices of the present place: at once, then at full resolution."""
@@ -162,12 +180,23 @@ class SlicesPanel(Panel):
             self._ask_network(wanted)
 
     def _wanted(self, shown: slicing.Shown) -> tuple[planes.Plane, ...]:
-        zoom = ZOOMS[self.zoom.currentText()]
-        cuts = planes.orthogonal(self.view.position, shown.shape_zyx, zoom)
+        zoom, at, shape = self.zoom.value(), self.view.position, shown.shape_zyx
+        cuts = planes.orthogonal(at, shape, zoom)
+        if self.free:
+            angles = self.turn.value(), self.lean.value()
+            return (*cuts, planes.oblique(at, shape, *angles, zoom))
         known = self.axis_and_angles()
         axis_deg = 0.0 if known is None else known[0]
-        across = planes.across_axis(self.view.position, shown.shape_zyx, axis_deg)
-        return (*cuts, across)
+        return (*cuts, planes.across_axis(at, shape, axis_deg))
+
+    @property
+    def free(self) -> bool:
+        """Whether the fourth picture is a plane at any angle."""
+        return self.fourth.currentText() == FREE
+
+    def _fourth_chosen(self, *_: Any) -> None:
+        self.fields.setRowVisible(self.angles, self.free)
+        self._later()
 
     def _ask_network(self, wanted: tuple[planes.Plane, ...]) -> None:
         name = f"window-{id(self):x}-{next(_names)}"
@@ -206,7 +235,10 @@ class SlicesPanel(Panel):
         if [image.shape for image in images] != shapes or not self.live:
             return
         self._fine_for = wanted
-        source = f"Read out of the network, in epoch {epoch + 1}."
+        finer = ""
+        if self.zoom.value() > 1:
+            finer = f", {1 / wanted[0].step_px:.3g} samples along a voxel"
+        source = f"Read out of the network, in epoch {epoch + 1}{finer}."
         self._show(images, wanted, slicing.power_spectrum(images[-1]), source)
 
     def _show(
@@ -219,11 +251,18 @@ class SlicesPanel(Panel):
         if self._limits is None:
             self._limits = contrast(np.concatenate([i.ravel() for i in images]))
         self.view.show_slices(images[:3], wanted[:3], self._limits)
-        known = self.axis_and_angles()
-        triangles = [] if known is None else slicing.wedge(known[1])
-        self.view.show_spectrum(power, triangles, "spectrum across the axis")
+        if self.free:
+            angles = f"turn {self.turn.value():g}, lean {self.lean.value():g} deg"
+            self.view.show_free(images[3], wanted[3], self._limits, angles)
+        else:
+            known = self.axis_and_angles()
+            triangles = [] if known is None else slicing.wedge(known[1])
+            self.view.show_spectrum(power, triangles, "spectrum across the axis")
+        shown = self.shown()
+        if shown is not None:
+            self.view.show_grids(shown.voxel_px, shown.shape_zyx)
         self._captions()
-        self._scale_bars(wanted)
+        self.view.set_scale(self.voxel_nm())
         self.state.setText(source)
 
     def _captions(self) -> None:
@@ -243,15 +282,6 @@ class SlicesPanel(Panel):
             return self.session.run.record.voxel_nm
         volume = self.volume_box.volume()
         return None if volume is None else volume.voxel_nm
-
-    def _scale_bars(self, wanted: tuple[planes.Plane, ...]) -> None:
-        size = self.voxel_nm()
-        for pane, plane in zip(
-            (self.view.panes[n] for n in ("xy", "xz", "yz")), wanted[:3], strict=True
-        ):
-            length = round_length(plane.shape[1] * plane.step_px * (size or 1.0))
-            unit = "px" if size is None else "nm"
-            pane.set_scale(length / (size or 1.0), f"{length:g} {unit}")
 
     # moving -----------------------------------------------------------------
 
@@ -276,6 +306,17 @@ class SlicesPanel(Panel):
     def home(self) -> None:
         """Go to the centre."""
         self._moved((0.0, 0.0, 0.0))
+
+    def show_solid(self) -> None:
+        """Show the chosen volume alone in napari's canvas in 3-D, or go back to 2-D."""
+        viewer, chosen = self.session.viewer, self.volume_box.layer
+        if viewer.dims.ndisplay == 3:
+            viewer.dims.ndisplay = 2
+        else:
+            for layer in viewer.layers:
+                layer.visible = layer is chosen
+            viewer.dims.ndisplay = 3
+        viewer.fit_to_view()
 
     def rescale(self) -> None:
         """Fit the contrast to what is shown now."""
@@ -327,6 +368,7 @@ class SlicesPanel(Panel):
         none = None if self.volume_box.volume() is not None else NO_VOLUME
         self.row.bar(self.centre_button, none)
         self.row.bar(self.contrast_button, none)
+        self.row.bar(self.solid_button, none)
         if none:
             self.state.setText("")
             self.view.clear_all()

@@ -28,7 +28,7 @@ from napari_inr_tomo.ui.controls import (
 from napari_inr_tomo.ui.dock import Dock, Panel
 from napari_inr_tomo.ui.jobs import start_job, start_step, tell
 from napari_inr_tomo.ui.other_series import MergeBox
-from napari_inr_tomo.ui.series_layer import is_series_layer
+from napari_inr_tomo.ui.series_layer import plain_stack, size_of
 
 ANGLE_TIP = (
     "Tilt angles in degrees, one per image in the order of the stack: a file (.rawtlt "
@@ -81,6 +81,15 @@ class TiltSeriesPanel(Panel):
             self.convert_layer,
         )
         layout.addWidget(self.open_row)
+        self.wizard_row = ActionRow()
+        self.wizard_row.add(
+            "Angles step by step...",
+            "Try where the angles may come from, see what they are and what is wrong "
+            "with them: start and step, a pasted table, files, file names; radians, "
+            "orders, handedness",
+            self.open_angles,
+        )
+        layout.addWidget(self.wizard_row)
         self.body.addWidget(box)
 
     def _build_summary(self) -> None:
@@ -182,6 +191,13 @@ class TiltSeriesPanel(Panel):
     def _on_point(self, event: Any = None) -> None:
         self._tilt_moved()
 
+    def open_angles(self) -> None:
+        """Open the dock that finds the angles."""
+        from napari_inr_tomo.ui.docks.angles import AnglesDock
+        from napari_inr_tomo.ui.open_docks import show_dock
+
+        show_dock(self.session, AnglesDock)
+
     # doing ------------------------------------------------------------------
 
     def open_file(self) -> None:
@@ -208,18 +224,16 @@ class TiltSeriesPanel(Panel):
 
     def convert_layer(self) -> None:
         """Make a tilt series of the selected plain image layer."""
-        layer = self._plain_layer()
+        layer = plain_stack(self.session.viewer)
         if layer is None:
             return
-        unit = str(layer.units[-1])
-        size = float(layer.scale[-1]) if unit in ("nm", "nanometer") else None
         start_job(
             self.session,
             "Making a tilt series",
             steps.series_from_image,
             layer.data,
             self.angles.text(),
-            size,
+            size_of(layer),
             f"{layer.name} (tilt series)",
             done=self.session.add_series,
         )
@@ -241,15 +255,6 @@ class TiltSeriesPanel(Panel):
         """Return the tilts selected in the table."""
         rows = self.table.selectionModel().selectedRows()
         return sorted(index.row() for index in rows)
-
-    def _plain_layer(self) -> Any:
-        viewer = self.session.viewer
-        layer = None if viewer is None else viewer.layers.selection.active
-        layer = getattr(layer, "__wrapped__", layer)
-        if layer is None or is_series_layer(layer):
-            return None
-        fits = type(layer).__name__ == "Image" and layer.ndim == 3
-        return layer if fits and not layer.rgb and not layer.multiscale else None
 
     # showing ------------------------------------------------------------------
 
@@ -274,7 +279,7 @@ class TiltSeriesPanel(Panel):
         undo = why or (None if session.undo_label else "Nothing to take back")
         plain = busy or (
             None
-            if self._plain_layer() is not None
+            if plain_stack(session.viewer) is not None
             else "Select a three-dimensional image layer without angles"
         )
         self.open_row.bar(self.open_button, busy)

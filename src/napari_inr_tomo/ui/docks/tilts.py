@@ -24,8 +24,9 @@ from napari_inr_tomo.ui.dock import Dock, Panel
 from napari_inr_tomo.ui.jobs import start_step
 from napari_inr_tomo.ui.latest import Latest
 from napari_inr_tomo.ui.plots import PosePlot, ResidualBars
+from napari_inr_tomo.ui.pose_editor import PoseEditor
 from napari_inr_tomo.ui.run_control import NO_RUN
-from napari_inr_tomo.ui.series_layer import is_series_layer
+from napari_inr_tomo.ui.series_layer import frozen_of, is_series_layer
 from napari_inr_tomo.ui.tilt_checks import listed
 
 FLICKER_MS = 400
@@ -125,6 +126,8 @@ class TiltsPanel(Panel):
         )
         layout.addWidget(self.pose_row)
         self.body.addWidget(box)
+        self.editor = PoseEditor(self.session)
+        self.body.addWidget(self.editor)
 
     # following ----------------------------------------------------------------
 
@@ -310,7 +313,9 @@ class TiltsPanel(Panel):
         from napari.utils.notifications import show_error
 
         run = self.session.run
-        folder, config = next_folder(Path(run.run.path)), run.run.config
+        frozen = {"frozen": frozen_of(self.session.layer)}
+        folder = next_folder(Path(run.run.path))
+        config = run.run.config.merged({"inr": {"poses": frozen}})
 
         def begin(_: Any) -> None:
             try:
@@ -352,6 +357,7 @@ class TiltsPanel(Panel):
         )
         self.again_row.bar(self.again_button, other or run.why_not_start())
         self.pose_row.bar(self.start_button, other)
+        self.editor.show_tilt(self.tilt.value())
 
 
 def view_of(run: Any, shown: slicing.Shown, tilt: int, table: Any) -> Any:

@@ -44,12 +44,8 @@ class WorkflowDock(Dock):
         self.chooser.currentIndexChanged.connect(self.pages.setCurrentIndex)
         self.chooser.currentIndexChanged.connect(self._turned)
         self.steps_row = ActionRow()
-        self.back_button = self.steps_row.add(
-            "Back", "The step before", lambda: self.go(self.step - 1)
-        )
-        self.next_button = self.steps_row.add(
-            "Next", "The next step", lambda: self.go(self.step + 1)
-        )
+        self.back_button = self.steps_row.add("Back", "The step before", self.go_back)
+        self.next_button = self.steps_row.add("Next", "The next step", self.go_on)
         head = QHBoxLayout()
         head.addWidget(self.chooser, 1)
         layout.addLayout(head)
@@ -66,6 +62,14 @@ class WorkflowDock(Dock):
     def go(self, step: int) -> None:
         """Show a step."""
         self.chooser.setCurrentIndex(min(max(step, 0), len(self.parts) - 1))
+
+    def go_back(self) -> None:
+        """Show the step before."""
+        self.go(self.step - 1)
+
+    def go_on(self) -> None:
+        """Show the next step."""
+        self.go(self.step + 1)
 
     def part(self, kind: type) -> Any:
         """Return the panel of a kind."""

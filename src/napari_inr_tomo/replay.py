@@ -39,9 +39,15 @@ _WHERE = {
     "align_tilt_axis": "napari_inr_tomo.align",
     "align_projections": "napari_inr_tomo.align",
     "set_tilt_axis": "napari_inr_tomo.align",
+    "shift_by_hand": "napari_inr_tomo.align",
+    "set_poses": "napari_inr_tomo.align",
     "apply_poses": "napari_inr_tomo.io.series",
 }
-_NOTHING_TO_DO = ("read_poses", "reset_poses", "simulate")
+PREPROCESSING = tuple(
+    name for name, where in _WHERE.items() if where == "napari_inr_tomo.preprocess"
+)
+"""The steps that change images, angles, views or the pixel size."""
+_NOTHING_TO_DO = ("read_poses", "poses_of_run", "reset_poses", "simulate")
 """Steps that only wrote poses (those of the record are put in at the end), or that made
 the stack in the first place."""
 
@@ -62,7 +68,7 @@ def series_of_record(stack: Path, spec: RunSpec) -> TiltSeries:
         raw_angles = spec.original_angles_deg
     series = images.with_angles(raw_angles)
     for step in _remaining(stack, series.history, spec.history):
-        series = _again(series, step)
+        series = again(series, step)
     if len(series) != count:
         raise _other_stack(stack, f"{len(series)} images are left, not {count}")
     return series.evolve(
@@ -88,7 +94,11 @@ def _remaining(
     return wanted[len(done) :]
 
 
-def _again(series: TiltSeries, step: Step) -> TiltSeries:
+def again(series: TiltSeries, step: Step) -> TiltSeries:
+    """Return the series after one more step of a history, done with its settings.
+
+    Raises `UserError` for a step that cannot be done again, and as the steps do.
+    """
     if step.name in _NOTHING_TO_DO:
         return series
     if step.name not in _WHERE:

@@ -7,7 +7,6 @@ import json
 import numpy as np
 
 from napari_inr_tomo.align import align
-from napari_inr_tomo.cli.replay import _again
 from napari_inr_tomo.preprocess import (
     flip_handedness,
     prepare,
@@ -15,6 +14,7 @@ from napari_inr_tomo.preprocess import (
     set_pixel_size,
     subtract_background,
 )
+from napari_inr_tomo.replay import again as done_again
 from napari_inr_tomo.simulate import simulate_series
 from napari_inr_tomo.types import Step
 
@@ -38,7 +38,9 @@ def test_everything_done_again_is_the_same() -> None:
     done = align(done, ("xcorr", "line", "axis", "match"), {"xcorr": {"taper": 0.2}})
     again = raw
     for step in done.history[1:]:
-        again = _again(again, Step.from_json(json.loads(json.dumps(step.to_json()))))
+        again = done_again(
+            again, Step.from_json(json.loads(json.dumps(step.to_json())))
+        )
     assert [step.name for step in again.history] == [s.name for s in done.history]
     np.testing.assert_array_equal(again.images, done.images)
     np.testing.assert_array_equal(again.angles_deg, done.angles_deg)

@@ -1,0 +1,224 @@
+"""One slice first: a slab with the current settings, shown while it forms.
+
+The slab is a run of its own in a temporary folder; it touches neither the layers nor
+the run that the session follows.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_inr_tomo import events
+from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.ui import live
+from napari_inr_tomo.ui.controls import ActionRow, SlicePicture, whole, words
+
+if TYPE_CHECKING:
+    from napari_inr_tomo.config import ReconstructionConfig
+    from napari_inr_tomo.types import TiltSeries
+    from napari_inr_tomo.ui.session import Session
+
+THICKNESS_PX = 8
+LEAVE_S = 0.2
+"""How long a slab that is no longer wanted may take to end by itself."""
+
+
+@dataclass(frozen=True, eq=False)
+class SlicePreview:
+    """A slice (z, across the tilt axis) so far, and where it lies."""
+
+    image: np.ndarray
+    axis: str
+    position: int
+    phase: str
+    elapsed_s: float
+    finished: bool = False
+
+
+class OneSlice(QWidget):
+    """A button, a number and a picture; ``config`` returns the current settings."""
+
+    changed = Signal()
+    """A slab was begun or has ended."""
+
+    def __init__(
+        self, session: Session, config: Callable[[], ReconstructionConfig]
+    ) -> None:
+        super().__init__()
+        self.session, self._config = session, config
+        self._worker: Any = None
+        self._stop = threading.Event()
+        self.row = ActionRow()
+        self.button = self.row.add(
+            "Try one slice",
+            "Reconstruct a few slices across the tilt axis with these settings, poses "
+            "as they start, and show the middle one here while it forms",
+            self.toggle,
+        )
+        tip = "Where along the tilt axis, in pixels of the images"
+        self.position = self.row.add_widget(whole(0, 0, 0, tip, " px"))
+        self.position.setPrefix("at ")
+        self.picture = SlicePicture("Slice across the tilt axis; z downwards", 200)
+        self.picture.hide()
+        self.problem = words()
+        self.problem.hide()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.row)
+        layout.addWidget(self.picture)
+        layout.addWidget(self.problem)
+        self._shape: tuple[int, ...] = ()
+
+    @property
+    def running(self) -> bool:
+        """Whether a slab is being reconstructed."""
+        return self._worker is not None
+
+    def hideEvent(self, event: Any) -> None:
+        """End with the whole window; in another tab it goes on."""
+        super().hideEvent(event)
+        if not self.window().isVisible():
+            self.end()
+
+    def refresh(self) -> None:
+        """Bring button and range into agreement with the series."""
+        run, series = self.session.run, self.session.series
+        why = None if self.running else run.why_not_start()
+        self.row.bar(self.button, why)
+        self.row.bar(self.position, why)
+        if series is not None and series.images.shape != self._shape:
+            self._shape = series.images.shape
+            size = self._shape[2 if _along_x(series) else 1]
+            self.position.setMaximum(size - 1)
+            self.position.setValue(size // 2)
+
+    def toggle(self) -> None:
+        """Begin, or end what goes on."""
+        self.end() if self.running else self.begin()
+
+    def begin(self) -> None:
+        """Start the slab."""
+        from superqt.utils import create_worker
+
+        from napari_inr_tomo.ui.worker import QuietWorker
+
+        try:
+            config = self._config()
+        except UserError as error:
+            self._say(str(error))
+            return
+        self._say("")
+        stop = self._stop = threading.Event()
+        series, position = self.session.series, self.position.value()
+        worker = create_worker(
+            previews, series, config, position, stop, _worker_class=QuietWorker
+        )
+        worker.yielded.connect(lambda each: None if stop.is_set() else self._show(each))
+        worker.returned.connect(lambda _: None if stop.is_set() else self._done())
+        worker.errored.connect(
+            lambda error: None if stop.is_set() else self._done(str(error))
+        )
+        self._worker = worker
+        self.button.setText("End the try")
+        self.picture.show()
+        self.picture.clear("Preview: starting (this takes some seconds)")
+        worker.start()
+        self.changed.emit()
+
+    def end(self) -> None:
+        """End the slab; its processes are ended by the worker."""
+        self._stop.set()
+        if self.running:
+            self._done()
+            self.picture.caption.setText(f"{self.picture.caption.text()} (ended)")
+
+    def _done(self, problem: str = "") -> None:
+        self._worker = None
+        self.button.setText("Try one slice")
+        self._say(problem)
+        if problem:
+            self.picture.hide()
+        self.changed.emit()
+
+    def _say(self, problem: str) -> None:
+        self.problem.setText(problem)
+        self.problem.setVisible(bool(problem))
+
+    def _show(self, now: SlicePreview) -> None:
+        state = "finished" if now.finished else now.phase
+        self.picture.show_image(
+            now.image,
+            f"Preview: slice {now.axis} = {now.position} px, poses as they start. "
+            f"{state}, {now.elapsed_s:.0f} s",
+        )
+
+
+def _along_x(series: TiltSeries) -> bool:
+    from napari_inr_tomo.preprocess.slab import is_along_x
+
+    return is_along_x(series)
+
+
+def previews(
+    series: TiltSeries,
+    config: ReconstructionConfig,
+    position: int,
+    stop: threading.Event,
+) -> Iterator[SlicePreview]:
+    """Reconstruct a slab and yield its middle slice again and again (worker thread)."""
+    from napari_inr_tomo import runs
+    from napari_inr_tomo.preprocess import cut_slab
+
+    began, phase = time.monotonic(), ""
+    slab = cut_slab(series, position, THICKNESS_PX)
+    config = slab.settings(config).merged(
+        {"compute": {"preview_seconds": 0.5, "processes": 1}}
+    )
+    show = threading.Event()
+    show.set()
+    with tempfile.TemporaryDirectory(prefix="inr-tomo-slice-") as folder:
+        run = runs.create_run(Path(folder) / "slab", slab.series, config)
+        launched, data = runs.launch(run), None
+        try:
+            for update in live.follow(run, show, stop):
+                if update is None:
+                    continue
+                if isinstance(update.end, events.Failed):
+                    end = update.end
+                    raise UserError(end.what, end.why, end.do)
+                phase = update.phase or phase
+                new = update.preview if update.result is None else update.result.data
+                data = data if new is None else new
+                if data is None:
+                    continue
+                share = (slab.inside.start + position - slab.first + 0.5) / (
+                    slab.series.images.shape[slab.axis]
+                )
+                yield SlicePreview(
+                    np.take(data, int(share * data.shape[slab.axis]), slab.axis),
+                    "x" if slab.axis == 2 else "y",
+                    position,
+                    _words(phase),
+                    time.monotonic() - began,
+                    update.result is not None,
+                )
+        finally:
+            if launched.poll() is None:  # nothing of it is to be kept
+                run.end(LEAVE_S)
+                launched.wait(LEAVE_S)
+
+
+def _words(phase: str) -> str:
+    from napari_inr_tomo.ui.record import PHASES
+
+    return PHASES.get(phase, phase)

@@ -1,0 +1,194 @@
+"""Tilts that arrive while they are looked for: whole, half, late, twice, broken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mrcfile
+import numpy as np
+import pytest
+import tifffile
+
+from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.io import FolderWatch, Look, watch
+
+SHAPE = (9, 12)
+
+
+def picture(value: float) -> np.ndarray:
+    image = np.full(SHAPE, value, np.float32)
+    image[0, 0] = value + 1
+    return image
+
+
+def put(folder: Path, angle: float, value: float | None = None) -> Path:
+    path = folder / f"tilt_{angle:+.1f}.tif"
+    tifffile.imwrite(path, picture(angle if value is None else value))
+    return path
+
+
+def angles(look: Look) -> list[float]:
+    return [arrival.angle_deg for arrival in look.arrived]
+
+
+def settled(watched: FolderWatch) -> Look:
+    watched.poll()
+    return watched.poll()
+
+
+def test_a_tilt_counts_at_the_second_look_and_once(tmp_path: Path) -> None:
+    watched = watch(tmp_path, pattern=r"_([+-]?\d+\.?\d*)\.tif")
+    assert watched.poll().arrived == ()
+    put(tmp_path, -3.0)
+    first = watched.poll()
+    assert first.arrived == ()
+    assert first.waiting == ("tilt_-3.0.tif",)
+    second = watched.poll()
+    assert angles(second) == [-3.0]
+    np.testing.assert_array_equal(second.arrived[0].image, picture(-3))
+    assert angles(watched.poll()) == []
+    put(tmp_path, 6.0)
+    put(tmp_path, 0.0)
+    assert sorted(angles(settled(watched))) == [0.0, 6.0]
+
+
+def test_half_a_file_is_waited_for(tmp_path: Path) -> None:
+    watched = watch(tmp_path, pattern=r"_([+-]?\d+\.?\d*)\.tif")
+    path = put(tmp_path, 3.0)
+    content = path.read_bytes()
+    for length in (0, 40, 200):
+        path.write_bytes(content[:length])
+        look = watched.poll()
+        assert (look.arrived, look.problems) == ((), ())
+        assert look.waiting == (path.name,)
+    path.write_bytes(content)
+    assert angles(settled(watched)) == [3.0]
+
+
+def test_a_broken_file_is_said_once_and_taken_when_it_is_mended(
+    tmp_path: Path,
+) -> None:
+    watched = watch(tmp_path, pattern=r"_([+-]?\d+\.?\d*)\.tif")
+    path = put(tmp_path, 3.0)
+    content = path.read_bytes()
+    path.write_bytes(b"no image at all" * 20)
+    look = settled(watched)
+    assert len(look.problems) == 1
+    assert path.name in look.problems[0]
+    assert settled(watched).problems == ()
+    path.write_bytes(content)
+    assert angles(settled(watched)) == [3.0]
+
+
+def test_a_tilt_taken_again_comes_again(tmp_path: Path) -> None:
+    watched = watch(tmp_path, angles="-3:3:3")
+    second = put(tmp_path, 0.0)
+    put(tmp_path, 3.0)
+    assert angles(settled(watched)) == [-3.0, 0.0]
+    tifffile.imwrite(second, np.zeros(SHAPE, np.float32), description="again")
+    look = settled(watched)
+    assert [(a.name, a.angle_deg) for a in look.arrived] == [
+        (second.name, -3.0)  # the first of the two names got the first angle
+    ]
+    assert look.arrived[0].image.max() == 0
+
+
+def test_without_a_pattern_the_names_are_read_together(tmp_path: Path) -> None:
+    watched = watch(tmp_path)
+    for name in ("scan_0", "scan_3"):
+        tifffile.imwrite(tmp_path / f"{name}.tif", picture(1))
+    look = settled(watched)
+    assert look.arrived == ()  # 0 and 3 may be a running number
+    assert len(look.waiting) == 2
+    tifffile.imwrite(tmp_path / "scan_-3.tif", picture(1))
+    assert sorted(angles(settled(watched))) == [-3.0, 0.0, 3.0]
+
+
+def test_an_mdoc_beside_the_file_and_an_image_of_another_size(tmp_path: Path) -> None:
+    watched = watch(tmp_path)
+    with mrcfile.new(tmp_path / "a.mrc") as file:
+        file.set_data(picture(5)[None])
+    (tmp_path / "a.mrc.mdoc").write_text("[FrameSet = 0]\nTiltAngle = 12.5\n")
+    tifffile.imwrite(tmp_path / "b.tif", np.zeros((4, 4), np.float32))
+    look = settled(watched)
+    assert angles(look) == [12.5]
+    assert "4 x 4" in look.problems[0]
+
+
+def test_a_stack_grows(tmp_path: Path) -> None:
+    path = tmp_path / "series.mrc"
+    watched = watch(path)
+    assert watched.poll().waiting == ("series.mrc",)
+    mdoc = tmp_path / "series.mrc.mdoc"
+    seen: list[float] = []
+    values = [0.0, 3.0, -3.0, 6.0]
+    for count in range(1, 5):
+        with mrcfile.new(path, overwrite=True) as file:
+            file.set_data(np.stack([picture(v) for v in values[:count]]))
+            file.set_image_stack()
+        if count != 3:  # the side-car may be late
+            entries = enumerate(values[:count])
+            text = [f"[ZValue = {n}]\nTiltAngle = {v}\n" for n, v in entries]
+            mdoc.write_text("".join(text))
+        look = settled(watched)
+        for arrival in look.arrived:
+            assert arrival.image[3, 3] == arrival.angle_deg
+        seen += angles(look)
+        assert len(seen) == (count if count != 3 else 2)
+    assert seen == values
+    content = path.read_bytes()
+    path.write_bytes(content[:-40])  # cut short: said, and nothing taken back
+    look = settled(watched)
+    assert look.arrived == ()
+    assert "whole ones" in look.problems[0]
+    assert settled(watched).problems == ()
+
+
+def test_what_cannot_be_watched_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot be watched"):
+        watch(tmp_path / "nothing")
+    with pytest.raises(UserError, match="no group"):
+        watch(tmp_path, pattern="tilt")
+    watched = watch(tmp_path)
+    tmp_path.rmdir()
+    with pytest.raises(UserError, match="cannot be looked at"):
+        watched.poll()
+
+
+def test_a_renamed_file_is_the_same_tilt(tmp_path: Path) -> None:
+    watched = watch(tmp_path, pattern=r"_([+-]?\d+\.?\d*)\.tif")
+    late = tmp_path / "writing.tif"  # no angle in this name
+    tifffile.imwrite(late, picture(7))
+    assert settled(watched).waiting == ("writing.tif",)
+    late.rename(tmp_path / "tilt_+7.0.tif")
+    look = watched.poll()
+    assert (angles(look), look.waiting) == ([7.0], ())
+    assert look.arrived[0].before == ""  # it never was a tilt under its first name
+    wrong = put(tmp_path, 9.0)
+    assert angles(settled(watched)) == [9.0]
+    wrong.rename(tmp_path / "tilt_+12.0.tif")
+    look = watched.poll()
+    assert [(a.before, a.angle_deg) for a in look.arrived] == [("tilt_+9.0.tif", 12.0)]
+    assert angles(settled(watched)) == []
+
+
+def test_a_renamed_file_keeps_the_angle_it_was_given(tmp_path: Path) -> None:
+    watched = watch(tmp_path, angles="-3:3:3")
+    first = put(tmp_path, 1.0)
+    assert angles(settled(watched)) == [-3.0]
+    first.rename(tmp_path / "z.tif")
+    assert angles(watched.poll()) == [-3.0]
+    put(tmp_path, 2.0)
+    assert angles(settled(watched)) == [0.0]
+
+
+def test_a_file_taken_away_is_no_longer_waited_for(tmp_path: Path) -> None:
+    watched = watch(tmp_path, pattern=r"_([+-]?\d+\.?\d*)\.tif")
+    taken = put(tmp_path, 3.0)
+    nameless = tmp_path / "a.tif"
+    tifffile.imwrite(nameless, picture(1))
+    assert settled(watched).waiting == ("a.tif",)
+    nameless.unlink()
+    taken.unlink()
+    look = settled(watched)
+    assert (look.arrived, look.waiting, look.problems) == ((), (), ())

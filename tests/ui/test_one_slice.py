@@ -1,0 +1,80 @@
+"""One slice first: a slab is reconstructed and shown, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from scripted_run import LONG_MS
+
+from napari_inr_tomo.types import TiltSeries
+from napari_inr_tomo.ui.docks.reconstruction import ReconstructionDock
+
+
+@pytest.fixture
+def panel(
+    open_dock: Any,
+    small_series: TiltSeries,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Any:
+    """The dock with a series, SIRT chosen; temporary folders in ``tmp_path``."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    panel = open_dock(ReconstructionDock).panel
+    open_dock.session.add_series(small_series)
+    panel.choose("sirt", "fast")
+    return panel
+
+
+def dock_of(panel: Any) -> Any:
+    while not isinstance(panel, ReconstructionDock):
+        panel = panel.parent()
+    return panel
+
+
+def workers() -> list[psutil.Process]:
+    return psutil.Process().children(recursive=True)
+
+
+def test_a_slice_is_shown_and_marked_as_a_preview(
+    open_dock: Any, qtbot: Any, panel: Any, tmp_path: Path
+) -> None:
+    one = panel.one_slice
+    assert one.position.maximum() == 27  # columns: the axis is nearer to x
+    one.position.setValue(12)
+    layers = list(open_dock.viewer.layers)
+    one.button.click()
+    assert one.button.text() == "End the try"
+    qtbot.waitUntil(lambda: not one.running, timeout=LONG_MS)
+    words = one.picture.caption.text()
+    assert words.startswith("Preview: slice x = 12 px")
+    assert "finished" in words
+    assert one.picture.shown
+    assert one.picture._image.shape == (24, 24)
+    assert np.isfinite(one.picture._image).all()
+    assert list(open_dock.viewer.layers) == layers
+    assert open_dock.session.run.run is None
+    qtbot.waitUntil(lambda: not list(tmp_path.glob("inr-tomo-*")), timeout=LONG_MS)
+
+
+def test_a_dock_closed_midway_ends_the_slab(
+    open_dock: Any, qtbot: Any, panel: Any, tmp_path: Path
+) -> None:
+    panel.count.setValue(100_000)
+    panel.one_slice.button.click()
+    qtbot.waitUntil(lambda: panel.one_slice.picture.shown, timeout=LONG_MS)
+    assert workers()
+    open_dock.viewer.window.remove_dock_widget(dock_of(panel))
+    assert not panel.one_slice.running
+    qtbot.waitUntil(lambda: not list(tmp_path.glob("inr-tomo-*")), timeout=LONG_MS)
+    assert not [p for p in workers() if p.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_no_slice_without_a_series(open_dock: Any, panel: Any) -> None:
+    open_dock.viewer.layers.clear()
+    assert not panel.one_slice.button.isEnabled()
+    assert "No tilt series" in panel.one_slice.row.reason_text
