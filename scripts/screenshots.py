@@ -12,7 +12,19 @@ import tempfile
 from pathlib import Path
 
 from napari_inr_tomo.simulate.samples import sample_simulation
+from napari_inr_tomo.simulate.scans import simulate_scans
+from napari_inr_tomo.types import TiltSeries
 from napari_inr_tomo.ui.tour import Tour
+
+
+def scan_pair() -> tuple[TiltSeries, TiltSeries]:
+    """Return one tilt scanned at 0 and at 90 degrees while the specimen drifts."""
+    made = simulate_scans(dose=300)
+    first, second = (
+        TiltSeries(image[None], [0.0], name=f"scan at {direction:.0f} degrees")
+        for image, direction in zip(made.images, made.directions_deg, strict=True)
+    )
+    return first, second
 
 
 def main() -> None:
@@ -25,6 +37,7 @@ def main() -> None:
     arguments = parser.parse_args()
     tour = Tour(arguments.folder, arguments.theme)
     simulation = sample_simulation(arguments.sample)
+    tour.correct_scans(*scan_pair())
     tour.open(simulation.series)
     tour.find_angles()
     tour.subtract_background()

@@ -144,3 +144,16 @@ def align_gauge(angles_deg: ArrayLike, poses: Poses, truth: Poses) -> Poses:
     offset, *_ = np.linalg.lstsq(np.stack(columns, -1), wanted.ravel(), rcond=None)
     dx, dy = translation_shifts(angles, truth, offset).T
     return Poses(poses.z1_deg, poses.z3_deg, poses.dx_px + dx, poses.dy_px + dy)
+
+
+def scan_positions(shape: tuple[int, int], direction_deg: float) -> FloatArray:
+    """Return (line, pixel, 2) float64: where the pixels of a scan lie, y and x in px.
+
+    shape: lines and pixels in a line, as the microscope stores them, about the centre.
+    direction_deg: fast direction in the field, from +x towards +y; the lines follow
+    each other in the direction 90 degrees further.
+    """
+    turn = np.deg2rad(direction_deg)
+    c, s = np.cos(turn), np.sin(turn)
+    line, pixel = centred(shape[0])[:, None], centred(shape[1])
+    return np.stack([s * pixel + c * line, c * pixel - s * line], axis=-1)

@@ -22,7 +22,7 @@ from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.events import stays_inside
 from napari_inr_tomo.plain import only_plain
-from napari_inr_tomo.types import BoolArray, FloatArray, Poses, Step
+from napari_inr_tomo.types import BoolArray, FloatArray, IntArray, Poses, Step
 
 SCHEMA = 1
 """Version of the run folder's layout; a newer one is refused, never guessed at."""
@@ -223,6 +223,7 @@ class RunSpec:
     tilts: (tilt,) index of each used view in the original stack.
     original_angles_deg, original_used, original_poses: the same of the whole stack,
     in stack order; poses.csv lists all of them.
+    original_group: pass of each tilt of the whole stack, or None where there is one.
     input_sha256: digest of ``input.npy``; valid_sha256: of ``valid.npy`` or None.
     pixel_size_nm: size of a pixel in nm, or None where unknown.
     started_from: name of the run whose network this one goes on with, or empty.
@@ -246,6 +247,14 @@ class RunSpec:
     history: tuple[Step, ...] = ()
     created: str = ""
     versions: dict[str, str] = field(default_factory=_no_versions)
+    original_group: IntArray | None = None
+
+    @property
+    def groups(self) -> IntArray:
+        """The pass of each tilt of the whole stack: all 0 where there is one."""
+        if self.original_group is None:
+            return np.zeros(len(self.original_angles_deg), np.int64)
+        return self.original_group
 
     def restore(self, poses: Poses) -> Poses:
         """Return poses of the original stack: ``poses`` of the used views put back.
@@ -258,6 +267,8 @@ class RunSpec:
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of ``run.json``."""
+        group = self.original_group
+        passes = {} if group is None else {"group": group.tolist()}
         return {
             "schema": SCHEMA,
             "created": self.created or now(),
@@ -275,6 +286,7 @@ class RunSpec:
                     "angles_deg": self.original_angles_deg.tolist(),
                     "used": self.original_used.tolist(),
                     "poses": self.original_poses.as_array().tolist(),
+                    **passes,
                 },
                 "angle_source": self.angle_source,
                 "source_name": self.source_name,
@@ -308,6 +320,9 @@ class RunSpec:
             history=tuple(Step.from_json(step) for step in value["history"]),
             created=str(value["created"]),
             versions=dict(value.get("versions", {})),
+            original_group=(
+                np.array(original["group"], np.int64) if "group" in original else None
+            ),
         )
         spec._check_counts()
         return spec
@@ -317,7 +332,8 @@ class RunSpec:
         counts = {self.shape[0], len(self.angles_deg), len(self.poses), used}
         if counts != {used}:
             raise ValueError(f"it speaks of {sorted(counts)} used tilts at once")
-        if {len(self.original_used), len(self.original_poses), whole} != {whole}:
+        lists = (self.original_used, self.original_poses, self.groups)
+        if {len(each) for each in lists} != {whole}:
             raise ValueError("the lists of the original stack differ in length")
         if not np.array_equal(np.flatnonzero(self.original_used), self.tilts):
             raise ValueError("the used tilts are not those of the original stack")

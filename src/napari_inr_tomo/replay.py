@@ -31,6 +31,8 @@ _WHERE = {
     "set_angles": "napari_inr_tomo.preprocess",
     "flip_handedness": "napari_inr_tomo.preprocess",
     "set_pixel_size": "napari_inr_tomo.preprocess",
+    "set_passes": "napari_inr_tomo.preprocess",
+    "sort_tilts": "napari_inr_tomo.preprocess",
     "align_cross_correlation": "napari_inr_tomo.align",
     "align_common_line": "napari_inr_tomo.align",
     "align_center_of_mass": "napari_inr_tomo.align",
@@ -77,6 +79,7 @@ def series_of_record(stack: Path, spec: RunSpec) -> TiltSeries:
         name=spec.name,
         angle_source=spec.angle_source,
         history=spec.history,
+        group=spec.original_group,
     )
 
 

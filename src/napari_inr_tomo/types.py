@@ -18,6 +18,7 @@ from napari_inr_tomo.mapped import MappedImages
 FloatArray = NDArray[np.float64]
 ImageArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
+IntArray = NDArray[np.int64]
 
 
 def _frozen(values: ArrayLike, dtype: Any) -> NDArray[Any]:
@@ -142,6 +143,7 @@ class TiltSeries:
     poses: start poses (alignment writes here; the pixels are never resampled for it).
     used: (tilt,) bool; an excluded view stays in the stack and is False here.
     valid: (tilt, y, x) bool or None; False marks pixels to ignore (dead, NaN).
+    group: (tilt,) number of the pass each tilt came from, from 0; None: one pass.
     pixel_size_nm: size of a pixel in nm, or None where unknown.
     angle_source: words that say where the angles came from; shown to the user.
     history: what was done so far, one `Step` each.
@@ -158,6 +160,7 @@ class TiltSeries:
     angle_source: str = "given"
     history: tuple[Step, ...] = ()
     notices: tuple[str, ...] = ()
+    group: IntArray | None = None
 
     def __post_init__(self) -> None:
         images: Any = self.images
@@ -193,7 +196,11 @@ class TiltSeries:
             object.__setattr__(self, "poses", Poses.zeros(count))
         used = np.ones(count, bool) if self.used is None else self.used
         object.__setattr__(self, "used", _frozen(used, bool))
-        for name, size in (("poses", len(self.start_poses)), ("used", self.mask.size)):
+        if self.group is not None:
+            group = _frozen(self.group, np.int64)
+            object.__setattr__(self, "group", group if np.ptp(group) else None)
+        sizes = {"poses": len(self.start_poses), "used": self.mask.size}
+        for name, size in (sizes | {"group": len(self.groups)}).items():
             if size != count:
                 raise ValueError(f"{name} has {size} entries for {count} images")
         if self.valid is not None and self.valid.shape != images.shape:
@@ -213,6 +220,11 @@ class TiltSeries:
         """The ``used`` flags, never None."""
         assert self.used is not None  # noqa: S101 - set in __post_init__
         return self.used
+
+    @property
+    def groups(self) -> IntArray:
+        """The pass of each tilt, never None: all 0 where there is one."""
+        return np.zeros(len(self), np.int64) if self.group is None else self.group
 
     @property
     def reference(self) -> int:
@@ -238,15 +250,18 @@ class TiltSeries:
                 f"all {len(self)} views are excluded",
                 "Take some of them back in",
             )
-        if len(keep) == len(self):
-            return self
+        return self if len(keep) == len(self) else self.take(keep)
+
+    def take(self, index: Any) -> TiltSeries:
+        """Return the tilts ``index`` picks (any numpy index), in its order."""
         return replace(
             self,
-            images=self.images[keep],
-            angles_deg=self.angles_deg[keep],
-            poses=self.start_poses.take(keep),
-            used=None,
-            valid=None if self.valid is None else self.valid[keep],
+            images=self.images[index],
+            angles_deg=self.angles_deg[index],
+            poses=self.start_poses.take(index),
+            used=self.mask[index],
+            valid=None if self.valid is None else self.valid[index],
+            group=self.groups[index],
         )
 
 

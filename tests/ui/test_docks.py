@@ -15,6 +15,7 @@ from napari_inr_tomo.ui.docks.export import ExportDock
 from napari_inr_tomo.ui.docks.monitor import MonitorDock
 from napari_inr_tomo.ui.docks.reconstruction import ReconstructionDock
 from napari_inr_tomo.ui.docks.runs import RunsDock
+from napari_inr_tomo.ui.docks.scan_drift import ScanDriftDock
 from napari_inr_tomo.ui.docks.shifts import ShiftsDock
 from napari_inr_tomo.ui.docks.sinogram import SinogramDock
 from napari_inr_tomo.ui.docks.slices import SlicesDock
@@ -35,6 +36,7 @@ DOCKS = (
     TiltsDock,
     CompareDock,
     RunsDock,
+    ScanDriftDock,
     ShiftsDock,
     AnglesDock,
 )
@@ -68,6 +70,7 @@ def test_opens_empty_and_every_greyed_out_button_says_why(
         "Tomography workflow",
         "Tilt series",
         "Background",
+        "Scan drift",
         "Alignment",
         "Reconstruction",
         "Monitor",

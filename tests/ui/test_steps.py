@@ -181,3 +181,30 @@ def test_export_to_a_place_that_cannot_be_written(
     done(qtbot, session)
     assert len(errors()) == 1
     assert panel.written.text() == ""
+
+
+def test_two_passes_are_merged_and_listed(
+    open_dock: Any, qtbot: Any, small_series: TiltSeries
+) -> None:
+    panel, session = open_dock(TiltSeriesDock).panel, open_dock.session
+    first = session.add_series(small_series.take(slice(0, None, 2)))
+    assert "Open the other pass as well" in panel.passes.row.reason_text
+    session.add_series(small_series.take(slice(1, None, 2)))
+    assert panel.passes.other.currentData() is first
+    panel.passes.button.click()
+    qtbot.waitUntil(lambda: session.busy is None, timeout=20_000)
+    merged = session.series
+    assert merged.angles_deg.tolist() == small_series.angles_deg.tolist()
+    np.testing.assert_array_equal(merged.images, small_series.images)
+    assert merged.groups.tolist() == [(k + 1) % 2 for k in range(len(small_series))]
+    assert "in 2 passes" in panel.summary.text()
+    assert panel.table.item(0, 3).text() == "2"
+    assert not panel.table.isColumnHidden(3)
+    panel.table.selectRow(10)
+    panel.passes.mark_button.click()
+    qtbot.waitUntil(lambda: session.busy is None, timeout=20_000)
+    assert session.series.groups.tolist() == [0] * 10 + [1] * 15
+    for layer in session.series_layers()[:-1]:
+        open_dock.viewer.layers.remove(layer)
+    assert panel.passes.other.count() == 0
+    assert not panel.passes.button.isEnabled()

@@ -165,6 +165,29 @@ def test_a_new_run_never_takes_an_old_folder(tmp_path: Path) -> None:
     assert next_folder(tmp_path / f"{first.name}-2").name == f"{first.name}-3"
 
 
+def test_passes_are_told_apart_and_said_where_they_differ(
+    open_dock: Any, qtbot: Any, tmp_path: Path, small_series: TiltSeries
+) -> None:
+    groups = np.arange(len(small_series)) % 2
+    worker = Worker(tmp_path / "run", small_series.evolve(group=groups))
+    panel = follow(open_dock, qtbot, worker, TiltsDock)
+    table = Poses.from_axis(worker.count, 4.0).as_array()
+    table[:, 2:] += np.random.default_rng(0).normal(0, 0.1, (worker.count, 2))
+    table[groups == 1, 3] += 5.0
+    worker.poses(0.0, found=Poses.from_array(table))
+    qtbot.waitUntil(lambda: "dy pass 2" in panel.poses.shifts.names, timeout=LONG_MS)
+    worker.end()
+    angles, dy = panel.poses.shifts.line("dy pass 2")
+    assert angles.tolist() == small_series.angles_deg[groups == 1].tolist()
+    assert dy == pytest.approx(table[groups == 1, 3])
+    assert "dy" not in panel.poses.shifts.names
+    assert "The passes differ: pass 2 has its tilt axis turned by +0.0 deg" in (
+        panel.steps_found.text()
+    )
+    assert "dy +5." in panel.steps_found.text()
+    assert panel.poses.shifts.marks == ([], [])
+
+
 def test_a_pose_is_edited_taken_reset_and_frozen(
     open_dock: Any, qtbot: Any, watched: Any, worker: Worker
 ) -> None:

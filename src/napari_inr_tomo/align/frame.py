@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_inr_tomo.passes import pass_axes
 from napari_inr_tomo.types import FloatArray, Poses, Step, TiltSeries
 
 
@@ -47,13 +48,17 @@ def with_axis(series: TiltSeries, axis_deg: float, shift_px: float) -> Poses:
 
     The shifts of all tilts relative to the reference tilt stay; the shift of the
     reference tilt becomes ``shift_px`` across the axis.  So doing it again with other
-    numbers gives what doing it once would have given.
+    numbers gives what doing it once would have given.  Every pass keeps what its axis
+    deviates from the mean of all.
     """
     shifts = shifts_xy(series.start_poses)
     across = axis_directions(axis_deg)[1]
     moved = shifts - shifts[series.reference] + shift_px * across
-    one = np.ones(len(series))
-    return Poses(-axis_deg * one, axis_deg * one, moved[:, 0], moved[:, 1])
+    axes = np.full(len(series), axis_deg)
+    if series.group is not None:
+        axes += pass_axes(series.start_poses, series.groups)
+        axes -= series.start_poses.axis_deg
+    return Poses(-axes, axes, moved[:, 0], moved[:, 1])
 
 
 def set_tilt_axis(
@@ -62,7 +67,8 @@ def set_tilt_axis(
     """Return the series with its tilt axis put where the two numbers say.
 
     axis_deg: angle psi of the axis in the image, degrees, from +x towards +y (clockwise
-    on screen); every tilt gets z1 = -psi, z3 = +psi.
+    on screen); every tilt gets z1 = -psi, z3 = +psi.  Passes keep what their axes
+    differ by; the angle is the mean.
     shift_px: distance in pixels of the axis from the centre of the reference image,
     measured across the axis, positive towards +y turned by psi.
     Shifts of the tilts relative to the reference tilt, as found by cross-correlation,

@@ -48,14 +48,7 @@ class Landscape:
         keep = np.flatnonzero(series.mask)
         order = keep[np.argsort(series.angles_deg[keep])]
         self._keep = order[:: -(-len(order) // most_tilts)]
-        part = replace(
-            series,
-            images=series.images[self._keep],
-            angles_deg=series.angles_deg[self._keep],
-            poses=series.start_poses.take(self._keep),
-            used=None,
-            valid=None if series.valid is None else series.valid[self._keep],
-        )
+        part = series.take(self._keep)
         images = filled_images(part)
         levels = np.array([border_level(image) for image in images])
         self.factor = max(1, -(-min(images.shape[1:]) // largest_px))

@@ -18,7 +18,8 @@ from scipy import ndimage
 from napari_inr_tomo.align.frame import border_level, filled_images
 from napari_inr_tomo.geometry import centred, default_depth, fix_gauge
 from napari_inr_tomo.parallel2d import joseph_matrix
-from napari_inr_tomo.types import FloatArray, Poses, TiltSeries
+from napari_inr_tomo.passes import pass_axes
+from napari_inr_tomo.types import FloatArray, IntArray, Poses, TiltSeries
 
 Float32Array = NDArray[np.float32]
 
@@ -85,6 +86,29 @@ class _Pace:
         return turn
 
 
+class _Turns:
+    """The turn of the axis of every pass: one for all, and what each pass has more."""
+
+    def __init__(self, groups: IntArray) -> None:
+        self.common = _Pace()
+        numbers = np.unique(groups)
+        self._passes = [(groups == number, _Pace()) for number in numbers]
+
+    def __call__(self, pull: FloatArray, power: FloatArray) -> FloatArray:
+        """Return the (tilt,) turns to take, degrees, from what every tilt wishes.
+
+        pull, power: (tilt,) right-hand side and curvature of its own turn.
+        """
+        wish = float(pull.sum()) / max(float(power.sum()), 1e-12)
+        turns = np.zeros(len(pull))
+        if len(self._passes) > 1:
+            for members, pace in self._passes:
+                total = max(float(power[members].sum()), 1e-12)
+                turns[members] = pace(float(pull[members].sum()) / total - wish)
+            turns -= turns.mean()
+        return turns + self.common(wish)
+
+
 class Matcher:
     """The images of one level, and the projector of the slices in the axis frame."""
 
@@ -92,6 +116,7 @@ class Matcher:
         images = filled_images(series)
         shape = images.shape[1:]
         self.angles_deg = series.angles_deg
+        self._groups = series.groups
         self.factor = max(shape) / min(edge_px, max(shape))
         self._shape = shape
         self._fine = max(self.factor / 2, 1.0)
@@ -106,6 +131,7 @@ class Matcher:
         self._forward = joseph_matrix(self.angles_deg, grid, self.across)
         self._back = self._forward.T.tocsr()
         self.volume = np.zeros((self._back.shape[0], self.along), np.float32)
+        self._turned: Float32Array | float = 0.0
 
     def _prepared(self, image: Float32Array) -> Float32Array:
         """Return an image without its level, blurred, as spline coefficients."""
@@ -194,21 +220,31 @@ class Matcher:
         degree = np.float32(np.pi / 180)
         return np.stack([-along_u, -along_v, predicted, degree * turned])
 
+    def _lean(self, poses: Poses) -> Float32Array:
+        """Return (tilt, 1, 1): degrees between the axis of its pass and that of all."""
+        lean = pass_axes(poses, self._groups) - poses.axis_deg
+        return lean.astype(np.float32)[:, None, None]
+
     def step(
-        self, poses: Poses, iterations: int, pace: _Pace | None
+        self, poses: Poses, iterations: int, turns: _Turns | None
     ) -> tuple[Poses, MatchQuality]:
         """Return the poses after one step, not yet in the gauge, and the quality.
 
-        pace: how far the axis turns; None holds it.
+        turns: how far the axes turn; None holds them.  The projector knows the axis of
+        all; what a pass deviates from it, some degrees, is taken to first order.
         """
         images, weight = self.frames(poses)
-        volume, predicted = self.reconstruct(images, weight, iterations)
-        residual = weight * _high_pass(images - predicted)
-        slopes = weight * _high_pass(self.slopes(volume, predicted))
-        turn, sigma, spread, shift = _solve(residual, slopes, pace)
-        if pace is not None:
-            sigma *= float(np.sqrt(_CORRELATED_PX / pace.share))
-            spread /= pace.share
+        lean = self._lean(poses)
+        data = images - lean * self._turned
+        volume, predicted = self.reconstruct(data, weight, iterations)
+        slopes = self.slopes(volume, predicted)
+        self._turned = slopes[3]
+        residual = weight * _high_pass(images - predicted - lean * self._turned)
+        slopes = weight * _high_pass(slopes)
+        turn, sigma, spread, shift = _solve(residual, slopes, turns)
+        if turns is not None:
+            sigma *= float(np.sqrt(_CORRELATED_PX / turns.common.share))
+            spread /= turns.common.share
         angle = np.deg2rad(poses.z3_deg)
         c, s = np.cos(angle), np.sin(angle)
         dx = poses.dx_px + self.factor * (c * shift[:, 0] - s * shift[:, 1])
@@ -216,7 +252,8 @@ class Matcher:
         energy = ((weight * images) ** 2).sum(axis=(1, 2))
         left = np.sqrt((residual**2).sum(axis=(1, 2)) / np.maximum(energy, 1e-30))
         moved = self.factor * float(np.sqrt(np.mean(shift**2)))
-        quality = MatchQuality(left.astype(np.float64), sigma, spread, abs(turn), moved)
+        largest = float(np.abs(turn).max())
+        quality = MatchQuality(left.astype(np.float64), sigma, spread, largest, moved)
         return Poses(poses.z1_deg - turn, poses.z3_deg + turn, dx, dy), quality
 
 
@@ -225,16 +262,17 @@ def match(
 ) -> tuple[Poses, MatchQuality]:
     """Return the poses that explain all tilts of a series best, and how well.
 
-    series: all its views are used.  turning: refine the angle of the axis, too.
+    series: all its views are used.  turning: refine the angle of the axis of every
+    pass, too.
     """
     start = poses = series.start_poses
     quality = MatchQuality(np.ones(len(series)), *[np.inf] * 4)
-    pace = _Pace() if turning else None
+    turns = _Turns(series.groups) if turning else None
     for edge, iterations, steps in levels:
         matcher = Matcher(series.evolve(poses=poses), edge)
         for number in range(steps):
             count = iterations if number else 3 * iterations
-            moved, quality = matcher.step(poses, count, pace)
+            moved, quality = matcher.step(poses, count, turns)
             held = Poses(moved.z1_deg, moved.z3_deg, start.dx_px, start.dy_px)
             poses, _ = fix_gauge(series.angles_deg, moved, held, series.reference)
             if quality.settled:
@@ -254,9 +292,9 @@ def _columns(frames: Float32Array) -> Float32Array:
 
 
 def _solve(
-    residual: Float32Array, slopes: Float32Array, pace: _Pace | None
-) -> tuple[float, float, float, FloatArray]:
-    """Return the common turn, its sigma and spread (degrees) and the shifts.
+    residual: Float32Array, slopes: Float32Array, turns: _Turns | None
+) -> tuple[FloatArray, float, float, FloatArray]:
+    """Return the turns (tilt,), sigma and spread of one for all, and the shifts.
 
     The shifts are (tilt, 2) u, v.  The unknowns of a tilt are eliminated first (Schur
     complement).  The spread is that of the sandwich estimator, every tilt a cluster
@@ -274,10 +312,11 @@ def _solve(
     inverse = np.linalg.inv(own)
     cross = normal[:, :3, 3]
     toward = np.einsum("tij,tj->ti", inverse, cross)
-    power = float((normal[:, 3, 3] - (cross * toward).sum(axis=1)).sum())
-    pulls = force[:, 3] - (force[:, :3] * toward).sum(axis=1)
-    turn = 0.0 if pace is None else pace(float(pulls.sum()) / max(power, 1e-12))
-    change = np.einsum("tij,tj->ti", inverse, force[:, :3] - turn * cross)
-    sigma = float(np.sqrt(np.mean(right**2) / max(power, 1e-30)))
-    spread = float(np.sqrt((pulls**2).sum())) / max(power, 1e-30)
+    power = normal[:, 3, 3] - (cross * toward).sum(axis=1)
+    pull = force[:, 3] - (force[:, :3] * toward).sum(axis=1)
+    total = max(float(power.sum()), 1e-30)
+    turn = np.zeros(count) if turns is None else turns(pull, power)
+    change = np.einsum("tij,tj->ti", inverse, force[:, :3] - turn[:, None] * cross)
+    sigma = float(np.sqrt(np.mean(right**2) / total))
+    spread = float(np.sqrt((pull**2).sum())) / total
     return turn, sigma, spread, np.clip(change[:, :2], -_MOST_PX, _MOST_PX)

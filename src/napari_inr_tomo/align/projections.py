@@ -12,6 +12,7 @@ from napari_inr_tomo.align.landscape import Landscape
 from napari_inr_tomo.align.line import CLEAR
 from napari_inr_tomo.align.matching import LEVELS, MatchQuality, match
 from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.passes import pass_axes, passes_of
 from napari_inr_tomo.types import (
     BoolArray,
     FloatArray,
@@ -42,7 +43,8 @@ def align_projections(
     shift, and so the object keeps its place.  Where the common line disagrees with the
     axis of the poses, both are tried and the one that leaves less is taken.
 
-    turning: find the axis angle as well; False holds it.
+    turning: find the axis angle as well; False holds it.  Where the series has several
+    passes, each gets its own, within some degrees of the others.
     largest_px: longest side of the finest images; more is slower and finer.
     The history tells for every tilt how much is left of it; doubts leave notices.
     Raises `UserError` for fewer than five used views.
@@ -80,6 +82,7 @@ def align_projections(
         "last_step_px": quality.last_step_px,
         "outlier_tilts": found.tolist(),
         "doubts": doubts,
+        "passes": [found.to_json() for found in passes_of(series.evolve(poses=whole))],
         "dx_px": whole.dx_px.tolist(),
         "dy_px": whole.dy_px.tolist(),
     }
@@ -120,6 +123,10 @@ def _for_all(series: TiltSeries, poses: Poses) -> Poses:
     """Return poses of all tilts; excluded ones turn along and keep their shifts."""
     table = series.start_poses.as_array()
     table[:, 0], table[:, 1] = -poses.axis_deg, poses.axis_deg
+    axes = pass_axes(poses, series.groups[series.mask])
+    for number in np.unique(series.groups[series.mask]):
+        axis_deg = axes[series.groups[series.mask] == number][0]
+        table[series.groups == number, :2] = -axis_deg, axis_deg
     table[series.mask] = poses.as_array()
     return Poses.from_array(table)
 

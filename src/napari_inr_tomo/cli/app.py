@@ -7,6 +7,7 @@ import typer
 from napari_inr_tomo.cli import (
     acquire,
     estimate,
+    passes,
     preprocess,
     queue,
     reconstruct,
@@ -40,6 +41,8 @@ def main(
 
 app.command()(series.info)
 app.command()(preprocess.preprocess)
+app.command()(passes.merge)
+app.command()(passes.drift)
 app.command()(estimate.estimate)
 app.command()(reconstruct.reconstruct)
 app.command()(reconstruct.rerun)

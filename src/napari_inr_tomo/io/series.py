@@ -156,6 +156,7 @@ def _record(path: Path, series: TiltSeries, out: TiltSeries) -> dict[str, Any]:
         "notices": list(series.notices),
         "object_turn_deg": step["object_turn_deg"],
         "remaining_poses": out.start_poses.as_array(),
+        **({} if out.group is None else {"group": out.group}),
         "original": {
             "tilts": np.flatnonzero(series.mask),
             "excluded": np.flatnonzero(~series.mask),

@@ -208,7 +208,10 @@ def _add_record(
         if len(poses) != len(stack) or angles.shape != (len(stack),):
             raise ValueError("its length is another one")
         history = tuple(Step.from_json(step) for step in record["history"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        group = np.asarray(record.get("group", np.zeros(len(stack))), np.int64)
+        if group.shape != (len(stack),):
+            raise ValueError("its list of passes has another length")
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         notes.doubts.append(
             f"{path.with_suffix('.json').name} does not belong to this stack and was "
             f"not used ({error})."
@@ -223,4 +226,4 @@ def _add_record(
     notes.facts.append(
         "This stack was written aligned: its .xf has been applied already."
     )
-    return stack.evolve(poses=poses, history=history)
+    return stack.evolve(poses=poses, history=history, group=group)

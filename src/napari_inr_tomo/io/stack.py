@@ -17,6 +17,7 @@ from napari_inr_tomo.types import (
     BoolArray,
     FloatArray,
     ImageArray,
+    IntArray,
     Poses,
     Step,
     TiltSeries,
@@ -55,6 +56,7 @@ class ImageStack:
     poses: Poses | None = None
     history: tuple[Step, ...] = ()
     files: tuple[str, ...] = ()
+    group: IntArray | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -106,6 +108,7 @@ class ImageStack:
             angle_source=source,
             history=self.history,
             notices=notices,
+            group=self.group,
         )
 
 

@@ -16,7 +16,15 @@ from napari_inr_tomo.preprocess.facts import (
 from napari_inr_tomo.preprocess.intensity import check_views, normalise_tilts
 from napari_inr_tomo.preprocess.masks import follow_tilts
 from napari_inr_tomo.preprocess.outliers import mask_outliers
+from napari_inr_tomo.preprocess.passes import (
+    merge_series,
+    separate_passes,
+    set_passes,
+    sort_tilts,
+)
 from napari_inr_tomo.preprocess.resize import bin_images, fourier_downsample
+from napari_inr_tomo.preprocess.scan_drift import ScanDrift, correct_scan_drift
+from napari_inr_tomo.preprocess.scan_series import correct_series_drift, drift_of_tilt
 from napari_inr_tomo.preprocess.slab import Slab, cut_slab
 from napari_inr_tomo.preprocess.views import exclude_views, include_views
 
@@ -24,11 +32,15 @@ __all__ = [
     "KINDS",
     "SPECIMENS",
     "BackgroundFit",
+    "ScanDrift",
     "Slab",
     "bernstein_basis",
     "bin_images",
     "check_views",
+    "correct_scan_drift",
+    "correct_series_drift",
     "cut_slab",
+    "drift_of_tilt",
     "exclude_views",
     "fit_background",
     "flip_handedness",
@@ -36,9 +48,13 @@ __all__ = [
     "fourier_downsample",
     "include_views",
     "mask_outliers",
+    "merge_series",
     "normalise_tilts",
     "prepare",
+    "separate_passes",
     "set_angles",
+    "set_passes",
     "set_pixel_size",
+    "sort_tilts",
     "subtract_background",
 ]

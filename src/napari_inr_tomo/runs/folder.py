@@ -85,6 +85,7 @@ class RunFolder:
             name=self.spec.name,
             angle_source=self.spec.angle_source,
             history=self.spec.history,
+            group=self.spec.groups[self.spec.tilts],
         )
 
     def events(self) -> list[Event]:
@@ -370,6 +371,7 @@ def _spec(
         history=series.history,
         created=now(),
         versions=versions(),
+        original_group=series.group,
     )
 
 

@@ -7,16 +7,19 @@ from napari_inr_tomo.simulate.samples import (
     sample,
     sample_simulation,
 )
+from napari_inr_tomo.simulate.scans import SimulatedScans, simulate_scans
 from napari_inr_tomo.simulate.series import Simulation, simulate_series
 
 __all__ = [
     "PHANTOMS",
     "SAMPLES",
     "Phantom",
+    "SimulatedScans",
     "Simulation",
     "fetch_needle",
     "phantom",
     "sample",
     "sample_simulation",
+    "simulate_scans",
     "simulate_series",
 ]

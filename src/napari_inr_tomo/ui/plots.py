@@ -68,9 +68,9 @@ class Plot(pyqtgraph.PlotWidget):
         return readable(colour, self._behind)
 
     def set_line(
-        self, name: str, x: Any, y: Any, colour: str, dots: bool = False
+        self, name: str, x: Any, y: Any, colour: str, dots: bool | str = False
     ) -> None:
-        """Draw (or move) the line of this name."""
+        """Draw (or move) the line of this name; ``dots`` may be a symbol's letter."""
         if name not in self._lines:
             pen = pyqtgraph.mkPen(self.on_theme(colour), width=2)
             self._lines[name] = self.plot([], [], name=name, pen=pen)
@@ -79,7 +79,8 @@ class Plot(pyqtgraph.PlotWidget):
             self._lines[name].setSymbolBrush(self.on_theme(colour))
             self._colours[name] = colour
             self._name_lines()
-        self._lines[name].setSymbol("o" if dots else None)
+        self._lines[name].setSymbol("o" if dots is True else dots or None)
+        self._lines[name].setSymbolSize(8 if isinstance(dots, str) else 4)
         x, y = np.asarray(x, float), np.asarray(y, float)
         keep = np.isfinite(x) & np.isfinite(y)
         self._lines[name].setData(x[keep], y[keep])
@@ -235,6 +236,7 @@ class PosePlot(QWidget):
 
     sums: also z1 + z3 (the turn in the image, all that low tilts show) and z3 - z1
     (twice the angle of the axis).  What stands out is ringed, lasting steps are dashed.
+    The passes of an interleaved series have lines, symbols and marks of their own.
     """
 
     def __init__(self, angles: bool = True, sums: bool = False) -> None:
@@ -259,15 +261,19 @@ class PosePlot(QWidget):
         layout.addWidget(self.shifts)
         self.turns.setVisible(angles)
 
-    def show_poses(self, poses: PoseTable | None) -> None:
-        """Draw the poses of a run."""
+    def show_poses(
+        self, poses: PoseTable | None, groups: np.ndarray | None = None
+    ) -> None:
+        """Draw the poses of a run; ``groups``: the pass of every tilt."""
         self.found = ""
         if poses is None:
             for plot in self.plots:
                 plot.clear_lines()
             return
         columns = {n: poses[n] for n in ("z1_deg", "z3_deg", "dx_px", "dy_px")}
-        self._draw(poses["angle_deg"], poses["used"], columns)
+        if groups is None or len(groups) != len(poses):
+            groups = np.zeros(len(poses), int)
+        self._draw(poses["angle_deg"], poses["used"], columns, groups)
 
     def show_series(self, series: TiltSeries | None) -> None:
         """Draw the start poses of a tilt series."""
@@ -277,45 +283,54 @@ class PosePlot(QWidget):
         start = series.start_poses
         names = ("z1_deg", "z3_deg", "dx_px", "dy_px")
         columns = {name: getattr(start, name) for name in names}
-        self._draw(series.angles_deg, series.mask, columns)
+        self._draw(series.angles_deg, series.mask, columns, series.groups)
 
     def _draw(
-        self, angles: np.ndarray, used: np.ndarray, columns: dict[str, np.ndarray]
+        self,
+        angles: np.ndarray,
+        used: np.ndarray,
+        columns: dict[str, np.ndarray],
+        groups: np.ndarray,
     ) -> None:
         order = np.argsort(angles, kind="stable")
         order = order[np.asarray(used)[order]]
-        for name, values in columns.items():
-            plot = self.turns if name.endswith("_deg") else self.shifts
-            label = name.split("_")[0]
-            plot.set_line(label, angles[order], values[order], COLOURS[name], dots=True)
-        if self.sums is not None:
-            self._draw_sums(angles[order], {n: v[order] for n, v in columns.items()})
+        present = np.unique(groups)
+        drawn, marks = {}, {plot: _Marks() for plot in self.plots}
+        for number in present:
+            own = order[groups[order] == number]
+            here = {name: values[own] for name, values in columns.items()}
+            for plot, name, colour, values in self._curves(here):
+                label = name if len(present) == 1 else f"{name} pass {number + 1}"
+                drawn[plot, label] = (angles[own], values, _shade(colour, number))
+                if self.sums is not None:
+                    marks[plot].look(label, angles[own], values)
+        for plot in self.plots:
+            if set(plot.names) - {label for other, label in drawn if other is plot}:
+                plot.clear_lines()
+        for (plot, label), (x, y, (colour, symbol)) in drawn.items():
+            plot.set_line(label, x, y, colour, dots=symbol)
+        for plot, found in marks.items():
+            plot.set_marks(*np.array(found.rings).reshape(-1, 2).T)
+            plot.set_steps(found.steps)
+        self.found = "; ".join(line for found in marks.values() for line in found.words)
 
-    def _draw_sums(self, angles: np.ndarray, columns: dict[str, np.ndarray]) -> None:
-        """Draw z1 + z3 and z3 - z1, and mark what stands out in every plot."""
+    def _curves(
+        self, columns: dict[str, np.ndarray]
+    ) -> list[tuple[Plot, str, str, np.ndarray]]:
+        """Return plot, name, colour and values of every curve."""
         z1, z3 = columns["z1_deg"], columns["z3_deg"]
-        both = {"z1 + z3": z1 + z3, "z3 - z1": z3 - z1}
-        for name, colour in zip(both, ("#56b4e9", "#f0e442"), strict=True):
-            self.sums.set_line(name, angles, both[name], colour, dots=True)
-        shifts = {"dx": columns["dx_px"], "dy": columns["dy_px"]}
-        words = []
-        for plot, curves in (
-            (self.turns, {"z1": z1, "z3": z3}),
-            (self.sums, both),
-            (self.shifts, shifts),
-        ):
-            rings, steps = [], []
-            for name, values in curves.items():
-                odd = tilt_checks.odd_ones(values)
-                rings += list(zip(angles[odd], values[odd], strict=True))
-                here = [
-                    (angles[k - 1] + angles[k]) / 2 for k in tilt_checks.jumps(values)
-                ]
-                steps += here
-                words += [f"{name} steps at {at:+.1f} deg" for at in here]
-            plot.set_marks(*(np.array(rings).reshape(-1, 2).T))
-            plot.set_steps(steps)
-        self.found = "; ".join(words)
+        curves = [
+            (self.turns, "z1", COLOURS["z1_deg"], z1),
+            (self.turns, "z3", COLOURS["z3_deg"], z3),
+            (self.shifts, "dx", COLOURS["dx_px"], columns["dx_px"]),
+            (self.shifts, "dy", COLOURS["dy_px"], columns["dy_px"]),
+        ]
+        if self.sums is not None:
+            curves += [
+                (self.sums, "z1 + z3", "#56b4e9", z1 + z3),
+                (self.sums, "z3 - z1", "#f0e442", z3 - z1),
+            ]
+        return curves
 
     @property
     def plots(self) -> list[Plot]:
@@ -326,3 +341,31 @@ class PosePlot(QWidget):
         """Take the colours of a napari theme."""
         for plot in self.plots:
             plot.set_theme(name)
+
+
+class _Marks:
+    """What stands out in the curves of one plot."""
+
+    def __init__(self) -> None:
+        self.rings: list[tuple[float, float]] = []
+        self.steps: list[float] = []
+        self.words: list[str] = []
+
+    def look(self, name: str, angles: np.ndarray, values: np.ndarray) -> None:
+        """Add the outliers and the lasting steps of a curve in the order of angles."""
+        odd = tilt_checks.odd_ones(values)
+        self.rings += list(zip(angles[odd], values[odd], strict=True))
+        here = [(angles[k - 1] + angles[k]) / 2 for k in tilt_checks.jumps(values)]
+        self.steps += here
+        self.words += [f"{name} steps at {at:+.1f} deg" for at in here]
+
+
+_SYMBOLS = ("t", "s", "d", "+")
+
+
+def _shade(colour: str, number: int) -> tuple[str, bool | str]:
+    """Return colour and symbol of the lines of a pass."""
+    if number == 0:
+        return colour, True
+    shade = pyqtgraph.mkColor(colour).lighter(100 + 45 * (1 + (int(number) - 1) % 2))
+    return shade.name(), _SYMBOLS[(int(number) - 1) % len(_SYMBOLS)]

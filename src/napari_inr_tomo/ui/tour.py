@@ -90,6 +90,23 @@ class Tour:
         self.session.show_tilt(series.reference)
         self.take("tilt_series")
 
+    def correct_scans(self, first: TiltSeries, second: TiltSeries) -> None:
+        """Look at the drift between two scans, in a dock of its own."""
+        from napari_inr_tomo.ui.docks.scan_drift import ScanDriftDock
+
+        layers = [self.session.add_series(series) for series in (first, second)]
+        self.session.layer = layers[0]
+        dock = ScanDriftDock(self.viewer)
+        self.viewer.window.add_dock_widget(dock, name="Scan drift", tabify=True)
+        self.session.show_tilt(0)
+        self.wait(most_s=0.3)
+        dock.panel.preview()
+        self.settle()
+        self.take("scan_drift")
+        self.viewer.window.remove_dock_widget(dock)
+        for layer in layers:
+            self.viewer.layers.remove(layer)
+
     def subtract_background(self) -> None:
         """Preview the background on one tilt, then subtract it from all."""
         panel = self.panel(BackgroundPanel)

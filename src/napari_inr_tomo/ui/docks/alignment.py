@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from napari_inr_tomo.passes import in_words, passes_of
 from napari_inr_tomo.ui import steps
 from napari_inr_tomo.ui.axis_tool import AxisTool
 from napari_inr_tomo.ui.controls import ActionRow, group, words
@@ -149,7 +150,8 @@ class AlignmentPanel(Panel):
         else:
             poses = series.start_poses.take(series.mask)
             self.axis_words.setText(
-                f"The axis now: {poses.axis_deg:.2f} deg from +x, clockwise on screen"
+                f"The axis now: {poses.axis_deg:.2f} deg from +x, clockwise on screen. "
+                f"{in_words(passes_of(series))}"
             )
         if self.tool.enabled and self.tool._for_layer is not session.layer:
             self.tool.disable()

@@ -171,9 +171,11 @@ class MonitorPanel(Panel):
             self._bar_buttons()
 
     def _draw(self) -> None:
-        record = self.session.run.record
+        run, record = self.session.run, self.session.run.record
         self.loss.show_record(record)
-        self.poses.show_poses(record.poses)
+        self.poses.show_poses(
+            record.poses, None if run.run is None else run.run.spec.groups
+        )
 
     def _numbers(self) -> None:
         run, record = self.session.run, self.session.run.record

@@ -27,6 +27,7 @@ from napari_inr_tomo.ui.controls import (
 )
 from napari_inr_tomo.ui.dock import Dock, Panel
 from napari_inr_tomo.ui.jobs import start_job, start_step, tell
+from napari_inr_tomo.ui.other_series import MergeBox
 from napari_inr_tomo.ui.series_layer import plain_stack, size_of
 
 ANGLE_TIP = (
@@ -50,6 +51,8 @@ class TiltSeriesPanel(Panel):
         self._build_open()
         self._build_summary()
         self._build_views()
+        self.passes = MergeBox(self.session, self.selected_tilts)
+        self.body.addWidget(self.passes.box)
         self._build_size()
 
     def _build_open(self) -> None:
@@ -124,8 +127,8 @@ class TiltSeriesPanel(Panel):
 
     def _build_views(self) -> None:
         box, layout = group("Views")
-        self.table = QTableWidget(0, 3)
-        self.table.setHorizontalHeaderLabels(["tilt", "angle (deg)", "used"])
+        self.table = QTableWidget(0, 4)
+        self.table.setHorizontalHeaderLabels(["tilt", "angle (deg)", "used", "pass"])
         self.table.setToolTip("Click a row to show that tilt")
         self.table.verticalHeader().hide()
         self.table.verticalHeader().setDefaultSectionSize(22)
@@ -182,6 +185,7 @@ class TiltSeriesPanel(Panel):
             *super().connections(),
             (viewer.dims.events.point, self._on_point),
             (viewer.layers.selection.events.active, self._refresh_buttons),
+            (self.session.layers_changed, self.passes.refresh),
         ]
 
     def _on_point(self, event: Any = None) -> None:
@@ -289,6 +293,7 @@ class TiltSeriesPanel(Panel):
         chosen = why or (None if self.selected_tilts() else "Select views in the table")
         self.view_row.bar(self.exclude_button, chosen)
         self.view_row.bar(self.include_button, chosen)
+        self.passes.refresh()
         for control in (self.bin_button, self.downsample_button):
             self.size_row.bar(control, why)
 
@@ -297,11 +302,17 @@ class TiltSeriesPanel(Panel):
         selected = self.selected_tilts()
         table.blockSignals(True)
         table.setRowCount(0 if series is None else len(series))
+        table.setColumnHidden(3, series is None or series.group is None)
         if series is not None:
             for row, (angle, used) in enumerate(
                 zip(series.angles_deg, series.mask, strict=True)
             ):
-                texts = (str(row), f"{angle:.2f}", "yes" if used else "left out")
+                texts = (
+                    str(row),
+                    f"{angle:.2f}",
+                    "yes" if used else "left out",
+                    str(series.groups[row] + 1),
+                )
                 for column, text in enumerate(texts):
                     item = QTableWidgetItem(text)
                     item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -338,6 +349,8 @@ def summary(series: TiltSeries | None) -> str:
     left_out = "" if used == count else f", {count - used} left out"
     spacing = np.diff(np.sort(angles))
     step = f", about {np.median(spacing):.3g} apart" if len(spacing) else ""
+    passes = len(np.unique(series.groups))
+    step += f", in {passes} passes" if passes > 1 else ""
     return (
         f"{count} images of {width} x {height} px (x, y){left_out}\n"
         f"Angles {angles.min():.1f} to {angles.max():.1f} deg{step}\n"

@@ -10,7 +10,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QComboBox
 
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.ui import slicing, steps
+from napari_inr_tomo.ui import pass_steps, slicing, steps
 from napari_inr_tomo.ui.controls import (
     ActionRow,
     SlicePicture,
@@ -274,10 +274,14 @@ class TiltsPanel(Panel):
         if run.run is not None:
             self.tilt.setMaximum(len(run.run.spec.original_angles_deg) - 1)
         self._bars()
-        self.poses.show_poses(table)
+        groups = None if run.run is None else run.run.spec.groups
+        self.poses.show_poses(table, groups)
         found = self.poses.found
         hint = "A lasting step may be a backlash of the goniometer"
-        self.steps_found.setText(f"{found}. {hint}." if found else "")
+        lines = [f"{found}. {hint}."] if found else []
+        if table is not None and groups is not None and len(groups) == len(table):
+            lines.append(pass_steps.passes_in_words(table, groups))
+        self.steps_found.setText(" ".join(filter(None, lines)))
         text = ""
         if table is not None and len(self._bad):
             verb = "stand out" if len(self._bad) > 1 else "stands out"

@@ -1,0 +1,92 @@
+"""``merge`` and ``drift``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_inr_tomo.config import ReconstructionConfig
+from napari_inr_tomo.io import read_series, write_series
+from napari_inr_tomo.runs import RunFolder, create_run
+from napari_inr_tomo.simulate import simulate_scans
+from napari_inr_tomo.types import TiltSeries
+
+Cli = Callable[..., Any]
+
+
+@pytest.fixture
+def passes(tmp_path: Path, cli: Cli) -> list[Path]:
+    paths = [tmp_path / "one.mrc", tmp_path / "two.mrc"]
+    for path, tilts in zip(paths, ("-60:60:20", "-50:50:20"), strict=True):
+        words = ("--size", 24, f"--tilts={tilts}", "--seed", 3)
+        assert cli("simulate", "-o", path, *words).status == 0
+    return paths
+
+
+def test_the_pass_of_every_tilt_goes_through_file_and_run_folder(
+    cli: Cli, passes: list[Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "both.mrc"
+    answer = cli("merge", *passes, "-o", out, "--json").json
+    assert answer["shape_tyx"] == [13, 24, 24]
+    series = read_series(out)
+    assert series.angles_deg.tolist() == list(range(-60, 61, 10))
+    assert series.groups.tolist() == [k % 2 for k in range(13)]
+    assert answer["group"] == series.groups.tolist()
+    series = series.evolve(used=np.arange(13) != 1)
+    config = ReconstructionConfig.from_preset("preview", method="sirt")
+    create_run(tmp_path / "run", series, config)
+    run = RunFolder(tmp_path / "run")
+    assert run.spec.groups.tolist() == [k % 2 for k in range(13)]
+    assert run.series().groups.tolist() == [0, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0]
+
+
+def test_merge_refuses_what_does_not_fit(
+    cli: Cli, passes: list[Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "both.mrc"
+    assert "two or more" in cli("merge", passes[0], "-o", out).problem
+    words = ("--angles", "0:1:1", "--angles", "0:1:1", "--angles", "0:1:1")
+    assert "once for each stack" in cli("merge", *passes, "-o", out, *words).problem
+
+
+def test_one_stack_that_holds_both_passes(
+    cli: Cli, passes: list[Path], tmp_path: Path
+) -> None:
+    out, whole = tmp_path / "both.mrc", tmp_path / "whole.mrc"
+    parts = [read_series(path) for path in passes]
+    images = np.concatenate([part.images for part in parts])
+    angles = np.concatenate([part.angles_deg for part in parts])
+    write_series(whole, TiltSeries(images, angles))
+    assert cli("merge", whole, "-o", out, "--starts", "7").status == 0
+    found = read_series(out)
+    assert found.groups.tolist() == [k % 2 for k in range(13)]
+    assert found.angles_deg.tolist() == list(range(-60, 61, 10))
+    problem = cli("merge", whole, "-o", out, "--starts", "13").problem
+    assert "13 is outside the stack" in problem
+
+
+def test_drift_of_two_stacks(cli: Cli, tmp_path: Path) -> None:
+    made = [
+        simulate_scans((40, 44), drift_px=drift, jitter_px=0, seed=k)
+        for k, drift in enumerate((2.0, 0.0))
+    ]
+    paths = [tmp_path / "at0.npy", tmp_path / "at90.npy"]
+    for scan, path in enumerate(paths):
+        images = np.stack([one.images[scan] for one in made])
+        write_series(path, TiltSeries(images, [0.0, 2.0], name=path.stem))
+    out = tmp_path / "out.mrc"
+    answer = cli("drift", *paths, "-o", out, "--json").json
+    assert answer["largest_px"][0] > 0.8
+    assert answer["largest_px"][1] < 0.05
+    done = read_series(out)
+    inner = (slice(6, -6), slice(6, -6))
+    left = (done.images[0] - made[0].truth)[inner].std()
+    assert left < 0.6 * (made[0].images[0] - made[0].truth)[inner].std()
+    assert "correct_series_drift" in [step.name for step in done.history]
+    words = ("--directions", "0,180")
+    assert "right angles" in cli("drift", *paths, "-o", out, *words).problem
