@@ -7,10 +7,7 @@ there is one definition of the layout (schema 1).  See docs/architecture.md.
 from __future__ import annotations
 
 import json
-import platform
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -22,6 +19,7 @@ from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.events import stays_inside
 from napari_inr_tomo.plain import only_plain
+from napari_inr_tomo.provenance import now, versions
 from napari_inr_tomo.types import BoolArray, FloatArray, IntArray, Poses, Step
 
 SCHEMA = 1
@@ -337,21 +335,6 @@ class RunSpec:
             raise ValueError("the lists of the original stack differ in length")
         if not np.array_equal(np.flatnonzero(self.original_used), self.tilts):
             raise ValueError("the used tilts are not those of the original stack")
-
-
-def now() -> str:
-    """Return the time as ISO 8601 text, in UTC."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def versions() -> dict[str, str]:
-    """Return the versions a result depends on; imports none of them."""
-    try:
-        torch = version("torch")
-    except PackageNotFoundError:
-        torch = "not installed"
-    python = platform.python_version()
-    return {"napari_inr_tomo": __version__, "python": python, "torch": torch}
 
 
 def write_run(folder: Path | RunPaths, spec: RunSpec) -> None:

@@ -19,13 +19,12 @@ from napari_inr_tomo.layout import (
     Control,
     RunPaths,
     RunSpec,
-    now,
     read_run,
-    versions,
     write_run,
 )
 from napari_inr_tomo.mapped import release
 from napari_inr_tomo.planes import Plane, SliceRequest
+from napari_inr_tomo.provenance import now, versions
 from napari_inr_tomo.runs import status as _status
 from napari_inr_tomo.runs.copies import copy, copy_checkpoint, copy_start
 from napari_inr_tomo.runs.estimates import check_space, estimate

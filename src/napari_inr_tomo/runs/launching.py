@@ -21,7 +21,8 @@ from typing import Any
 from napari_inr_tomo import atomic, lock, restarts
 from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.layout import CONTROLS, DEVICE_VARIABLE, RunPaths, versions
+from napari_inr_tomo.layout import CONTROLS, DEVICE_VARIABLE, RunPaths
+from napari_inr_tomo.provenance import versions
 from napari_inr_tomo.runs import status
 from napari_inr_tomo.runs.estimates import check_space, estimate
 from napari_inr_tomo.runs.folder import RunFolder

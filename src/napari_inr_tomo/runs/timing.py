@@ -25,7 +25,7 @@ import numpy as np
 from napari_inr_tomo import atomic
 from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.layout import versions
+from napari_inr_tomo.provenance import versions
 from napari_inr_tomo.runs.estimates import estimate
 from napari_inr_tomo.runs.folder import create_run
 from napari_inr_tomo.runs.launching import (
