@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scripted_run import LONG_MS, Worker
 
-from napari_inr_tomo import runs
+from napari_inr_tomo import preprocess, runs
 from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.types import TiltSeries
 from napari_inr_tomo.ui.docks.compare import CompareDock
@@ -76,6 +76,25 @@ def test_settings_and_series_are_used_again(
     assert chosen.config().inr.schedule.epochs == 9
     chosen.preset.setCurrentText("fast")
     assert chosen.config().inr.loss.beta != 0.5
+
+
+def test_frozen_tilts_stay_frozen_where_settings_are_used_again(
+    open_dock: Any, qtbot: Any, tmp_path: Path, small_series: TiltSeries
+) -> None:
+    config = ReconstructionConfig.from_preset("preview").merged(
+        {"inr": {"poses": {"frozen": [3, 5]}}}
+    )
+    series = preprocess.exclude_views(small_series, [0, 5])
+    runs.create_run(tmp_path / "old", series, config)
+    workflow = open_dock(WorkflowDock)
+    panel = listing(open_dock, qtbot, tmp_path)
+    panel.table.selectRow(0)
+    panel.clone_button.click()
+    qtbot.waitUntil(lambda: open_dock.session.busy is None, timeout=LONG_MS)
+    session = open_dock.session
+    again = workflow.parts[workflow.step].config().inr.poses.frozen
+    assert again == (2,)
+    assert session.series.angles_deg[2] == small_series.angles_deg[3]
 
 
 def test_a_run_that_goes_on_is_neither_deleted_nor_resumed(

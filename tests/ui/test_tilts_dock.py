@@ -13,7 +13,8 @@ from scripted_run import LONG_MS, Worker, follow
 from napari_inr_tomo.simulate import simulate_series
 from napari_inr_tomo.types import Poses, TiltSeries
 from napari_inr_tomo.ui.docks.reconstruction import ReconstructionDock
-from napari_inr_tomo.ui.docks.tilts import OTHER_SERIES, TiltsDock, next_folder
+from napari_inr_tomo.ui.docks.tilts import NO_RESIDUALS, OTHER_SERIES, TiltsDock
+from napari_inr_tomo.ui.run_folders import next_folder
 from napari_inr_tomo.ui.series_layer import frozen_of
 
 
@@ -70,6 +71,21 @@ def test_the_volume_at_the_right_pose_explains_the_image(
     worker.end()
     assert shares[0] < 0.2
     assert shares[1] > 2 * shares[0]
+
+
+def test_the_picture_has_a_scale_bar_and_bars_come_with_residuals(
+    open_dock: Any, qtbot: Any, watched: Any, worker: Worker
+) -> None:
+    panel = watched
+    length, unit = panel.picture.scale_words.split()
+    assert unit in ("px", "nm")
+    edge = panel._pixel(panel._view.measured.shape[1])[0]
+    width = edge * panel._view.measured.shape[1]
+    assert width / 12.5 < float(length) <= width / 5
+    assert not panel.bars.isHidden()
+    worker.poses(4.0, np.full(worker.count, np.nan))
+    qtbot.waitUntil(panel.bars.isHidden, timeout=LONG_MS)
+    assert panel.stand_out.text() == NO_RESIDUALS
 
 
 def test_a_bad_tilt_is_found_shown_and_left_out(

@@ -8,8 +8,8 @@ from typing import Any
 from weakref import WeakMethod
 
 import numpy as np
-from qtpy.QtCore import QSize, Qt
-from qtpy.QtGui import QImage, QPixmap
+from qtpy.QtCore import QPoint, QRect, QSize, Qt
+from qtpy.QtGui import QColor, QImage, QPainter, QPixmap
 from qtpy.QtWidgets import (
     QCheckBox,
     QDoubleSpinBox,
@@ -245,6 +245,8 @@ class SlicePicture(QWidget):
         self._image: np.ndarray | None = None
         self._limits: tuple[float, float] = (0.0, 1.0)
         self._overlay: np.ndarray | None = None
+        self._pixel: tuple[float, str] | None = None
+        self.scale_words = ""
 
     def show_image(
         self,
@@ -252,8 +254,13 @@ class SlicePicture(QWidget):
         caption: str,
         limits: tuple[float, float] | None = None,
         overlay: np.ndarray | None = None,
+        pixel: tuple[float, str] | None = None,
     ) -> None:
-        """Show (y, x) between ``limits``; ``overlay`` (bool) is tinted."""
+        """Show (y, x) between ``limits``.
+
+        overlay: (y, x) bool, tinted; pixel: its edge and the unit, for a scale bar.
+        """
+        self._pixel = pixel
         self._image = np.asarray(image, np.float32)
         self._limits = limits or inner_limits(self._image)
         self._overlay = overlay
@@ -263,6 +270,7 @@ class SlicePicture(QWidget):
     def clear(self, caption: str = "") -> None:
         """Show nothing but words."""
         self._image = None
+        self.scale_words = ""
         self.picture.clear()
         self.caption.setText(caption)
 
@@ -292,13 +300,33 @@ class SlicePicture(QWidget):
         picture = QImage(
             rgb.data, width, height, 3 * width, QImage.Format.Format_RGB888
         )
-        self.picture.setPixmap(
-            QPixmap.fromImage(picture.copy()).scaled(
-                self.picture.size(),
-                Qt.AspectRatioMode.KeepAspectRatio,
-                Qt.TransformationMode.SmoothTransformation,
-            )
+        drawn = QPixmap.fromImage(picture.copy()).scaled(
+            self.picture.size(),
+            Qt.AspectRatioMode.KeepAspectRatio,
+            Qt.TransformationMode.SmoothTransformation,
         )
+        if self._pixel is not None:
+            self._draw_scale(drawn, width, *self._pixel)
+        self.picture.setPixmap(drawn)
+
+    def _draw_scale(self, drawn: QPixmap, width: int, edge: float, unit: str) -> None:
+        """Draw a scale bar at the lower right, its length in words over it."""
+        from napari_inr_tomo.ui.scale_bar import round_length
+
+        length = round_length(width * edge)
+        self.scale_words = f"{length:g} {unit}"
+        bar = max(1, round(length / edge / width * drawn.width()))
+        painter = QPainter(drawn)
+        fitted = painter.fontMetrics().boundingRect(self.scale_words)
+        box = QRect(0, 0, max(bar, fitted.width()) + 12, fitted.height() + 14)
+        box.moveBottomRight(QPoint(drawn.width() - 5, drawn.height() - 5))
+        painter.fillRect(box, QColor(0, 0, 0, 150))
+        painter.setPen(QColor("white"))
+        top = Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop
+        painter.drawText(box.adjusted(0, 2, 0, 0), top, self.scale_words)
+        left, line = box.center().x() - bar // 2, box.bottom() - 7
+        painter.fillRect(QRect(left, line, bar, 4), QColor("white"))
+        painter.end()
 
 
 def inner_limits(image: np.ndarray) -> tuple[float, float]:

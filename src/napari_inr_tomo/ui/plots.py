@@ -188,13 +188,15 @@ class ResidualBars(Plot):
         self.scene().sigMouseClicked.connect(self._on_click)
 
     def show_poses(self, poses: PoseTable | None, shown: int | None) -> np.ndarray:
-        """Draw the residuals; returns the tilts that stand out."""
+        """Draw the residuals, hidden while there are none; returns what stands out."""
         if self._bars is not None:
             self.removeItem(self._bars)
             self._bars = None
-        if poses is None:
+        if poses is None or not np.isfinite(poses["residual"][poses["used"]]).any():
             self._tilts = np.empty(0, int)
+            self.hide()
             return self._tilts
+        self.show()
         residual, used = poses["residual"], poses["used"]
         bad = tilt_checks.bad_tilts(residual, used)
         keep = used & np.isfinite(residual)

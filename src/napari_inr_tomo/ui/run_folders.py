@@ -1,10 +1,12 @@
-"""Where new runs are kept."""
+"""Where new runs are kept, and what an old one was made from."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 
 def new_folder(series: Any, method: str) -> Path:
@@ -23,3 +25,27 @@ def runs_home() -> Path:
     except (KeyError, AttributeError):  # not installed as a plugin (a script)
         chosen = ""
     return Path(chosen).expanduser() if chosen else Path.home() / "inr-tomo-runs"
+
+
+def next_folder(folder: Path) -> Path:
+    """Return a folder beside this one that does not exist: name-2, name-3 ..."""
+    stem, _, number = folder.name.rpartition("-")
+    name = stem if stem and number.isdigit() and len(number) < 4 else folder.name
+    count = 2
+    while (folder.parent / f"{name}-{count}").exists():
+        count += 1
+    return folder.parent / f"{name}-{count}"
+
+
+def read_input(path: Path) -> tuple[Any, Any, list[int]]:
+    """Return series, settings and frozen tilts of a run (worker thread).
+
+    The series holds the used tilts alone; the frozen ones are counted among them.
+    """
+    from napari_inr_tomo import runs
+
+    run = runs.RunFolder(path)
+    series = run.series()
+    frozen = np.isin(run.spec.tilts, run.config.inr.poses.frozen)
+    series = series.evolve(images=np.array(series.images))
+    return series, run.config, np.flatnonzero(frozen).tolist()

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtWidgets import QComboBox, QPushButton, QWidget
-from superqt import QCollapsible
+from qtpy.QtWidgets import QComboBox, QPushButton
 from superqt.utils import qdebounced
 
 from napari_inr_tomo.config import PRESETS, ReconstructionConfig, nested
@@ -14,16 +13,16 @@ from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.ui import steps
 from napari_inr_tomo.ui.controls import (
     ActionRow,
-    PathEdit,
     form,
     group,
     tick,
     whole,
     words,
 )
-from napari_inr_tomo.ui.device import Devices, find_devices
+from napari_inr_tomo.ui.device import Devices
 from napari_inr_tomo.ui.dock import Dock, Panel, ask_run_folder, stop_buttons
 from napari_inr_tomo.ui.expecting import ExpectedTimes, Wish
+from napari_inr_tomo.ui.more_choices import MoreChoices
 from napari_inr_tomo.ui.one_slice import OneSlice
 from napari_inr_tomo.ui.remembered import recall, remember
 from napari_inr_tomo.ui.run_folders import new_folder
@@ -41,7 +40,6 @@ PRESET_TIP = (
     "preview: a first look; fast: for daily work; paper: the settings of the "
     "publication, slow"
 )
-CHECKING = "Checking what there is to compute on..."
 
 
 class ReconstructionPanel(Panel):
@@ -55,8 +53,6 @@ class ReconstructionPanel(Panel):
 
     def build(self) -> None:
         """Make the controls."""
-        self.devices: Devices | None = None
-        self._asking = False
         self._build_settings()
         self._build_more()
         self._build_start()
@@ -117,39 +113,16 @@ class ReconstructionPanel(Panel):
         self.body.addWidget(box)
 
     def _build_more(self) -> None:
-        self.more = QCollapsible("More settings")
-        self.more.setDuration(0)
-        inner = QWidget()
-        fields = form()
-        inner.setLayout(fields)
-        self.depth = whole(0, 0, 8192, tip("depth_px"), " px")
-        self.depth.setSpecialValueText("as wide as the images")
-        self.device = QComboBox()
-        self.device.addItems(["auto", "cpu", "cuda"])
-        self.device.setToolTip(tip("compute.device"))
-        self.processes = whole(0, 0, 1024, tip("compute.processes"))
-        self.processes.setSpecialValueText("one per GPU")
-        self.seed = whole(0, 0, 2**31 - 1, tip("seed"))
-        self.folder = PathEdit(
-            "folder",
-            "Where the run is kept; empty: a new folder under inr-tomo-runs in your "
-            "home folder",
-            "a new folder in ~/inr-tomo-runs",
-        )
-        fields.addRow("Depth", self.depth)
-        fields.addRow("Device", self.device)
-        fields.addRow("Processes", self.processes)
-        fields.addRow("Seed", self.seed)
-        fields.addRow("Run folder", self.folder)
-        self.more.setContent(inner)
-        self.more.collapse(animate=False)
+        self.more = MoreChoices()
+        self.depth, self.device = self.more.depth, self.more.device
+        self.processes, self.seed = self.more.processes, self.more.seed
+        self.folder = self.more.folder
         self.body.addWidget(self.more)
 
     def _build_start(self) -> None:
         box, layout = group("Run")
-        self.device_words = words(CHECKING)
         self.memory = words()
-        layout.addWidget(self.device_words)
+        layout.addWidget(self.more.device_words)
         layout.addWidget(self.memory)
         self.one_slice = OneSlice(self.session, self.config)
         self.one_slice.changed.connect(self.refresh)
@@ -190,8 +163,7 @@ class ReconstructionPanel(Panel):
     def attach(self) -> None:
         """Connect, and find out what there is to compute on."""
         super().attach()
-        if self.devices is None and not self._asking:
-            self._ask_devices()
+        self.more.ask_devices()
         self._changed()
 
     def release(self) -> None:
@@ -347,31 +319,14 @@ class ReconstructionPanel(Panel):
         self.estimate_later()
         self.expected.changed()
 
-    def _ask_devices(self) -> None:
-        from napari.qt.threading import create_worker
-
-        self._asking = True
-        worker = create_worker(find_devices)
-        worker.returned.connect(self._devices_found)
-        worker.start()
-
-    def _devices_found(self, devices: Devices) -> None:
-        self._asking = False
-        self.devices = devices
-        self.device_words.setText(devices.words + ".")
-        if not devices.usable:
-            self.processes.setSpecialValueText("one")
-        model = self.device.model()
-        item = model.item(self.device.findText("cuda"))
-        item.setEnabled(devices.usable)
-        item.setToolTip("" if devices.usable else devices.words)
+    @property
+    def devices(self) -> Devices | None:
+        """What there is to compute on, None until it is known."""
+        return self.more.devices
 
     def process_count(self) -> int:
         """Return how many processes a run would get."""
-        chosen, devices = self.processes.value(), self.devices
-        if chosen or self.method_name != "inr" or self.device.currentText() == "cpu":
-            return chosen or 1
-        return max(1, len(devices.gpus)) if devices and devices.usable else 1
+        return self.more.process_count(self.method_name)
 
     def _estimate(self) -> None:
         """Say how much memory the run would take (a formula, no computing)."""

@@ -36,8 +36,8 @@ from napari_inr_tomo.ui.latest import Latest
 from napari_inr_tomo.ui.open_docks import show_dock, show_panel
 from napari_inr_tomo.ui.queueing import CHOOSE, QueueBox
 from napari_inr_tomo.ui.record import duration
-from napari_inr_tomo.ui.run_folders import runs_home
-from napari_inr_tomo.ui.series_layer import volume_layer_data
+from napari_inr_tomo.ui.run_folders import read_input, runs_home
+from napari_inr_tomo.ui.series_layer import set_frozen, volume_layer_data
 
 SIDE_PX = 44
 SELECT = (
@@ -232,8 +232,10 @@ class RunsPanel(Panel):
         """Open series and settings of the chosen run."""
 
         def done(found: tuple[Any, Any]) -> None:
-            series, config = found
-            self.session.add_series(series)
+            series, config, frozen = found
+            layer = self.session.add_series(series)
+            for tilt in frozen:
+                set_frozen(layer, tilt, True)
             panel = show_panel(self.session, ReconstructionPanel, ReconstructionDock)
             panel.show_config(config)
 
@@ -313,15 +315,6 @@ def list_with_pictures(folder: Path) -> list[Any]:
     from napari_inr_tomo import runs
 
     return runs.list_runs(folder, pictures=True)
-
-
-def read_input(path: Path) -> tuple[Any, Any]:
-    """Return the tilt series and the settings of a run (worker thread)."""
-    from napari_inr_tomo import runs
-
-    run = runs.RunFolder(path)
-    series = run.series()
-    return series.evolve(images=np.array(series.images)), run.config
 
 
 def read_results(paths: list[Path]) -> list[tuple[str, Any]]:

@@ -26,11 +26,16 @@ from napari_inr_tomo.ui.latest import Latest
 from napari_inr_tomo.ui.plots import PosePlot, ResidualBars
 from napari_inr_tomo.ui.pose_editor import PoseEditor
 from napari_inr_tomo.ui.run_control import NO_RUN
-from napari_inr_tomo.ui.series_layer import frozen_of, is_series_layer
+from napari_inr_tomo.ui.run_folders import next_folder
+from napari_inr_tomo.ui.series_layer import frozen_of, is_series_layer, pixel_and_unit
 from napari_inr_tomo.ui.tilt_checks import listed
 
 FLICKER_MS = 400
 VIEWS = ("measured", "computed", "residual")
+NO_RESIDUALS = (
+    "No residuals yet: they come after the first epochs of an INR, and with the result "
+    "of SIRT, TV and FBP."
+)
 OTHER_SERIES = "The current tilt series is not the one of the run"
 
 
@@ -228,7 +233,14 @@ class TiltsPanel(Panel):
             f"{what}, tilt {self.tilt.value()} at {angle:+.1f} deg; residual "
             f"{100 * view.share:.1f} % of the image (rms)",
             limits,
+            pixel=self._pixel(view.measured.shape[1]),
         )
+
+    def _pixel(self, columns: int) -> tuple[float, str]:
+        """Return the edge of a pixel of the (maybe binned) picture, and its unit."""
+        spec = self.session.run.run.spec
+        edge, unit = pixel_and_unit(spec.pixel_size_nm)
+        return edge * spec.shape[2] / columns, unit.replace("pixel", "px")
 
     def _angle(self, tilt: int) -> float:
         spec = self.session.run.run.spec
@@ -288,6 +300,8 @@ class TiltsPanel(Panel):
             text = f"{listed(self._bad, table['angle_deg'])} {verb}."
         elif table is not None and len(self.bars.tilts):
             text = "No tilt stands out."
+        elif run.run is not None:
+            text = NO_RESIDUALS
         self.stand_out.setText(text)
         self._compute()
 
@@ -374,16 +388,6 @@ def view_of(run: Any, shown: slicing.Shown, tilt: int, table: Any) -> Any:
     image = np.asarray(run.series().images[row[0]])
     angle = float(spec.original_angles_deg[tilt])
     return tilt, slicing.tilt_view(shown, image, angle, poses.take([tilt]))
-
-
-def next_folder(folder: Path) -> Path:
-    """Return a folder beside this one that does not exist: name-2, name-3 ..."""
-    stem, _, number = folder.name.rpartition("-")
-    name = stem if stem and number.isdigit() and len(number) < 4 else folder.name
-    count = 2
-    while (folder.parent / f"{name}-{count}").exists():
-        count += 1
-    return folder.parent / f"{name}-{count}"
 
 
 class TiltsDock(Dock):
