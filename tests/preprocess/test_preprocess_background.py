@@ -290,7 +290,7 @@ def test_degrees_per_tilt_or_the_same_for_all():
     whole = surface((3, 3), 1) + specimen("particles")
     series = TiltSeries(np.stack([whole, half, whole]), [-10, 0, 10])
     alone = subtract_background(series, (6, 6))
-    assert "tilts 1" in " ".join(alone.notices)
+    assert "tilt 1" in " ".join(alone.notices)
     same = subtract_background(series, (6, 6), same_degree=True)
     assert np.abs(alone.images[0] - specimen("particles")).max() < 0.5
     assert np.abs(same.images[0] - alone.images[0]).max() > 1

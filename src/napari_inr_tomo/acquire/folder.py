@@ -11,15 +11,17 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
 from napari_inr_tomo import atomic, lock
 from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.npz import read_npz
 from napari_inr_tomo.types import Poses, Step, TiltSeries, Volume
 
 SCHEMA = 1
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError)
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile)
 
 
 @dataclass(frozen=True)
@@ -171,8 +173,7 @@ class AcquisitionFolder:
     def series(self, refresh: int) -> TiltSeries | None:
         """Return the series of a state, None where another has taken its place."""
         try:
-            with np.load(self.images(refresh), allow_pickle=False) as file:
-                arrays = dict(file)
+            arrays = read_npz(self.images(refresh))
             about = json.loads(arrays["about"].tobytes())
             history = tuple(Step.from_json(step) for step in about.pop("history"))
             return TiltSeries(
@@ -196,8 +197,8 @@ class AcquisitionFolder:
     def volume(self, refresh: int) -> Volume | None:
         """Return the quick volume of a state, None where another took its place."""
         try:
-            with np.load(self.quick(refresh), allow_pickle=False) as file:
-                data, size = file["data"], float(file["voxel_nm"])
+            arrays = read_npz(self.quick(refresh))
+            data, size = arrays["data"], float(arrays["voxel_nm"])
             return Volume(data, size if size > 0 else None, "quick volume")
         except (*_UNREADABLE, UserError):
             return None
