@@ -33,6 +33,8 @@ COMMANDS = {
     "estimate": "--method --preset --config --epochs --depth --processes --json",
     "compare": "--json --register",
     "demo": "--output",
+    "drift": "-o --angles --directions --upright --json",
+    "merge": "-o --angles --starts --align --json",
 }
 
 

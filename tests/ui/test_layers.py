@@ -205,7 +205,7 @@ def test_samples_are_tilt_series() -> None:
 def test_manifest_offers_everything(plugin: Any) -> None:
     manifest = plugin.get_manifest("napari-inr-tomo")
     offered = manifest.contributions
-    assert len(offered.widgets) == 15
+    assert len(offered.widgets) == 16
     assert len(offered.sample_data) == 7
     for command in offered.commands:
         assert callable(plugin.commands.get(command.id))

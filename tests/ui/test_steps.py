@@ -139,10 +139,10 @@ def test_device_and_memory_are_said(
     open_dock: Any, qtbot: Any, small_series: TiltSeries
 ) -> None:
     panel = open_dock(ReconstructionDock).panel
-    assert "Checking" in panel.device_words.text()
+    assert "Checking" in panel.more.device_words.text()
     open_dock.session.add_series(small_series)
     qtbot.waitUntil(lambda: panel.devices is not None, timeout=LONG_MS)
-    assert "GPU" in panel.device_words.text()
+    assert "GPU" in panel.more.device_words.text()
     qtbot.waitUntil(lambda: "Memory about" in panel.memory.text(), timeout=LONG_MS)
     assert "24 x 24 x 28 voxels" in panel.memory.text() or "25 x" in panel.memory.text()
 
