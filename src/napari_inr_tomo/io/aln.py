@@ -20,8 +20,7 @@ import numpy as np
 
 from napari_inr_tomo.atomic import write_bytes
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.io.angles import read_text
-from napari_inr_tomo.io.border import writing
+from napari_inr_tomo.io.border import read_text, writing
 from napari_inr_tomo.io.xf import mean_angle, wrapped
 from napari_inr_tomo.types import Alignment, FloatArray, Poses
 

@@ -30,9 +30,9 @@ from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.io.angles import (
     Angles,
     parse_angles,
-    read_text,
     resolve_angles,
 )
+from napari_inr_tomo.io.border import read_text
 from napari_inr_tomo.types import FloatArray
 
 _WORD = r"\+(?:radians|negated|reversed|sorted|symmetric|alternating|comma|column\d+)"

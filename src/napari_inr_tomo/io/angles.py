@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.io.border import describe, need_file, reading, writing
+from napari_inr_tomo.io.border import describe, read_text, writing
 from napari_inr_tomo.types import FloatArray
 
 ANGLE_SUFFIXES = (".rawtlt", ".tlt", ".mdoc", ".csv", ".txt")
@@ -24,7 +24,6 @@ Angles = str | Path | Sequence[float] | FloatArray
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _RANGE = re.compile(rf"\s*({_NUMBER})\s*:\s*({_NUMBER})\s*:\s*({_NUMBER})\s*")
-_TEXT_LIMIT = 20_000_000
 _MOST_ANGLES = 100_000
 _HOW = (
     "Give a text file with one angle in degrees per line, or a range such as -60:60:2"
@@ -94,25 +93,6 @@ def read_angles(path: str | Path) -> FloatArray:
 
         return read_mdoc(path).angles()
     return _parse_text(read_text(path), path.name)
-
-
-def read_text(path: Path) -> str:
-    """Return a text file's content, as UTF-8 or else Latin-1."""
-    with reading(path):
-        need_file(path)
-        if path.stat().st_size > _TEXT_LIMIT:
-            raise UserError(
-                f"{path.name} is not an angle file",
-                f"it holds {path.stat().st_size} bytes, far more than angles take",
-                _HOW,
-            )
-        data = path.read_bytes()
-    if b"\0" in data:
-        raise UserError(f"{path.name} is not an angle file", "it is not text", _HOW)
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
 
 
 def write_tlt(path: str | Path, angles_deg: FloatArray) -> None:

@@ -12,6 +12,7 @@ import psutil
 
 from napari_inr_tomo.errors import UserError
 
+_TEXT_LIMIT = 20_000_000
 # Deflate cannot shrink by more than a factor of 1032: a larger claim is a damaged
 # header, not a well compressed image.
 _LARGEST_COMPRESSION = 2000
@@ -152,6 +153,26 @@ def need_file(path: Path) -> None:
         )
     if path.stat().st_size == 0:
         raise damaged(path, "the file is empty: it holds 0 bytes")
+
+
+def read_text(path: Path) -> str:
+    """Return a small text file's content, as UTF-8 or else Latin-1."""
+    what_to_do = "Choose the text file itself: one line per tilt, columns of numbers"
+    with reading(path):
+        need_file(path)
+        if path.stat().st_size > _TEXT_LIMIT:
+            raise UserError(
+                f"{path.name} is no list of angles, shifts or poses",
+                f"it holds {path.stat().st_size} bytes, far more than those take",
+                what_to_do,
+            )
+        data = path.read_bytes()
+    if b"\0" in data:
+        raise UserError(f"{path.name} cannot be read", "it is not text", what_to_do)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
 
 
 def check_memory(path: Path, count: int, stored: int | None = None) -> None:

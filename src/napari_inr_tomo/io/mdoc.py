@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.io.angles import read_text
-from napari_inr_tomo.io.border import to_nm
+from napari_inr_tomo.io.border import read_text, to_nm
 from napari_inr_tomo.types import FloatArray
 
 _SECTION = re.compile(r"\[\s*(\w+)\s*=\s*(.*?)\s*\]")

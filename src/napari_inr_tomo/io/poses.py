@@ -12,8 +12,7 @@ from numpy.typing import ArrayLike
 
 from napari_inr_tomo.atomic import write_bytes
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.io.angles import read_text
-from napari_inr_tomo.io.border import writing
+from napari_inr_tomo.io.border import read_text, writing
 from napari_inr_tomo.types import BoolArray, FloatArray, Poses
 
 COLUMNS = ("tilt", "angle_deg", "z1_deg", "z3_deg", "dx_px", "dy_px")

@@ -14,9 +14,8 @@ from napari_inr_tomo.io.angles import (
     ANGLE_SUFFIXES,
     check_count,
     read_angles,
-    read_text,
 )
-from napari_inr_tomo.io.border import to_nm
+from napari_inr_tomo.io.border import read_text, to_nm
 from napari_inr_tomo.io.mdoc import Mdoc, read_mdoc
 from napari_inr_tomo.io.npy import read_record
 from napari_inr_tomo.io.stack import ImageStack

@@ -22,8 +22,7 @@ import numpy as np
 
 from napari_inr_tomo.atomic import write_bytes, write_json
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.io.angles import read_text
-from napari_inr_tomo.io.border import reading, to_nm, writing
+from napari_inr_tomo.io.border import read_text, reading, to_nm, writing
 from napari_inr_tomo.types import Alignment, FloatArray, Poses
 
 
