@@ -31,7 +31,7 @@ def run(
         env=known,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=400,
         check=False,
     )
 
