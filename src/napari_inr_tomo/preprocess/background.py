@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -31,6 +33,7 @@ from napari_inr_tomo.types import (
 )
 
 Degree = tuple[int, int]
+Fit = TypeVar("Fit")
 _MOST_NEGATIVE = 0.6  # share of the pixels; noise about 0 leaves half
 
 
@@ -184,6 +187,16 @@ def negative_values(series: TiltSeries) -> dict[str, float]:
     }
 
 
+def each_tilt(work: Callable[[int], Fit], tilts: int) -> Iterator[Fit]:
+    """Yield what ``work`` returns for every tilt, in order; all processors share it.
+
+    Every tilt is worked on by one thread alone, so the result does not depend on how
+    many there are.
+    """
+    with ThreadPoolExecutor(min(tilts, os.cpu_count() or 1)) as pool:
+        yield from pool.map(work, range(tilts))
+
+
 class _Subtraction:
     """The fits of all tilts, and what has to be said about them."""
 
@@ -203,14 +216,17 @@ class _Subtraction:
 
     def fit(self, degrees: list[Degree]) -> None:
         """Fit and subtract the background of every tilt."""
-        series = self.series
         self.lowered, self.degrees, self._reasons = [], [], set()
-        for tilt, image in enumerate(series.images):
-            values = image
-            if series.valid is not None:
-                values = np.where(series.valid[tilt], image, np.nan)
+
+        def work(tilt: int) -> BackgroundFit:
+            image = values = self.series.images[tilt]
+            if self.series.valid is not None:
+                values = np.where(self.series.valid[tilt], image, np.nan)
             fit = fitted(values, degrees[tilt], self._masks[tilt], self._settings)
             self.residual[tilt] = image - fit.background
+            return fit
+
+        for tilt, fit in enumerate(each_tilt(work, len(self.series))):
             self.degrees.append(fit.degree_yx)
             self._levels[tilt] = float(fit.background.mean())
             self.constant[tilt] = bool(fit.notice) and fit.degree_yx == (0, 0)
