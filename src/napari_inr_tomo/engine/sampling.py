@@ -8,13 +8,15 @@ no index arrays and every number of ranks sees the same steps.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 _MASK31 = (1 << 31) - 1
+_AT_ONCE = 1 << 16
+"""Pixels drawn together: of a few hundred, most of the time is the calls themselves."""
 
 
 Integers = TypeVar("Integers", Tensor, int)
@@ -69,6 +71,9 @@ class PixelSampler:
     seed: int
     holdout: float = 0.0
     device: torch.device = torch.device("cpu")
+    _drawn: dict[tuple[int, int], tuple[Tensor, ...]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     @property
     def steps(self) -> int:
@@ -83,11 +88,22 @@ class PixelSampler:
 
     def step(self, epoch: int, step: int) -> Tensor:
         """Return the training pixels of one step, in a fixed order."""
-        start = step * self.batch
-        stop = min(start + self.batch, self.count)
+        together = max(1, _AT_ONCE // self.batch)
+        key = epoch, step // together
+        if key not in self._drawn:
+            self._drawn.clear()
+            self._drawn[key] = self._steps(epoch, step // together * together, together)
+        return self._drawn[key][step % together]
+
+    def _steps(self, epoch: int, first: int, steps: int) -> tuple[Tensor, ...]:
+        """Return the training pixels of some steps, fewer at the end of an epoch."""
+        start = min(first * self.batch, self.count)
+        stop = min(start + steps * self.batch, self.count)
         index = torch.arange(start, stop)
         pixels = permuted(index, self.count, self.seed * 1_000_003 + epoch)
-        return self._sent(pixels[~self.held_out(pixels)])
+        used = ~self.held_out(pixels)
+        counts = [int(part.sum()) for part in used.split(self.batch)]
+        return self._sent(pixels[used]).split(counts)
 
     def holdout_batches(self, limit: int) -> Iterator[Tensor]:
         """Yield at most ``limit`` held-out pixels, the same in every epoch."""
