@@ -35,7 +35,7 @@ from napari_inr_tomo import io
 from napari_inr_tomo.classic import Projector
 from napari_inr_tomo.classic.hull import hull
 from napari_inr_tomo.classic.sirt import sirt
-from napari_inr_tomo.config import ReconstructionConfig
+from napari_inr_tomo.config import USUAL_RAYS, ReconstructionConfig
 from napari_inr_tomo.engine.data import Stack
 from napari_inr_tomo.engine.distributed import Ranks
 from napari_inr_tomo.engine.training import StepReport, Trainer
@@ -150,11 +150,12 @@ def trainer_of(bench: Bench, preset: str, made: Simulation, growth: int) -> Trai
     tilts, height, width = series.images.shape
     config = ReconstructionConfig.from_preset(preset)
     less = bench.size.less
-    rays = growth * config.inr.schedule.batch_rays // less
-    schedule = {"batch_rays": rays, "epochs": 1_000_000}
-    schedule |= {"first_samples": 1.0, "ramp_epochs": 0}
+    schedule = config.inr.schedule
+    rays = growth * (schedule.batch_rays or USUAL_RAYS) // less
+    plan: dict[str, Any] = {"batch_rays": rays, "epochs": 1_000_000}
+    plan |= {"first_samples": 1.0, "ramp_epochs": 0}
     loss = {"tv_points": config.inr.loss.tv_points // less}
-    changes = {"schedule": schedule, "loss": loss, "poses": {"start_epoch": 0}}
+    changes = {"schedule": plan, "loss": loss, "poses": {"start_epoch": 0}}
     config = config.merged({"inr": changes})
     box = Box((height, height, width))
     stack = Stack.load(np.asarray(series.images), None, bench.device)

@@ -22,6 +22,11 @@ PRESETS: tuple[PresetName, ...] = get_args(PresetName)
 SCHEMA = 1
 _LARGEST_FILE = 1 << 20
 
+USUAL_RAYS, MOST_RAYS = 512, 4096
+"""Pixels per step: on a processor, and at most on a GPU."""
+LEAST_STEPS = 1600
+"""Steps that a training keeps when its batches are made larger."""
+
 
 class _Settings(BaseModel):
     model_config = ConfigDict(
@@ -78,8 +83,9 @@ class ScheduleSettings(_Settings):
     """Passes over all pixels with rays; none: as many as make ``visits``."""
     visits: float = Field(120, gt=0)
     """How often rays pass a voxel over the whole training: once per tilt and epoch."""
-    batch_rays: int = Field(2048, ge=1)
-    """Pixels per step over all processes together."""
+    batch_rays: int | None = Field(None, ge=1)
+    """Pixels per step over all processes together; none: 512, and on a GPU, which takes
+    hardly longer for more, up to 4096 where enough steps remain."""
     learning_rate: float = Field(1e-4, gt=0)
     """Adam step of the network (after the square-root scaling, if any)."""
     hidden_learning_rate: float | None = Field(None, gt=0)
@@ -95,6 +101,19 @@ class ScheduleSettings(_Settings):
     scale_with_ranks: bool = False
     """Multiply learning rates by the square root of the number of processes and the
     batch by the number of processes, as the paper does."""
+
+    def rays_per_step(self, pixels: int, on_gpu: bool) -> int:
+        """Return ``batch_rays``, or what suits a stack of so many ``pixels``.
+
+        The epochs must be known (`ReconstructionConfig.resolved`).
+        """
+        if self.batch_rays is not None:
+            return self.batch_rays
+        rays = USUAL_RAYS
+        steps = (self.epochs or 1) * pixels / rays
+        while on_gpu and rays < MOST_RAYS and steps >= 2 * LEAST_STEPS:
+            rays, steps = 2 * rays, steps / 2
+        return rays
 
 
 class PoseSettings(_Settings):
@@ -298,7 +317,6 @@ def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 _AFTER_WARM_START = ScheduleSettings(
-    batch_rays=512,
     learning_rate=4e-4,
     hidden_learning_rate=8e-4,
     warmup_epochs=0.2,

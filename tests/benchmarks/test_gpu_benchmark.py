@@ -94,15 +94,15 @@ def test_the_short_training_tells_other_draws_from_wrong_rays(
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     import gpu_checks
 
-    from napari_inr_tomo.engine import training
+    from napari_inr_tomo.engine import gradient
 
     cpu = torch.device("cpu")
     right = gpu_checks._trained(cpu)
-    draws, rays = training.generator, training.render
+    draws, rays = gradient.generator, gradient.render
     with monkeypatch.context() as patch:
-        patch.setattr(training, "generator", lambda on, *key: draws(on, *key, 9))
+        patch.setattr(gradient, "generator", lambda on, *key: draws(on, *key, 9))
         other = gpu_checks.difference([gpu_checks._trained(cpu)], [right])
     with monkeypatch.context() as patch:
-        patch.setattr(training, "render", lambda *given: 1.1 * rays(*given))
+        patch.setattr(gradient, "render", lambda *given: 1.1 * rays(*given))
         wrong = gpu_checks.difference([gpu_checks._trained(cpu)], [right])
     assert 0 < 5 * other < gpu_checks.TRAINED < wrong / 2

@@ -62,7 +62,7 @@ def trainer(occupied: bool = True) -> Trainer:
 
 def gpu_like(made: Trainer) -> Trainer:
     """Let a trainer on the CPU do as on a GPU."""
-    made.compact = False
+    made.gradient.compact = False
     made._readback.lag = 8
     return made
 

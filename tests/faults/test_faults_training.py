@@ -37,15 +37,15 @@ def spoil(when: Callable[[Trainer], bool], rank: int = 0) -> Callable[[], None]:
     """Put NaN into the gradient of one rank in the steps that ``when`` picks."""
 
     def before() -> None:
-        whole = Trainer._pixel_gradient
+        whole = Trainer._gradient
 
-        def gradient(self, pixels, position):
-            loss = whole(self, pixels, position)
+        def gradient(self, drawn, samples):
+            found = whole(self, drawn, samples)
             if self.ranks.rank == rank and when(self):
                 self.optimisers.gradients()[0].view(-1)[0] = float("nan")
-            return loss
+            return found
 
-        Trainer._pixel_gradient = gradient
+        Trainer._gradient = gradient
 
     return before
 
@@ -53,7 +53,7 @@ def spoil(when: Callable[[Trainer], bool], rank: int = 0) -> Callable[[], None]:
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Keep what a test changes in the worker's classes to that test."""
-    for name in ("_pixel_gradient", "_step", "run"):
+    for name in ("_gradient", "_step", "run"):
         monkeypatch.setattr(Trainer, name, getattr(Trainer, name))
     return monkeypatch
 
@@ -187,15 +187,17 @@ def test_every_term_of_the_loss_moves_something(
     def step(self: Trainer, request: int):
         for parameter in self.poses.parameters():
             parameter.requires_grad_(True)
-        pixels = self.sampler.step(0, 0)
+        drawn = self.gradient.draw(self.sampler.step(0, 0), 0, 0)
+        none = drawn.variation[:0]
+        drawn_for = {
+            "pixels": replace(drawn, variation=none, depths=drawn.depths[:0]),
+            "variation": replace(drawn, pixels=none, places=drawn.places[:0]),
+        }
         named = {"network": self.optimisers.network}
         named["poses"] = self.optimisers.pose_parameters
-        for term in ("pixels", "variation"):
+        for term, part in drawn_for.items():
             self.optimisers.zero_grad()
-            if term == "pixels":
-                self._pixel_gradient(pixels, 1.0)
-            else:
-                self._variation_gradient(pixels)
+            self.gradient.add(part, 12, 1 << 14)
             found[term] = {
                 name: max(
                     float(p.grad.abs().max()) for p in group if p.grad is not None

@@ -75,6 +75,12 @@ class InrRun:
         )
         self.precision = precision.name(self.dtype, hidden)
         job.reporter.chosen["compute.precision"] = self.precision
+        self.config = job.config
+        if self.loaded and "batch_rays" in self.loaded[1]:
+            plan = {"batch_rays": self.loaded[1]["batch_rays"]}  # of whatever device
+            self.config = self.config.merged({"inr": {"schedule": plan}})
+        rays = self.config.inr.schedule.batch_rays or 0
+        job.reporter.chosen["inr.schedule.batch_rays"] = rays
         self.chunk = points_per_chunk(job.ranks.device, job.config.inr.field)
         self.field = build_field(
             job.config.inr.field, max(job.box.shape_zyx), job.config.seed, hidden
@@ -112,7 +118,7 @@ class InrRun:
             self.poses,
             job.box,
             self.occupied,
-            job.config,
+            self.config,
             job.ranks,
             start.tv_weight,
         )
@@ -288,6 +294,7 @@ class InrRun:
         arrays, info = self.trainer.state()
         info["halved"] = self.recovery.told
         info["precision"] = self.precision
+        info["batch_rays"] = self.config.inr.schedule.batch_rays
         info["scale"] = job.scale
         arrays["start/poses"] = torch.from_numpy(self.start.poses.as_array().copy())
         arrays["start/tv_weight"] = torch.tensor(

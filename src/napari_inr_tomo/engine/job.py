@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -60,8 +61,11 @@ class Job:
 
     @cached_property
     def config(self) -> ReconstructionConfig:
-        """The settings, with what depends on the number of tilts filled in."""
-        return self.spec.config.resolved(self.spec.shape[0])
+        """The settings, with what depends on the stack and the device filled in."""
+        config = self.spec.config.resolved(self.spec.shape[0])
+        on_gpu = self.ranks.device.type == "cuda"
+        rays = config.inr.schedule.rays_per_step(math.prod(self.spec.shape), on_gpu)
+        return config.merged({"inr": {"schedule": {"batch_rays": rays}}})
 
     @cached_property
     def images(self) -> NDArray[np.float32]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -24,15 +26,14 @@ class Optimisers:
         ids = {id(p) for p in matrices}
         self.network = list(field.parameters())
         others = [p for p in self.network if id(p) not in ids]
-        rate = schedule.learning_rate * scale
+        on_gpu = others[0].device.type == "cuda"
         self.field_optimisers: list[torch.optim.Optimizer] = [
-            torch.optim.Adam(others, lr=rate)
+            torch.optim.Adam(others, capturable=on_gpu)
         ]
-        self.heights = [rate]
+        self.heights = [schedule.learning_rate * scale]
         if matrices and schedule.hidden_learning_rate:
-            rate = schedule.hidden_learning_rate * scale
-            self.field_optimisers.append(Muon(matrices, lr=rate))
-            self.heights.append(rate)
+            self.field_optimisers.append(Muon(matrices))
+            self.heights.append(schedule.hidden_learning_rate * scale)
         angles: list[nn.Parameter] = [poses.angle_deg]
         if pose.shared_axis:
             angles.append(poses.axis_deg)
@@ -43,8 +44,22 @@ class Optimisers:
             pose.learning_rate_px * scale,
         ]
         self.pose_optimiser = torch.optim.Adam(
-            [{"params": angles}, {"params": [poses.shift_px]}], lr=pose.learning_rate_px
+            [{"params": angles}, {"params": [poses.shift_px]}], capturable=on_gpu
         )
+        self.learning_rate = 0.0
+        """The network's present Adam step."""
+        if on_gpu:
+            self._keep_rates_on(others[0].device)
+
+    @property
+    def _groups(self) -> list[dict[str, Any]]:
+        field = [group for o in self.field_optimisers for group in o.param_groups]
+        return [*field, *self.pose_optimiser.param_groups]
+
+    def _keep_rates_on(self, device: torch.device) -> None:
+        """Keep the rates where a recorded step (`engine.recorded`) reads them."""
+        for group in self._groups:
+            group["lr"] = torch.zeros((), device=device)
 
     def wants(self, parameter: nn.Parameter) -> bool:
         """Return whether a pose parameter is learnt in this run."""
@@ -52,22 +67,22 @@ class Optimisers:
 
     def set_rates(self, network: float, poses: float) -> None:
         """Set the factors on the heights of the learning rates."""
-        for optimiser, height in zip(self.field_optimisers, self.heights, strict=True):
-            for group in optimiser.param_groups:
-                group["lr"] = height * network
-        groups = self.pose_optimiser.param_groups
-        for group, height in zip(groups, self.pose_heights, strict=True):
-            group["lr"] = height * poses
-
-    @property
-    def learning_rate(self) -> float:
-        """The network's present Adam step."""
-        return float(self.field_optimisers[0].param_groups[0]["lr"])
+        rates = [height * network for height in self.heights]
+        rates += [height * poses for height in self.pose_heights]
+        for group, rate in zip(self._groups, rates, strict=True):
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+        self.learning_rate = rates[0]
 
     def zero_grad(self) -> None:
         """Set all gradients to zero (not None: every rank sends the same buffers)."""
         for parameter in [*self.network, *self.pose_parameters]:
-            parameter.grad = torch.zeros_like(parameter)
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            else:
+                parameter.grad.zero_()
 
     def gradients(self) -> list[Tensor]:
         """Return all gradients, network and poses, in a fixed order."""

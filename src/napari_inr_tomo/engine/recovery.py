@@ -172,6 +172,7 @@ class Recovery:
         for parameter in trainer.poses.parameters():
             parameter.data.zero_()
         trainer.optimisers.pose_optimiser.state.clear()
+        trainer.recorder.forget()
         return far
 
 

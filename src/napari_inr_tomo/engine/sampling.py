@@ -102,8 +102,8 @@ class PixelSampler:
         index = torch.arange(start, stop)
         pixels = permuted(index, self.count, self.seed * 1_000_003 + epoch)
         used = ~self.held_out(pixels)
-        counts = [int(part.sum()) for part in used.split(self.batch)]
-        return self._sent(pixels[used]).split(counts)
+        counts = [int(part.sum()) for part in torch.split(used, self.batch)]
+        return torch.split(self._sent(pixels[used]), counts)
 
     def holdout_batches(self, limit: int) -> Iterator[Tensor]:
         """Yield at most ``limit`` held-out pixels, the same in every epoch."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +15,13 @@ from napari_inr_tomo.engine import schedule as plan
 from napari_inr_tomo.engine.chunk import points_per_chunk
 from napari_inr_tomo.engine.data import Stack
 from napari_inr_tomo.engine.distributed import Ranks
+from napari_inr_tomo.engine.gradient import Drawn, StepGradient
 from napari_inr_tomo.engine.memory import in_pieces
 from napari_inr_tomo.engine.optimisers import Optimisers
 from napari_inr_tomo.engine.readback import Readback
-from napari_inr_tomo.engine.sampling import PixelSampler, generator
-from napari_inr_tomo.inr import Box, Field, LearnedPoses, pixel_loss, render
-from napari_inr_tomo.inr.losses import total_variation
-from napari_inr_tomo.inr.rendering import Rays, occupied_at, ray_offsets, sample_points
+from napari_inr_tomo.engine.recorded import MARGIN, Recorder, Work
+from napari_inr_tomo.engine.sampling import PixelSampler
+from napari_inr_tomo.inr import Box, Field, LearnedPoses
 
 TV_WEIGHT = 1e-4
 """Weight of the total variation where neither settings nor data say (the paper's)."""
@@ -58,15 +58,6 @@ class StepReport:
     request: int
 
 
-def _checked(position: float, numbers: list[float]) -> StepReport:
-    """Return the report of a step; raises `Diverged` unless all numbers are finite."""
-    loss, asked, *norms = numbers
-    if not all(map(math.isfinite, [loss, *norms])):
-        what = "a gradient" if math.isfinite(loss) else "the loss"
-        raise Diverged(f"{what} is no number after {position:.2f} epochs")
-    return StepReport(position, loss, round(asked))
-
-
 class Trainer:
     """Trains a field and poses on a normalised stack; N ranks equal one."""
 
@@ -89,15 +80,19 @@ class Trainer:
         if tv_weight is None:
             tv_weight = TV_WEIGHT if set_weight is None else set_weight
         self.tv_weight = tv_weight
-        self.compact = ranks.device.type == "cpu"
-        """Leave out empty points of the total variation: on a GPU finding them would
-        take longer than their evaluation."""
+        self.gradient = StepGradient(
+            stack, field, poses, box, occupied, self.inr.loss, ranks, config.seed,
+            tv_weight,
+        )  # fmt: skip
+        self.recorder = Recorder(ranks.device)
         self.points_per_chunk = points_per_chunk(ranks.device, self.inr.field)
         schedule = self.inr.schedule
         factor = ranks.size if schedule.scale_with_ranks else 1
+        on_gpu = ranks.device.type == "cuda"
+        rays = schedule.rays_per_step(stack.pixels, on_gpu)
         self.sampler = PixelSampler(
             stack.pixels,
-            schedule.batch_rays * factor,
+            rays * factor,
             config.seed,
             self.inr.holdout.fraction,
             ranks.device,
@@ -106,9 +101,6 @@ class Trainer:
         self.progress = Progress()
         self.best: dict[str, Tensor] = {}
         self._readback = Readback(ranks.device)
-        self.tilt_error = torch.zeros(
-            2, stack.tilts, dtype=torch.float64, device=ranks.device
-        )
         self.residual_rms: Tensor | None = None
 
     def run(
@@ -132,7 +124,7 @@ class Trainer:
                         self.settle()
                         return
             for reading in self._readback.rest():
-                if after_step(_checked(*reading)):
+                if after_step(self._checked(*reading)):
                     return
             self.progress.step = 0
             self.progress.epoch += 1
@@ -145,7 +137,7 @@ class Trainer:
     def settle(self) -> None:
         """Wait for the steps whose reports are not due yet; raises `Diverged`."""
         for reading in self._readback.ahead():
-            _checked(*reading)
+            self._checked(*reading)
 
     def sound(self) -> bool:
         """Wait for the steps whose reports are not due yet; whether all went well.
@@ -160,8 +152,8 @@ class Trainer:
 
     def _step(self, request: int) -> list[StepReport]:
         """Take a step; return the reports that are due; raises `Diverged`."""
-        position = self.progress.position(self.sampler.steps)
-        schedule = self.inr.schedule
+        progress, schedule = self.progress, self.inr.schedule
+        position = progress.position(self.sampler.steps)
         moving = self.inr.poses.refine and position >= self.inr.poses.start_epoch
         self.optimisers.set_rates(
             plan.network_factor(schedule, position),
@@ -169,113 +161,82 @@ class Trainer:
         )
         for parameter in self.poses.parameters():
             parameter.requires_grad_(moving and self.optimisers.wants(parameter))
-        pixels = self.sampler.step(self.progress.epoch, self.progress.step)
-        loss = self._gradient(pixels, position)
-        asked = torch.full_like(loss, float(request))
-        self.ranks.sum([*self.optimisers.gradients(), loss, asked])
-        norms = self.optimisers.clip()
-        self.progress.step += 1
-        after = self.progress.position(self.sampler.steps)
-        self._readback.put(after, torch.stack([loss, asked, *norms]))
-        reports = [_checked(*reading) for reading in self._readback.due()]
+        samples = plan.samples_per_ray(schedule, position, self.box.shape_zyx[0])
+        pixels = self.sampler.step(progress.epoch, progress.step)
+        drawn = self.gradient.draw(pixels, progress.epoch, progress.step)
+        numbers = self.recorder.step(
+            (samples, moving),
+            drawn,
+            request,
+            lambda: self._work(drawn, samples, moving),
+        )
+        played = numbers is not None
+        if numbers is None:
+            loss, left_out = self._gradient(drawn, samples)
+            asked = torch.full_like(loss, float(request))
+            self._total([loss, asked])
+            numbers = torch.stack([loss, asked, left_out, *self.optimisers.clip()])
+        progress.step += 1
+        self._readback.put(progress.position(self.sampler.steps), numbers)
+        reports = [self._checked(*reading) for reading in self._readback.due()]
+        if not played:
+            self._move(moving)
+        return reports
+
+    def _checked(self, position: float, numbers: list[float]) -> StepReport:
+        """Return the report of a step; raises `Diverged` unless all are finite."""
+        loss, asked, left_out, *norms = numbers
+        if not all(map(math.isfinite, [loss, *norms])):
+            what = "a gradient" if math.isfinite(loss) else "the loss"
+            raise Diverged(f"{what} is no number after {position:.2f} epochs")
+        if left_out:
+            self.recorder.forget()  # it had too little room
+        return StepReport(position, loss, round(asked))
+
+    def _work(self, drawn: Drawn, samples: int, moving: bool) -> Work:
+        """Return what such a step does, as it can be recorded."""
+        share = min(1.0, MARGIN * self.gradient.occupied_share(drawn, samples))
+        points = self.points_per_chunk
+
+        def gradient(drawn: Drawn) -> tuple[Tensor, Tensor]:
+            self.optimisers.zero_grad()
+            return self.gradient.add(drawn, samples, points, share)
+
+        def update(loss: Tensor, asked: Tensor, left_out: Tensor) -> Tensor:
+            numbers = torch.stack([loss, asked, left_out, *self.optimisers.clip()])
+            self._move(moving)
+            return numbers
+
+        return Work(gradient, self._total, update)
+
+    def _total(self, numbers: list[Tensor]) -> None:
+        """Add up gradients and numbers over all ranks."""
+        self.ranks.sum([*self.optimisers.gradients(), *numbers])
+
+    def _move(self, moving: bool) -> None:
         self.optimisers.step(moving)
         if moving:
             self.poses.pin()
-        return reports
 
-    def _gradient(self, pixels: Tensor, position: float) -> Tensor:
+    def _gradient(self, drawn: Drawn, samples: int) -> tuple[Tensor, Tensor]:
         """Return this rank's share of the loss and add its gradient.
 
         The pieces become smaller where memory runs out; their sum stays the same.
         """
         noted = self.tilt_error.clone()
 
-        def work(points: int) -> Tensor:
+        def work(points: int) -> tuple[Tensor, Tensor]:
             self.points_per_chunk = points
             self.tilt_error.copy_(noted)
             self.optimisers.zero_grad()
-            loss = self._pixel_gradient(pixels, position)
-            if self.tv_weight > 0 and self.inr.loss.tv_points > 0:
-                self._variation_gradient(pixels)
-            return loss
+            return self.gradient.add(drawn, samples, points)
 
         return in_pieces(work, self.points_per_chunk)[0]
 
-    def _pixel_gradient(self, pixels: Tensor, position: float) -> Tensor:
-        """Add the gradient of the mean pixel loss of this rank's share; return it."""
-        count = plan.samples_per_ray(self.inr.schedule, position, self.box.shape_zyx[0])
-        random = generator(
-            self.ranks.device, self.config.seed, self.progress.epoch, self.progress.step
-        )
-        fractions = ray_offsets(len(pixels), count, random, self.stack.images)
-        mine = slice(self.ranks.rank, None, self.ranks.size)
-        total = torch.zeros((), dtype=torch.float64, device=self.ranks.device)
-        rays, target, weight = self.stack.rays(pixels[mine])
-        fractions = fractions[mine]
-        for part in self._chunks(len(rays), count):
-            predicted = render(
-                self.field,
-                self.poses,
-                rays[part],
-                self.box,
-                fractions[part],
-                self.occupied,
-            )
-            residual = predicted - target[part]
-            losses = weight[part] * pixel_loss(
-                residual, self.inr.loss.kind, self.inr.loss.beta
-            )
-            loss = losses.sum() / max(len(pixels), 1)
-            loss.backward()  # type: ignore[no-untyped-call]
-            total += loss.detach()
-            self._note_residual(rays[part], residual.detach(), weight[part])
-        return total
-
-    def _chunks(self, rays: int, samples: int) -> Iterator[slice]:
-        size = max(1, self.points_per_chunk // samples)
-        for start in range(0, rays, size):
-            yield slice(start, start + size)
-
-    def _variation_gradient(self, pixels: Tensor) -> None:
-        """Add the gradient of the weighted total variation of this rank's share.
-
-        The points lie at random places on random rays of the global batch; the mean is
-        over all of them, points in empty voxels counting as zero.
-        """
-        if len(pixels) == 0:
-            return
-        count = self.inr.loss.tv_points
-        device = self.ranks.device
-        random = generator(
-            device, self.config.seed, 17, self.progress.epoch, self.progress.step
-        )
-        chosen = torch.randint(len(pixels), (count,), generator=random, device=device)
-        fractions = torch.rand(
-            count, 1, generator=random, dtype=self.stack.dtype, device=device
-        )
-        mine = slice(self.ranks.rank, None, self.ranks.size)
-        rays, _, _ = self.stack.rays(pixels[chosen[mine]])
-        with torch.no_grad():
-            points, _ = sample_points(self.poses, rays, self.box, fractions[mine])
-            points = points[:, 0]
-            share = torch.ones_like(points[:, 0])
-            if self.occupied is not None:
-                inside = occupied_at(self.occupied, points, self.box)
-                if self.compact:
-                    points, share = points[inside], share[inside]
-                else:
-                    share = inside.to(share)
-        size = max(1, self.points_per_chunk // 3)
-        for start in range(0, len(points), size):
-            part = slice(start, start + size)
-            lengths = share[part] * total_variation(self.field, points[part])
-            weighted = self.tv_weight * lengths.sum() / count
-            weighted.backward()  # type: ignore[no-untyped-call]
-
-    def _note_residual(self, rays: Rays, residual: Tensor, weight: Tensor) -> None:
-        squares = weight.double() * residual.double() ** 2
-        self.tilt_error[0].index_add_(0, rays.tilt, squares)
-        self.tilt_error[1].index_add_(0, rays.tilt, weight.double())
+    @property
+    def tilt_error(self) -> Tensor:
+        """(2, tilt): squared residuals and weights since the epoch began."""
+        return self.gradient.tilt_error
 
     def _finished_epoch(self) -> float | None:
         """Note the residuals and the hold-out loss, and keep the best state."""
@@ -313,25 +274,9 @@ class Trainer:
         if self.inr.holdout.fraction == 0:
             return None
         sums = torch.zeros(2, dtype=torch.float64, device=self.ranks.device)
-        depth = self.box.shape_zyx[0]
         for pixels in self.sampler.holdout_batches(HOLDOUT_RAYS):
             share = pixels[self.ranks.rank :: self.ranks.size]
-            rays, target, weight = self.stack.rays(share)
-            for part in self._chunks(len(rays), depth):
-                middle = torch.full(
-                    (len(rays[part]), depth),
-                    0.5,
-                    dtype=self.stack.dtype,
-                    device=self.ranks.device,
-                )
-                predicted = render(
-                    self.field, self.poses, rays[part], self.box, middle, self.occupied
-                )
-                losses = pixel_loss(
-                    predicted - target[part], self.inr.loss.kind, self.inr.loss.beta
-                )
-                sums[0] += (weight[part] * losses).sum()
-                sums[1] += weight[part].sum()
+            sums += self.gradient.middle_loss(share, self.points_per_chunk)
         self.ranks.sum([sums])
         return float(sums[0] / sums[1]) if sums[1] > 0 else None
 
@@ -346,6 +291,7 @@ class Trainer:
     def restore(self, arrays: dict[str, Tensor], info: dict[str, Any]) -> None:
         """Put back what `state` returned."""
         self._readback = Readback(self.ranks.device)
+        self.recorder.forget()
         for name, tensor in self._tensors().items():
             tensor.data.copy_(arrays[name])
         self.optimisers.restore(arrays)

@@ -197,11 +197,12 @@ def _ray_step(job: Job, trainer: Callable[[int], Trainer], late: bool) -> float:
     samples = schedule.samples_per_ray(plan, position, depth)
     rays = max(1, points_per_chunk(job.ranks.device, job.config.inr.field) // samples)
     small, large = (count * rays for count in CHUNKS)
-    if plan.batch_rays <= large:
-        return _steps(trainer(plan.batch_rays), late)
+    batch = plan.batch_rays or large
+    if batch <= large:
+        return _steps(trainer(batch), late)
     short, long = _steps(trainer(small), late), _steps(trainer(large), late)
     slope = max(0.0, long - short) / (large - small)
-    return long + slope * (plan.batch_rays - large)
+    return long + slope * (batch - large)
 
 
 def _steps(trainer: Trainer, late: bool) -> float:
@@ -254,6 +255,7 @@ def main(folder: str, out: str) -> int:
             "seconds": measure(job),
             "memory_bytes": peak_bytes(ranks.device),
             "device": device_name(ranks.device),
+            "batch_rays": job.config.inr.schedule.batch_rays,
         }
     finally:
         disconnect(ranks)

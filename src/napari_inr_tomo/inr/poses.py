@@ -72,8 +72,8 @@ class LearnedPoses(nn.Module):
         rotation = geometry.object_to_detector(
             angle[:, 0], self.angles_deg, angle[:, 1], torch
         )
-        rotation = rotation.to(points.dtype)[tilt]
-        shift = shift.to(points.dtype)[tilt]
+        rotation = rotation.to(points.dtype).index_select(0, tilt)
+        shift = shift.to(points.dtype).index_select(0, tilt)
         moved = points - torch.nn.functional.pad(shift, (0, 1))[:, None]
         turned: Tensor = moved @ rotation  # row vectors: p R = (R^T p)^T
         return turned

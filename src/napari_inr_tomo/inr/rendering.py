@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from napari_inr_tomo.inr.box import Box
 from napari_inr_tomo.inr.fields import Field
@@ -63,9 +64,7 @@ def sample_points(
     """
     count = fractions.shape[1]
     uv = rays.uv_px
-    ends = torch.zeros(len(rays), 2, 3, dtype=uv.dtype, device=uv.device)
-    ends[:, :, :2] = uv[:, None]
-    ends[:, 1, 2] = 1.0
+    ends = torch.stack([functional.pad(uv, (0, 1), value=z) for z in (0.0, 1.0)], 1)
     with torch.no_grad():
         near, far = _clip(poses.rays_to_object(rays.tilt, ends), box)
         step = (far - near) / count
@@ -85,7 +84,7 @@ def _clip(ends: Tensor, box: Box) -> tuple[Tensor, Tensor]:
     """
     origin, direction = ends[:, 0], ends[:, 1] - ends[:, 0]
     tiny = torch.finfo(direction.dtype).tiny ** 0.5
-    direction = torch.where(direction.abs() < tiny, tiny, direction)
+    direction = direction.masked_fill(direction.abs() < tiny, tiny)
     half = box.half_xyz(origin)
     a, b = (-half - origin) / direction, (half - origin) / direction
     near = torch.minimum(a, b).amax(-1)
@@ -114,10 +113,44 @@ def render(
         return integral
     with torch.no_grad():
         keep = occupied_at(occupied, flat, box).nonzero()[:, 0]
-    density = field(flat[keep])
-    ray = keep // fractions.shape[1]
-    sums = torch.zeros(len(rays), dtype=density.dtype, device=density.device)
-    return sums.index_add(0, ray, density) * length
+    density = field(flat.index_select(0, keep))
+    return _summed(density, keep, fractions) * length
+
+
+def render_within(
+    field: Field,
+    poses: LearnedPoses,
+    rays: Rays,
+    box: Box,
+    fractions: Tensor,
+    occupied: Tensor,
+    room: int,
+) -> tuple[Tensor, Tensor]:
+    """Return what `render` returns, with arrays whose sizes do not depend on the data.
+
+    room: the most samples in occupied voxels.  Also returns (ray,) bool: whether all
+    samples of a ray found room; the integrals of the others are wrong.
+    """
+    points, length = sample_points(poses, rays, box, fractions)
+    flat = points.reshape(-1, 3)
+    with torch.no_grad():
+        inside = occupied_at(occupied, flat, box)
+        number = inside.cumsum(0)
+        place = (number - 1).masked_fill(~inside, room).clamp(max=room)
+        index = torch.arange(max(len(flat), room + 1), device=flat.device)
+        # what stays free points at samples of its own: many additions to one are slow
+        keep = (index[: room + 1] % len(flat)).scatter(0, place, index[: len(flat)])
+        keep, used = keep[:room], index[:room] < number[-1]
+        fits = number.reshape(fractions.shape)[:, -1] <= room
+    density = field(flat.index_select(0, keep)) * used
+    return _summed(density, keep, fractions) * length, fits
+
+
+def _summed(density: Tensor, keep: Tensor, fractions: Tensor) -> Tensor:
+    """Return (ray,) sums of the densities of the samples that were kept."""
+    rays, samples = fractions.shape
+    sums = torch.zeros(rays, dtype=density.dtype, device=density.device)
+    return sums.index_add(0, keep // samples, density)
 
 
 def occupied_at(occupied: Tensor, points: Tensor, box: Box) -> Tensor:

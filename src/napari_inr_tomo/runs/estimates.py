@@ -82,9 +82,10 @@ def estimate(
     else:
         inr = config.inr
         weights = _weights(inr.field, max(depth, rows, columns))
-        points = min(POINTS, math.ceil(inr.schedule.batch_rays / processes) * depth)
+        batch = config.resolved(tilts).inr.schedule.rays_per_step(stack // 4, False)
+        points = min(POINTS, math.ceil(batch / processes) * depth)
         if inr.schedule.scale_with_ranks:
-            points = min(POINTS, inr.schedule.batch_rays * depth)
+            points = min(POINTS, batch * depth)
         points = max(points, min(POINTS, depth * rows * columns))
         rays = SLACK * points * inr.field.bytes_per_point() + 3 * stack + 4 * volume
         start = 0.0

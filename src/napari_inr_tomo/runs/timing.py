@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from napari_inr_tomo import atomic
-from napari_inr_tomo.config import ReconstructionConfig
+from napari_inr_tomo.config import USUAL_RAYS, ReconstructionConfig
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.provenance import versions
 from napari_inr_tomo.runs.estimates import estimate
@@ -61,12 +61,14 @@ class Costs:
     """Measured: seconds by what was timed (`engine.trial.measure`), peak memory.
 
     memory_bytes: the most the process held; of the GPU where there is one.
-    busy: other programs were at work, so that a run alone will be faster.
+    batch_rays: of a step, where the settings leave it open.  busy: other programs were
+    at work, so that a run alone will be faster.
     """
 
     seconds: dict[str, float]
     memory_bytes: int
     device: str
+    batch_rays: int = USUAL_RAYS
     busy: bool = False
 
 
@@ -141,7 +143,8 @@ def _rays(
     first = costs.seconds.get("first ray step", full)
     ramp = min(1.0, plan.ramp_epochs / epochs)
     mean = ramp * (first + full) / 2 + (1 - ramp) * full
-    return epochs * -(-int(np.prod(shape_tyx)) // plan.batch_rays) * mean
+    rays = plan.batch_rays or costs.batch_rays
+    return epochs * -(-int(np.prod(shape_tyx)) // rays) * mean
 
 
 def _preview_share(config: ReconstructionConfig, preview_s: float) -> float:
@@ -211,7 +214,8 @@ def known(series: TiltSeries, config: ReconstructionConfig) -> Costs | None:
 def _costs(value: dict[str, Any]) -> Costs:
     seconds = {str(k): float(v) for k, v in value["seconds"].items()}
     memory, busy = int(value["memory_bytes"]), bool(value.get("busy", False))
-    return Costs(seconds, memory, str(value["device"]), busy)
+    rays = int(value.get("batch_rays", USUAL_RAYS))
+    return Costs(seconds, memory, str(value["device"]), rays, busy)
 
 
 def _is_busy() -> bool:
