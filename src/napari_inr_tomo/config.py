@@ -22,10 +22,10 @@ PRESETS: tuple[PresetName, ...] = get_args(PresetName)
 SCHEMA = 1
 _LARGEST_FILE = 1 << 20
 
-USUAL_RAYS, MOST_RAYS = 512, 4096
+USUAL_RAYS, MOST_RAYS = 512, 8192
 """Pixels per step: on a processor, and at most on a GPU."""
-LEAST_STEPS = 1600
-"""Steps that a training keeps when its batches are made larger."""
+LEAST_STEPS = 6000
+"""Steps that a training keeps when its batches are made larger: fewer cost quality."""
 
 
 class _Settings(BaseModel):
@@ -84,8 +84,8 @@ class ScheduleSettings(_Settings):
     visits: float = Field(120, gt=0)
     """How often rays pass a voxel over the whole training: once per tilt and epoch."""
     batch_rays: int | None = Field(None, ge=1)
-    """Pixels per step over all processes together; none: 512, and on a GPU, which takes
-    hardly longer for more, up to 4096 where enough steps remain."""
+    """Pixels per step over all processes together; none: 512, and for large stacks on a
+    GPU, which takes hardly longer for more, up to 8192 with larger learning rates."""
     learning_rate: float = Field(1e-4, gt=0)
     """Adam step of the network (after the square-root scaling, if any)."""
     hidden_learning_rate: float | None = Field(None, gt=0)
@@ -102,18 +102,24 @@ class ScheduleSettings(_Settings):
     """Multiply learning rates by the square root of the number of processes and the
     batch by the number of processes, as the paper does."""
 
-    def rays_per_step(self, pixels: int, on_gpu: bool) -> int:
-        """Return ``batch_rays``, or what suits a stack of so many ``pixels``.
+    def suited(self, pixels: int, on_gpu: bool) -> dict[str, Any]:
+        """Return batch and learning rates for a stack of so many ``pixels``.
 
-        The epochs must be known (`ReconstructionConfig.resolved`).
+        Where the batch is left open and a GPU allows a larger one, the rates grow with
+        its square root.  The epochs must be known (`ReconstructionConfig.resolved`).
         """
+        names = ("batch_rays", "learning_rate", "hidden_learning_rate")
+        found: dict[str, Any] = {name: getattr(self, name) for name in names}
         if self.batch_rays is not None:
-            return self.batch_rays
+            return found
         rays = USUAL_RAYS
         steps = (self.epochs or 1) * pixels / rays
         while on_gpu and rays < MOST_RAYS and steps >= 2 * LEAST_STEPS:
             rays, steps = 2 * rays, steps / 2
-        return rays
+        for name in names[1:]:
+            if found[name] is not None:
+                found[name] *= (rays / USUAL_RAYS) ** 0.5
+        return found | {"batch_rays": rays}
 
 
 class PoseSettings(_Settings):

@@ -76,11 +76,12 @@ class InrRun:
         self.precision = precision.name(self.dtype, hidden)
         job.reporter.chosen["compute.precision"] = self.precision
         self.config = job.config
-        if self.loaded and "batch_rays" in self.loaded[1]:
-            plan = {"batch_rays": self.loaded[1]["batch_rays"]}  # of whatever device
-            self.config = self.config.merged({"inr": {"schedule": plan}})
-        rays = self.config.inr.schedule.batch_rays or 0
-        job.reporter.chosen["inr.schedule.batch_rays"] = rays
+        if self.loaded and "suited" in self.loaded[1]:  # to whatever device it was on
+            suited = self.loaded[1]["suited"]
+            self.config = self.config.merged({"inr": {"schedule": suited}})
+        for name, value in self._suited.items():
+            if value is not None:
+                job.reporter.chosen[f"inr.schedule.{name}"] = value
         self.chunk = points_per_chunk(job.ranks.device, job.config.inr.field)
         self.field = build_field(
             job.config.inr.field, max(job.box.shape_zyx), job.config.seed, hidden
@@ -93,6 +94,11 @@ class InrRun:
         self._losses: list[float] = []
         self._mean = float("nan")
         self.holdout: float | None = None
+
+    @property
+    def _suited(self) -> dict[str, Any]:
+        """Batch and learning rates; as they are set, a stack changes nothing."""
+        return self.config.inr.schedule.suited(0, False)
 
     def outcome(self) -> Outcome:
         """Run to the end and return the volume and the poses."""
@@ -294,7 +300,7 @@ class InrRun:
         arrays, info = self.trainer.state()
         info["halved"] = self.recovery.told
         info["precision"] = self.precision
-        info["batch_rays"] = self.config.inr.schedule.batch_rays
+        info["suited"] = self._suited
         info["scale"] = job.scale
         arrays["start/poses"] = torch.from_numpy(self.start.poses.as_array().copy())
         arrays["start/tv_weight"] = torch.tensor(

@@ -64,8 +64,8 @@ class Job:
         """The settings, with what depends on the stack and the device filled in."""
         config = self.spec.config.resolved(self.spec.shape[0])
         on_gpu = self.ranks.device.type == "cuda"
-        rays = config.inr.schedule.rays_per_step(math.prod(self.spec.shape), on_gpu)
-        return config.merged({"inr": {"schedule": {"batch_rays": rays}}})
+        suited = config.inr.schedule.suited(math.prod(self.spec.shape), on_gpu)
+        return config.merged({"inr": {"schedule": suited}})
 
     @cached_property
     def images(self) -> NDArray[np.float32]:

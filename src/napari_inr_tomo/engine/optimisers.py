@@ -27,8 +27,9 @@ class Optimisers:
         self.network = list(field.parameters())
         others = [p for p in self.network if id(p) not in ids]
         on_gpu = others[0].device.type == "cuda"
+        how: dict[str, Any] = {"capturable": True, "fused": True} if on_gpu else {}
         self.field_optimisers: list[torch.optim.Optimizer] = [
-            torch.optim.Adam(others, capturable=on_gpu)
+            torch.optim.Adam(others, **how)
         ]
         self.heights = [schedule.learning_rate * scale]
         if matrices and schedule.hidden_learning_rate:
@@ -44,7 +45,7 @@ class Optimisers:
             pose.learning_rate_px * scale,
         ]
         self.pose_optimiser = torch.optim.Adam(
-            [{"params": angles}, {"params": [poses.shift_px]}], capturable=on_gpu
+            [{"params": angles}, {"params": [poses.shift_px]}], **how
         )
         self.learning_rate = 0.0
         """The network's present Adam step."""
@@ -81,8 +82,7 @@ class Optimisers:
         for parameter in [*self.network, *self.pose_parameters]:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-            else:
-                parameter.grad.zero_()
+        torch._foreach_zero_(self.gradients())
 
     def gradients(self) -> list[Tensor]:
         """Return all gradients, network and poses, in a fixed order."""

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 _MASK31 = (1 << 31) - 1
-_AT_ONCE = 1 << 16
-"""Pixels drawn together: of a few hundred, most of the time is the calls themselves."""
+AT_ONCE, GPU_AT_ONCE = 1 << 16, 1 << 18
+"""Pixels drawn together: of a few hundred, most of the time is the calls themselves.
+A GPU is waited for only then."""
 
 
 Integers = TypeVar("Integers", Tensor, int)
@@ -59,9 +60,6 @@ def permuted(index: Tensor, count: int, key: int) -> Tensor:
 class PixelSampler:
     """Batches of pixel numbers: flat indices into the (tilt, y, x) stack.
 
-    They are found on the CPU and sent to ``device`` without waiting: their number is
-    known, and a GPU meanwhile works on the step before.
-
     count: pixels in the stack; batch: pixels a step takes over all ranks;
     holdout: share of pixels kept out of training.
     """
@@ -88,41 +86,42 @@ class PixelSampler:
 
     def step(self, epoch: int, step: int) -> Tensor:
         """Return the training pixels of one step, in a fixed order."""
-        together = max(1, _AT_ONCE // self.batch)
+        together = max(1, self._at_once // self.batch)
         key = epoch, step // together
         if key not in self._drawn:
             self._drawn.clear()
             self._drawn[key] = self._steps(epoch, step // together * together, together)
         return self._drawn[key][step % together]
 
+    @property
+    def _at_once(self) -> int:
+        return GPU_AT_ONCE if self.device.type == "cuda" else AT_ONCE
+
     def _steps(self, epoch: int, first: int, steps: int) -> tuple[Tensor, ...]:
         """Return the training pixels of some steps, fewer at the end of an epoch."""
         start = min(first * self.batch, self.count)
         stop = min(start + steps * self.batch, self.count)
-        index = torch.arange(start, stop)
+        index = torch.arange(start, stop, device=self.device)
         pixels = permuted(index, self.count, self.seed * 1_000_003 + epoch)
+        if self.holdout == 0:
+            return torch.split(pixels, self.batch)
         used = ~self.held_out(pixels)
-        counts = [int(part.sum()) for part in torch.split(used, self.batch)]
-        return torch.split(self._sent(pixels[used]), counts)
+        counts = [part.sum() for part in torch.split(used, self.batch)]
+        return torch.split(pixels[used], torch.stack(counts).tolist())
 
     def holdout_batches(self, limit: int) -> Iterator[Tensor]:
         """Yield at most ``limit`` held-out pixels, the same in every epoch."""
         found = 0
         for start in range(0, self.count, self.batch):
             stop = min(start + self.batch, self.count)
-            index = torch.arange(start, stop)
+            index = torch.arange(start, stop, device=self.device)
             pixels = permuted(index, self.count, self.seed * 1_000_003 - 1)
             pixels = pixels[self.held_out(pixels)][: limit - found]
             found += len(pixels)
             if len(pixels):
-                yield self._sent(pixels)
+                yield pixels
             if found >= limit:
                 return
-
-    def _sent(self, pixels: Tensor) -> Tensor:
-        if self.device.type != "cuda":
-            return pixels.to(self.device)
-        return pixels.pin_memory().to(self.device, non_blocking=True)
 
 
 def generator(device: torch.device, *key: int) -> torch.Generator:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from napari_inr_tomo.config import ReconstructionConfig
+from napari_inr_tomo.config import USUAL_RAYS, ReconstructionConfig
 from napari_inr_tomo.engine import schedule as plan
 from napari_inr_tomo.engine.chunk import points_per_chunk
 from napari_inr_tomo.engine.data import Stack
@@ -88,11 +88,9 @@ class Trainer:
         self.points_per_chunk = points_per_chunk(ranks.device, self.inr.field)
         schedule = self.inr.schedule
         factor = ranks.size if schedule.scale_with_ranks else 1
-        on_gpu = ranks.device.type == "cuda"
-        rays = schedule.rays_per_step(stack.pixels, on_gpu)
         self.sampler = PixelSampler(
             stack.pixels,
-            rays * factor,
+            (schedule.batch_rays or USUAL_RAYS) * factor,
             config.seed,
             self.inr.holdout.fraction,
             ranks.device,

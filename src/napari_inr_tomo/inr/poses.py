@@ -62,18 +62,24 @@ class LearnedPoses(nn.Module):
         angle = self.start[:, :2] + self.turns * turn + self.free * self.angle_deg
         return angle, self.start[:, 2:] + self.free * self.shift_px
 
-    def rays_to_object(self, tilt: Tensor, points: Tensor) -> Tensor:
-        """Return object coordinates of detector points.
-
-        tilt: (ray,) indices; points: (ray, sample, 3) detector x, y, depth in px.
-        Computed in the type of the parameters' buffers' consumer, ``points``.
-        """
+    def placing(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Return (tilt, 3, 3) rotations and (tilt, 2) shifts for `rays_to_object`."""
         angle, shift = self.current()
         rotation = geometry.object_to_detector(
             angle[:, 0], self.angles_deg, angle[:, 1], torch
         )
-        rotation = rotation.to(points.dtype).index_select(0, tilt)
-        shift = shift.to(points.dtype).index_select(0, tilt)
+        return rotation.to(dtype), shift.to(dtype)
+
+    @staticmethod
+    def rays_to_object(
+        placing: tuple[Tensor, Tensor], tilt: Tensor, points: Tensor
+    ) -> Tensor:
+        """Return object coordinates of detector points.
+
+        placing: of the type of ``points``; tilt: (ray,) indices; points:
+        (ray, sample, 3) detector x, y, depth in px.
+        """
+        rotation, shift = (values.index_select(0, tilt) for values in placing)
         moved = points - torch.nn.functional.pad(shift, (0, 1))[:, None]
         turned: Tensor = moved @ rotation  # row vectors: p R = (R^T p)^T
         return turned

@@ -65,13 +65,14 @@ def sample_points(
     count = fractions.shape[1]
     uv = rays.uv_px
     ends = torch.stack([functional.pad(uv, (0, 1), value=z) for z in (0.0, 1.0)], 1)
+    placing = poses.placing(uv.dtype)
     with torch.no_grad():
-        near, far = _clip(poses.rays_to_object(rays.tilt, ends), box)
+        near, far = _clip(poses.rays_to_object(placing, rays.tilt, ends), box)
         step = (far - near) / count
         index = torch.arange(count, dtype=uv.dtype, device=uv.device)
         depth = near[:, None] + (index + fractions) * step[:, None]
     points = torch.cat([uv[:, None].expand(-1, count, -1), depth[..., None]], -1)
-    placed = poses.rays_to_object(rays.tilt, points)
+    placed = poses.rays_to_object(placing, rays.tilt, points)
     if rays.inner is not None:
         placed = torch.where(rays.inner[:, None, None], placed, placed.detach())
     return placed * box.unit, step * box.unit

@@ -28,7 +28,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_inr_tomo.config import FieldSettings, ReconstructionConfig
+from napari_inr_tomo.config import USUAL_RAYS, FieldSettings, ReconstructionConfig
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.geometry import default_depth
 from napari_inr_tomo.types import Poses
@@ -82,7 +82,7 @@ def estimate(
     else:
         inr = config.inr
         weights = _weights(inr.field, max(depth, rows, columns))
-        batch = config.resolved(tilts).inr.schedule.rays_per_step(stack // 4, False)
+        batch = inr.schedule.batch_rays or USUAL_RAYS
         points = min(POINTS, math.ceil(batch / processes) * depth)
         if inr.schedule.scale_with_ranks:
             points = min(POINTS, batch * depth)
