@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from napari_inr_tomo import geometry
-from napari_inr_tomo.inr import Box, Field, LearnedPoses, Rays, render
-from napari_inr_tomo.inr.rendering import occupied_at, ray_offsets
+from napari_inr_tomo.config import FieldSettings
+from napari_inr_tomo.inr import Box, Field, LearnedPoses, Rays, build_field, render
+from napari_inr_tomo.inr.rendering import occupied_at, ray_offsets, sample_points
 from napari_inr_tomo.types import Poses
 
 ANGLES = np.array([-50.0, 0.0, 20.0, 65.0])
@@ -231,3 +234,23 @@ def test_rays_at_the_edge_train_the_network_but_do_not_move_the_poses() -> None:
     assert moved[0][2] > 0
     assert moved[1][2] == 0
     assert moved[2] == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("kind", ["hsiren", "siren"])
+def test_rays_that_miss_the_box_are_zero_and_move_nothing(kind) -> None:
+    """Nearly parallel to a side that they pass outside: entering it is far away."""
+    box = Box((32, 32, 32))
+    start = Poses.zeros(len(ANGLES))
+    start = replace(start, z1_deg=start.z1_deg + 1e-6)  # a slope of 1e-8
+    learned = LearnedPoses(ANGLES, start, reference=1)
+    outside = torch.tensor([[16.5, 0.0], [-16.5, 3.0], [1.0, 2.0]], dtype=torch.float32)
+    rays = Rays(torch.tensor([0, 2, 0]), outside)
+    field = build_field(FieldSettings(kind=kind, width=16, hidden_layers=1), 32)
+    lines = render(field, learned, rays, box, torch.full((3, 20), 0.5))
+    assert lines[:2].tolist() == [0.0, 0.0]
+    assert lines[2] > 0
+    lines.sum().backward()
+    for parameter in [*field.parameters(), *learned.parameters()]:
+        assert parameter.grad.isfinite().all()
+    points, _ = sample_points(learned, rays, box, torch.full((3, 20), 0.5))
+    assert points.abs().max() < 2

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +130,22 @@ def test_hyperspy_file_with_a_tilt_axis(tmp_path: Path) -> None:
         np.testing.assert_array_equal(series.images, pixels())
         np.testing.assert_array_equal(series.angles_deg, ANGLES)
         assert series.pixel_size_nm == pytest.approx(2)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="memory is not looked at there")
+def test_a_large_program_reads_small_files(tmp_path: Path) -> None:
+    """What the program itself holds must not count as the file's."""
+    path = tmp_path / "stack.h5"
+    with h5py.File(path, "w") as file:
+        file["stack"] = np.ones((3, 8, 8), np.float32)
+        file["angles"] = [-10.0, 0.0, 10.0]
+    code = (
+        "import sys, numpy as np; held = np.ones(140_000_000);"
+        "from pathlib import Path; from napari_inr_tomo.io.hdf5 import probe;"
+        "probe(Path(sys.argv[1])); print(held.nbytes)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout.strip() == "1120000000", done.stderr

@@ -79,7 +79,10 @@ def sample_points(
 
 
 def _clip(ends: Tensor, box: Box) -> tuple[Tensor, Tensor]:
-    """Return where lines enter and leave the box (slab method); equal if they miss.
+    """Return where lines enter and leave the box (slab method); both 0 if they miss.
+
+    A line that misses may be nearly parallel to a side: where it would enter is so far
+    away that a field has no number there.
 
     ends: (ray, 2, 3) object points in px at depths 0 and 1.
     """
@@ -90,7 +93,8 @@ def _clip(ends: Tensor, box: Box) -> tuple[Tensor, Tensor]:
     a, b = (-half - origin) / direction, (half - origin) / direction
     near = torch.minimum(a, b).amax(-1)
     far = torch.maximum(a, b).amin(-1)
-    return near, torch.maximum(near, far)
+    missed = far <= near
+    return near.masked_fill(missed, 0.0), far.masked_fill(missed, 0.0)
 
 
 def render(
