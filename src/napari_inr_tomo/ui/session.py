@@ -143,9 +143,12 @@ class Session:
             self.viewer.dims.set_point(axis, tilt * float(self._layer.scale[0]))
 
     def on_top(self) -> str | None:
-        """Return what the shown layer on top is cut along: "tilt", "z" or None."""
+        """Return what the shown image on top is cut along: "tilt", "z" or None."""
         for layer in reversed([] if self.viewer is None else self.viewer.layers):
-            name = layer.axis_labels[-3] if layer.visible and layer.ndim >= 3 else None
+            covers = layer.visible and layer.ndim >= 3
+            if not covers or type(layer).__name__ != "Image":
+                continue
+            name = layer.axis_labels[-3]
             if name in (STACK_LABELS[0], VOLUME_LABELS[0]):
                 return str(name)
         return None
