@@ -14,6 +14,7 @@ from napari_inr_tomo.mapped import MappedImages
 from napari_inr_tomo.types import Poses, TiltSeries, Volume
 from napari_inr_tomo.ui import readers, samples, writers
 from napari_inr_tomo.ui.docks.tilt_series import TiltSeriesDock
+from napari_inr_tomo.ui.docks.workflow import WorkflowDock
 from napari_inr_tomo.ui.series_layer import (
     KEY,
     contrast,
@@ -206,7 +207,15 @@ def test_samples_are_tilt_series() -> None:
 def test_manifest_offers_everything(plugin: Any) -> None:
     manifest = plugin.get_manifest("napari-inr-tomo")
     offered = manifest.contributions
-    assert len(offered.widgets) == 16
+    steps = [w.command.split(".")[1] for w in offered.widgets]
+    assert len(steps) == len({w.display_name for w in offered.widgets}) == 16
+    in_workflow = [panel.__module__.split(".")[-1] for panel in WorkflowDock.panels]
+    assert [step for step in steps if step in in_workflow] == in_workflow
+    assert steps[0] == "workflow"
+    assert steps[1:9] == [
+        *("tilt_series", "angles", "scan_drift", "background", "alignment", "shifts"),
+        *("reconstruction", "monitor"),
+    ]
     assert len(offered.sample_data) == 7
     for command in offered.commands:
         assert callable(plugin.commands.get(command.id))
