@@ -9,6 +9,7 @@ import torch
 from napari_inr_tomo.classic import Projector
 from napari_inr_tomo.classic.tv import gradient, tv
 from napari_inr_tomo.classic.tv_weight import (
+    ITERATIONS,
     WEIGHTS,
     choose_weight,
     natural_strength,
@@ -41,16 +42,30 @@ def test_noise_asks_for_a_smoother_volume() -> None:
     assert choose_weight(*quiet[:2]) < choose_weight(*noisy[:2])
 
 
-def test_the_search_can_be_stopped() -> None:
+def test_the_search_can_be_stopped_at_every_iteration() -> None:
     projector, images, _ = case(None)
     said: list[int] = []
 
-    def stop(tried: int, volume: torch.Tensor, error: float) -> bool:
-        said.append(tried)
+    def stop(iteration: int, volume: torch.Tensor, residual: float) -> bool:
+        said.append(iteration)
+        return iteration >= ITERATIONS + 2
+
+    chosen = choose_weight(projector, images, callback=stop)
+    assert chosen == WEIGHTS[0]  # the second was not finished
+    assert said == sorted(said)
+    assert set(said) == set(range(ITERATIONS + 3))
+
+
+def test_a_stop_is_heard_before_the_first_weight_is_tried() -> None:
+    projector, images, _ = case(None)
+    said: list[int] = []
+
+    def stop(iteration: int, volume: torch.Tensor, residual: float) -> bool:
+        said.append(iteration)
         return True
 
     assert choose_weight(projector, images, callback=stop) == WEIGHTS[0]
-    assert said == [1]
+    assert said == [0, 1]
 
 
 def test_the_strength_is_that_of_the_minimised_sum() -> None:

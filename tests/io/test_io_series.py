@@ -116,6 +116,13 @@ def test_without_poses_not_a_bit_changes(tmp_path: Path, suffix: str) -> None:
     )
 
 
+def test_a_stack_that_was_never_moved_is_not_called_aligned(tmp_path: Path) -> None:
+    raw = TiltSeries(np.ones((5, 7, 9), np.float32), ANGLES)
+    write_series(tmp_path / "raw.mrc", raw)
+    notices = read_series(tmp_path / "raw.mrc").notices
+    assert not any("aligned" in notice for notice in notices)
+
+
 def test_the_xf_is_the_transform_that_was_applied(tmp_path: Path) -> None:
     """Apply its numbers by IMOD's formula to the raw images: the written appear."""
     raw = series(general_poses())

@@ -205,11 +205,14 @@ def test_the_status_follows_the_events(run: RunFolder) -> None:
         writer.write(Finished(step=4, stopped=True, elapsed_s=3))
         assert run.status().state == "stopped"  # though the lock is still held
     status = run.status()
+    assert status.message == "Stopped on request at step 4 after 3 s"
     assert (status.state, status.step, status.eta_s) == ("stopped", 4, None)
     with FolderLock(run.paths.lock):  # a resume that has not said anything yet
         assert run.status().state == "running"
         writer.write(started())
         assert run.status().warning is None
+        writer.write(Epoch(step=5, total=9, phase="rays", loss=0.5, elapsed_s=2))
+        assert run.status().elapsed_s == 5  # 3 s before it was taken up again
     assert run.status().state == "interrupted"
     writer.write(Failed(what="X", why="y", do="Z"))
     status = run.status()

@@ -126,6 +126,7 @@ def test_axis_tool_typed_undone_applied(
     tool.switch.click()
     assert not tool.enabled
     assert [layer.name for layer in open_dock.viewer.layers] == [small_series.name]
+    assert open_dock.viewer.layers.selection.active is session.layer
     tool.enable()
     assert tool.value == pytest.approx((4.0, 1.0), abs=0.01)
     qtbot.waitUntil(lambda: tool._worker is None, timeout=LONG_MS)

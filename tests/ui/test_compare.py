@@ -36,7 +36,8 @@ def add(open_dock: Any, data: np.ndarray, name: str) -> Any:
 
 def two(open_dock: Any, a: np.ndarray, b: np.ndarray) -> Any:
     panel = open_dock(CompareDock).panel
-    layers = add(open_dock, a, "first"), add(open_dock, b, "second")
+    layers = add(open_dock, a, "volume"), add(open_dock, b, "volume")
+    layers[0].name, layers[1].name = "first", "second"
     panel.a.choose(layers[0])
     panel.b.choose(layers[1])
     return panel
@@ -83,6 +84,7 @@ def test_figures_are_those_of_the_metrics_and_reach_the_disk(
         rows = list(csv.reader(handle))
     table = {row[0]: row[1:] for row in rows if row}
     assert float(table["ssim"][0]) == expected["ssim"]
+    assert (table["A"], table["B"]) == (["first"], ["second"])
     start = rows.index(["frequency_per_px", "fsc", "half_bit"]) + 1
     end = rows.index([], start)
     curve = np.array(rows[start:end], float)

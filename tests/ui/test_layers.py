@@ -13,6 +13,8 @@ from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.mapped import MappedImages
 from napari_inr_tomo.types import Poses, TiltSeries, Volume
 from napari_inr_tomo.ui import readers, samples, writers
+from napari_inr_tomo.ui.docks.tilt_series import TiltSeriesDock
+from napari_inr_tomo.ui.docks.workflow import WorkflowDock
 from napari_inr_tomo.ui.series_layer import (
     KEY,
     contrast,
@@ -205,7 +207,15 @@ def test_samples_are_tilt_series() -> None:
 def test_manifest_offers_everything(plugin: Any) -> None:
     manifest = plugin.get_manifest("napari-inr-tomo")
     offered = manifest.contributions
-    assert len(offered.widgets) == 16
+    steps = [w.command.split(".")[1] for w in offered.widgets]
+    assert len(steps) == len({w.display_name for w in offered.widgets}) == 16
+    in_workflow = [panel.__module__.split(".")[-1] for panel in WorkflowDock.panels]
+    assert [step for step in steps if step in in_workflow] == in_workflow
+    assert steps[0] == "workflow"
+    assert steps[1:9] == [
+        *("tilt_series", "angles", "scan_drift", "background", "alignment", "shifts"),
+        *("reconstruction", "monitor"),
+    ]
     assert len(offered.sample_data) == 7
     for command in offered.commands:
         assert callable(plugin.commands.get(command.id))
@@ -245,8 +255,40 @@ def test_the_slider_is_named_after_what_is_shown(
     assert viewer.dims.axis_labels[0] == "tilt"
     volume.data = np.ones((24, 24, 28), np.float32)  # napari names the axes again
     assert viewer.dims.axis_labels[0] == "tilt"
+    volume.visible = True  # it lies on top
+    assert viewer.dims.axis_labels[0] == "z"
+    viewer.layers.move(0, 2)
+    stack.visible = False
+    stack.visible = True
+    assert viewer.dims.axis_labels[0] == "tilt"
     viewer.layers.remove(volume)
     assert viewer.dims.axis_labels[0] == "tilt"
+
+
+def test_a_series_with_other_pixels_begins_at_its_own_reference(
+    open_dock: Any, qtbot: Any, small_series: TiltSeries
+) -> None:
+    panel, session = open_dock(TiltSeriesDock).panel, open_dock.session
+    for size_nm in (None, 18.0):
+        series = small_series.evolve(pixel_size_nm=size_nm)
+        session.add_series(series)
+        assert session.shown_tilt() == series.reference
+        rows = [series.reference]
+        qtbot.waitUntil(lambda r=rows: panel.selected_tilts() == r, timeout=5000)
+
+
+def test_a_run_shown_without_its_series_is_shown_whole(
+    open_dock: Any, qtbot: Any
+) -> None:
+    open_dock(TiltSeriesDock)
+    viewer = open_dock.viewer
+    volume = Volume(np.ones((24, 24, 28), np.float32), 2.0)
+    data, options, _ = volume_layer_data(volume)
+    viewer.add_image(data, **options)
+    qtbot.wait(300)
+    zoom = viewer.scene.camera.zoom
+    viewer.reset_view()
+    assert viewer.scene.camera.zoom == zoom
 
 
 def test_a_new_stack_is_shown_whole_and_a_chosen_view_is_kept(

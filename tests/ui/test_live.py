@@ -192,6 +192,29 @@ def test_record_cuts_the_curve_back_where_a_run_resumes(run: runs.RunFolder) -> 
     assert record.curves["SIRT"].steps == [1, 2, 3]
 
 
+def test_the_time_of_all_starts_counts(run: runs.RunFolder) -> None:
+    earlier = epoch(3).model_copy(update={"elapsed_s": 50.0})
+    first = live.LiveUpdate(started=started(run), epochs=[earlier])
+    record = record_of(first, live.LiveUpdate(started=started(run)))
+    now = epoch(4).model_copy(update={"elapsed_s": 5.0, "eta_s": 8.0})
+    record.take(live.LiveUpdate(epochs=[now]))
+    assert record.time_words == "Running for 55 s, about 8 s left"
+    end = events.Finished(step=9, elapsed_s=20.0)
+    record.take(live.LiveUpdate(end=end))
+    assert record.time_words == "Ran for 1 min 10 s"
+
+
+def test_what_is_left_of_a_first_step_is_not_said_of_the_run(
+    run: runs.RunFolder,
+) -> None:
+    begin = started(run).model_copy(update={"method": "inr"})
+    record = record_of(live.LiveUpdate(started=begin))
+    record.take(live.LiveUpdate(epochs=[epoch(1, "classical start", eta_s=4.0)]))
+    assert record.time_words.endswith("about 4 s left of this step")
+    record.take(live.LiveUpdate(epochs=[epoch(1, "rays", eta_s=4.0)]))
+    assert record.time_words.endswith("about 4 s left")
+
+
 def test_pose_table_reads_an_empty_residual_as_unknown(tmp_path: Path) -> None:
     path = tmp_path / "poses.csv"
     io.write_poses(path, [-3.0, 0, 4], Poses.from_axis(3, 2.0), [1, 0, 1])

@@ -105,6 +105,27 @@ def test_a_bad_tilt_is_found_shown_and_left_out(
     assert np.flatnonzero(~session.series.mask).tolist() == [20]
 
 
+def test_a_dock_opened_later_shows_the_same_tilt_and_offers_to_leave_out(
+    open_dock: Any, qtbot: Any, watched: Any
+) -> None:
+    session = open_dock.session
+    session.run.layers.show_only("stack")
+    session.show_tilt(7)
+    later = TiltsDock(open_dock.viewer)
+    open_dock.viewer.window.add_dock_widget(later)
+    assert later.panel.tilt.value() == 7
+    assert later.panel.all_button.isEnabled()
+    session.run.layers.volume.visible = True  # it lies on top: the slider is z
+    session.show_tilt(9)
+    assert later.panel.tilt.value() == 7
+    session.layer.visible = True
+    open_dock.viewer.layers.move(open_dock.viewer.layers.index(session.layer), 99)
+    session.show_tilt(11)
+    assert later.panel.tilt.value() == 11
+    open_dock.viewer.window.remove_dock_widget(later)
+    qtbot.waitUntil(lambda: later.panel._work.idle, timeout=LONG_MS)
+
+
 def test_the_poses_of_a_run_start_the_next(
     open_dock: Any, qtbot: Any, watched: Any, worker: Worker, monkeypatch: Any
 ) -> None:

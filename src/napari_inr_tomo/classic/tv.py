@@ -83,14 +83,20 @@ def tv(
 
     images: (tilt, y, x).  valid: (tilt, y, x) bool; other pixels are ignored, and so
     are those that are not finite.  support: (z, y, x) bool; voxels outside stay 0.
-    callback: see `napari_inr_tomo.classic.sirt.Callback`.  start_iterations: of
-    momentum SIRT, for the start and the scale of the data.
+    callback: see `napari_inr_tomo.classic.sirt.Callback`; its iteration is 0 during the
+    start.  start_iterations: of momentum SIRT, for the start and the scale of the data.
     Source: Chambolle and Pock, J. Math. Imaging Vis. 40 (2011) 120; step lengths:
     Pock and Chambolle, ICCV 2011, 1762.
     """
     data, usable = prepare(projector, images, valid)
     volume = sirt(
-        projector, images, start_iterations, valid=valid, momentum=True, support=support
+        projector,
+        images,
+        start_iterations,
+        valid=valid,
+        callback=callback and (lambda _, *rest: callback(0, *rest)),
+        momentum=True,
+        support=support,
     )
     scale = density_scale(volume)
     volume /= scale

@@ -19,6 +19,9 @@ HELD_OUT = 0.1
 ITERATIONS = 40
 """Iterations per weight: enough to rank them, not enough to finish."""
 
+MOST_ITERATIONS = len(WEIGHTS) * ITERATIONS
+"""Iterations of a search that tries every weight; most end before."""
+
 
 def choose_weight(
     projector: Projector,
@@ -32,9 +35,9 @@ def choose_weight(
 
     From the smoothest on, until the error on the held-out pixels rises: too smooth a
     volume misses structure, too sharp a one has learnt the noise of the other pixels.
-    images, valid, support: as for `tv`.  callback: called after each weight with the
-    number of weights tried, the volume and its relative error on the held-out pixels;
-    True ends the search with the best so far.
+    images, valid, support: as for `tv`.  callback: see `Callback`; iterations count on
+    from weight to weight, up to `MOST_ITERATIONS`; True ends the search with the best
+    weight so far.
     """
     data, usable = prepare(projector, images, valid)
     random = torch.Generator().manual_seed(seed)
@@ -43,16 +46,30 @@ def choose_weight(
     judged = usable.bool() & held
     norm = float((data[judged] ** 2).sum()) ** 0.5 or 1.0
     best, best_error = WEIGHTS[0], float("inf")
-    for tried, weight in enumerate(WEIGHTS, 1):
-        volume = tv(projector, data, ITERATIONS, weight, valid=seen, support=support)
+    for tried, weight in enumerate(WEIGHTS):
+        watch = _Counted(callback, tried * ITERATIONS)
+        volume = tv(projector, data, ITERATIONS, weight, seen, watch, support)
+        if watch.stopped:
+            break
         wrong = (projector.forward(volume) - data)[judged]
         error = float((wrong**2).sum()) ** 0.5 / norm
         if not error < best_error:
             break
         best, best_error = weight, error
-        if callback is not None and callback(tried, volume, error):
-            break
     return best
+
+
+class _Counted:
+    """Hands iterations on, counted from ``before``; remembers that it was to stop."""
+
+    def __init__(self, callback: Callback | None, before: int) -> None:
+        self._callback, self._before, self.stopped = callback, before, False
+
+    def __call__(self, iteration: int, volume: torch.Tensor, residual: float) -> bool:
+        if self._callback is not None:
+            asked = self._callback(self._before + iteration, volume, residual)
+            self.stopped = self.stopped or bool(asked)
+        return self.stopped
 
 
 def natural_strength(images: torch.Tensor, usable: torch.Tensor | None = None) -> float:

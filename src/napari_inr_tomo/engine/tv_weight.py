@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from napari_inr_tomo.classic.tv_weight import choose_weight, natural_strength
+from napari_inr_tomo.classic.tv_weight import (
+    MOST_ITERATIONS,
+    choose_weight,
+    natural_strength,
+)
 from napari_inr_tomo.engine.job import Job
 from napari_inr_tomo.engine.sharded import ShardedProjector
 from napari_inr_tomo.engine.watch import Watch
@@ -24,12 +28,15 @@ def tv_weight(
 ) -> float:
     """Return the weight of the classical TV: the setting, or chosen on held-out pixels.
 
-    All ranks work on the same numbers and agree on the answer.
+    All ranks work on the same numbers and agree on the answer.  A stop asked for
+    meanwhile is handed on to ``watch``.
     """
     if job.config.classic.tv_weight is not None:
         return job.config.classic.tv_weight
     job.reporter.phase("choosing the TV weight")
-    weight = choose_weight(projector, images, valid, support, watch, job.config.seed)
+    choosing = Watch(job, MOST_ITERATIONS)
+    weight = choose_weight(projector, images, valid, support, choosing, job.config.seed)
+    watch.stopped = choosing.stopped
     job.reporter.chosen["classic.tv_weight"] = weight
     return weight
 

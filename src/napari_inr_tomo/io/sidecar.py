@@ -207,6 +207,7 @@ def _add_record(
         if len(poses) != len(stack) or angles.shape != (len(stack),):
             raise ValueError("its length is another one")
         history = tuple(Step.from_json(step) for step in record["history"])
+        moved = _was_moved(record)
         group = np.asarray(record.get("group", np.zeros(len(stack))), np.int64)
         if group.shape != (len(stack),):
             raise ValueError("its list of passes has another length")
@@ -222,7 +223,15 @@ def _add_record(
     size = record.get("pixel_size_nm")
     if stack.pixel_size_nm is None and isinstance(size, int | float):
         stack = stack.evolve(pixel_size_nm=to_nm(size, "nm"))
-    notes.facts.append(
-        "This stack was written aligned: its .xf has been applied already."
-    )
+    if moved:
+        notes.facts.append(
+            "This stack was written aligned: its .xf has been applied already."
+        )
     return stack.evolve(poses=poses, history=history, group=group)
+
+
+def _was_moved(record: dict[str, Any]) -> bool:
+    """Return whether the images were moved by their poses when they were written."""
+    original = record.get("original")
+    poses = original.get("poses") if isinstance(original, dict) else None
+    return poses is None or bool(np.any(np.asarray(poses, np.float64)))

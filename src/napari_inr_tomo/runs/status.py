@@ -45,7 +45,8 @@ class RunStatus:
     finished, stopped (early, with a result), cancelled, failed, or interrupted (ended
     without a word: killed, or the computer went down; it can be resumed).
     step, total: epochs or iterations; phase: what is being done.
-    loss, holdout: of the last step; eta_s, elapsed_s: seconds.
+    loss, holdout: of the last step; eta_s: seconds; elapsed_s: seconds of work, those
+    before the run was taken up again included.
     warning: the last warning, a sentence; message: what to tell about the state.
     """
 
@@ -82,17 +83,21 @@ class Told:
     end: Finished | Cancelled | Failed | None = None
     begun: float | None = None
     """When the workers last said that they run, seconds since 1970."""
+    before_s: float = 0.0
+    """Seconds of work before the workers last started."""
 
     def after(self, event: Event) -> Told:
         """Return what is known after one more event."""
         status, end, begun = self.status, self.end, self.begun
+        before = self.before_s
         match event:
             case Started():
-                begun = event.time
+                begun, before = event.time, status.elapsed_s
                 status = RunStatus(
                     step=event.resumed_at,
                     total=event.total,
                     phase="starting",
+                    elapsed_s=before,
                     method=event.method,
                     device=event.device,
                     ranks=event.ranks,
@@ -109,16 +114,17 @@ class Told:
                     loss=event.loss,
                     holdout=event.holdout,
                     eta_s=event.eta_s,
-                    elapsed_s=event.elapsed_s,
+                    elapsed_s=before + event.elapsed_s,
                 )
             case Warned():
                 status = replace(status, warning=_sentence(event))
             case Finished():
-                status = replace(status, step=event.step, elapsed_s=event.elapsed_s)
+                elapsed = before + event.elapsed_s
+                status = replace(status, step=event.step, elapsed_s=elapsed)
                 end = event
             case Cancelled() | Failed():
                 end = event
-        return Told(status, end, begun)
+        return Told(status, end, begun, before)
 
 
 def judge(told: Told, alive_since: float | None, paths: RunPaths) -> RunStatus:
@@ -138,7 +144,7 @@ def judge(told: Told, alive_since: float | None, paths: RunPaths) -> RunStatus:
     launched = _launcher(paths)
     died = launched is not None and end is not None and launched["started"] > end.time
     if end is not None and not died:
-        return replace(status, state=_ended(end), message=_last_words(end))
+        return replace(status, state=_ended(end), message=_last_words(end, status))
     if told.begun is None and launched is None:
         return replace(status, state="created", message="Not started yet")
     return replace(status, state="interrupted", message=_interrupted(paths))
@@ -150,15 +156,15 @@ def _ended(end: Finished | Cancelled | Failed) -> State:
     return "cancelled" if isinstance(end, Cancelled) else "failed"
 
 
-def _last_words(end: Finished | Cancelled | Failed) -> str:
+def _last_words(end: Finished | Cancelled | Failed, status: RunStatus) -> str:
     if isinstance(end, Failed):
         return _sentence(end)
     if isinstance(end, Cancelled):
         return f"Cancelled at step {end.step}; it can be resumed"
-    how = "Stopped on request" if end.stopped else "Finished"
+    how = f"Stopped on request at step {end.step}" if end.stopped else "Finished"
     if end.reason:
         return f"Ended early at step {end.step} with the last good volume. {end.reason}"
-    return f"{how} at step {end.step} after {end.elapsed_s:.0f} s"
+    return f"{how} after {status.elapsed_s:.0f} s"
 
 
 def _sentence(event: Warned | Failed) -> str:

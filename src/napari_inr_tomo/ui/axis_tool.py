@@ -198,6 +198,8 @@ class AxisTool(QWidget):
                 viewer.layers.events.removed.disconnect(self._removed)
                 if self.session.has_layer(lines):
                     viewer.layers.remove(lines)
+                    if self.session.has_layer(self.session.layer):
+                        viewer.layers.selection.active = self.session.layer
         for picture in self.pictures:
             picture.clear()
         self._under.remove()

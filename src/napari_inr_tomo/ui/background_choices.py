@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
-from superqt import QCollapsible
 
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.ui.controls import form, number, tick, whole
+from napari_inr_tomo.ui.fold import Fold
 
 KINDS = {
     "smooth surface": "bernstein",
@@ -61,7 +61,7 @@ class BackgroundChoices(QWidget):
             box.currentIndexChanged.connect(self.refresh)
         self.refresh()
 
-    def _more(self) -> QCollapsible:
+    def _more(self) -> Fold:
         self.specimen = _choice(
             SPECIMENS, "How the specimen is told from the background; it is not fitted"
         )
@@ -105,10 +105,7 @@ class BackgroundChoices(QWidget):
         fields.addRow("Edges", edges)
         inside = QWidget()
         inside.setLayout(fields)
-        more = QCollapsible("Specimen and edges")
-        more.addWidget(inside)
-        more.setDuration(0)
-        return more
+        return Fold("Specimen and edges", inside)
 
     @property
     def degrees(self) -> tuple[int, int]:

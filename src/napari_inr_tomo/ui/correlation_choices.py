@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtWidgets import QHBoxLayout, QWidget
-from superqt import QCollapsible
 
 from napari_inr_tomo.ui.controls import form, number, tick, whole
+from napari_inr_tomo.ui.fold import Fold
 
 
-class CorrelationChoices(QCollapsible):
+class CorrelationChoices(Fold):
     """Stretch, reference, band-pass, taper and limits of the cross-correlation."""
 
     def __init__(self) -> None:
         super().__init__("Settings of the cross-correlation")
-        self.setDuration(0)
         self.stretch = tick(
             "cosine stretch",
             "Stretch the neighbour across the axis by the ratio of the cosines; best "
@@ -66,7 +65,7 @@ class CorrelationChoices(QCollapsible):
         fields.addRow("Edge taper", self.taper)
         fields.addRow("Largest shift", self.limit)
         self.cumulative.toggled.connect(lambda on: self.neighbours.setEnabled(not on))
-        self.addWidget(inside)
+        self.fill(inside)
 
     @property
     def settings(self) -> dict[str, Any]:

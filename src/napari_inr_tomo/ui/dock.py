@@ -6,7 +6,6 @@ parent.  A dock connects when it gets a parent and disconnects when it loses it.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from qtpy.QtCore import QEvent, Qt, QTimer
@@ -15,21 +14,20 @@ from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLabel,
-    QPushButton,
     QScrollArea,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
 
-from napari_inr_tomo.ui.controls import ActionRow, words
-from napari_inr_tomo.ui.remembered import ask_folder
+from napari_inr_tomo.ui.controls import words
 from napari_inr_tomo.ui.session import NO_SERIES, Session, session_of
 
 if TYPE_CHECKING:
     import napari
 
-    from napari_inr_tomo.ui.run_control import RunControl
+
+FIT_MS = 100
 
 
 class Panel(QWidget):
@@ -185,6 +183,7 @@ class Dock(QWidget):
         self.session.keys.dock_came()
         self.session.layer_changed.connect(self.picker.refresh)
         self.session.layers_changed.connect(self.picker.refresh)
+        self.session.layers_changed.connect(self._fit_later)
         self.picker.refresh()
         for part in self.parts:
             part.attach()
@@ -200,30 +199,13 @@ class Dock(QWidget):
                 signal.disconnect(self.picker.refresh)
             except (ValueError, KeyError):
                 continue
+        self.session.layers_changed.disconnect(self._fit_later, missing_ok=True)
         for part in self.parts:
             part.release()
 
-
-def stop_buttons(row: ActionRow, run: RunControl) -> tuple[QPushButton, QPushButton]:
-    """Add "Stop and keep" and "Cancel" for a run to a row."""
-    stop = row.add(
-        "Stop and keep",
-        "End early and keep the result reached so far",
-        lambda: run.request("stop"),
-    )
-    cancel = row.add(
-        "Cancel",
-        "End without a result; the last checkpoint stays and can be resumed",
-        lambda: run.request("cancel"),
-    )
-    return stop, cancel
-
-
-def ask_run_folder(panel: Panel) -> None:
-    """Ask for a run folder and follow it."""
-    path = ask_folder(panel, "Open a run folder")
-    if path:
-        panel.session.run.open(Path(path))
+    def _fit_later(self) -> None:
+        """Fit the view once the canvas has its new size: controls and sliders came."""
+        QTimer.singleShot(FIT_MS, self.session.fit_view)
 
 
 def scrolled(widget: QWidget) -> QScrollArea:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 STILL_MS = 1200
 """Series and settings must be left alone for so long before steps are timed."""
 MEASURED = "Measured: a few steps on this stack and this computer."
+MEASURING = (
+    "Measuring a few steps on this stack and this computer; large stacks take minutes. "
+    "Start need not wait for it."
+)
 BUSY = " The computer was busy then: a run alone is faster."
 Wish = tuple[str, "ReconstructionConfig", int]
 """What it is called, its settings, how many processes it would get."""
@@ -164,7 +168,7 @@ class ExpectedTimes(QWidget):
         elif waiting and why is not None and not self.measuring:
             said = f"{why}."
         elif waiting:
-            said = "Measuring: a few steps on this stack and this computer..."
+            said = MEASURING
         else:
             busy = any(getattr(costs, "busy", False) for costs in self._costs.values())
             said = MEASURED + BUSY * busy

@@ -223,7 +223,7 @@ class LiveLayers:
             self.show_only("volume")
 
     def show_only(self, what: str) -> None:
-        """Show the "volume", or the "stack" with its axis and poses, not both."""
+        """Show the "volume", or the "stack" with its axis and poses, and no other."""
         viewer = self.session.viewer
         if viewer is None:
             return
@@ -231,12 +231,9 @@ class LiveLayers:
             self._stack_shown = True
             if self._latest is not None:
                 self.show_poses(*self._latest)
-        if what == "stack" and self.session.layer is not None:
-            self.session.layer.visible = True
-        elif what == "volume":
-            for layer in viewer.layers:
-                if is_series_layer(layer):
-                    layer.visible = False
+        for layer in viewer.layers:
+            if is_series_layer(layer) or isinstance(layer.metadata.get(KEY), Volume):
+                layer.visible = what == "stack" and layer is self.session.layer
         for layer, group in (
             (self.volume, "volume"),
             (self.points, "stack"),

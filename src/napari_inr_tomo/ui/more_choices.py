@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtWidgets import QComboBox, QWidget
-from superqt import QCollapsible
 
 from napari_inr_tomo.ui.controls import PathEdit, form, whole, words
 from napari_inr_tomo.ui.device import Devices, find_devices
+from napari_inr_tomo.ui.fold import Fold
 from napari_inr_tomo.ui.tips import tip
 
 CHECKING = "Checking what there is to compute on..."
 
 
-class MoreChoices(QCollapsible):
+class MoreChoices(Fold):
     """Depth, device, processes, seed and run folder; asks what there is to compute on.
 
     device_words: the answer, for wherever it is to be read.
@@ -22,7 +22,6 @@ class MoreChoices(QCollapsible):
 
     def __init__(self) -> None:
         super().__init__("More settings")
-        self.setDuration(0)
         self.devices: Devices | None = None
         self._asking = False
         self.device_words = words(CHECKING)
@@ -47,8 +46,7 @@ class MoreChoices(QCollapsible):
         fields.addRow("Processes", self.processes)
         fields.addRow("Seed", self.seed)
         fields.addRow("Run folder", self.folder)
-        self.setContent(inner)
-        self.collapse(animate=False)
+        self.fill(inner)
 
     def ask_devices(self) -> None:
         """Find out what there is to compute on, once, in a worker."""

@@ -55,6 +55,8 @@ class PairView(pyqtgraph.GraphicsLayoutWidget):
     """
 
     moved = Signal(float)
+    _chosen = True
+    """Whether the user has moved or zoomed the slices, or there are none yet."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,6 +72,7 @@ class PairView(pyqtgraph.GraphicsLayoutWidget):
             box.setAspectLocked(True)
             box.invertY(True)
             box.setMenuEnabled(False)
+            box.sigRangeChangedManually.connect(self._part_chosen)
             image = pyqtgraph.ImageItem(axisOrder="row-major")
             box.addItem(image)
             pen = pyqtgraph.mkPen("#ff5a4d", width=1.5)
@@ -116,7 +119,17 @@ class PairView(pyqtgraph.GraphicsLayoutWidget):
 
     def fit(self) -> None:
         """Show the slices whole."""
+        self._chosen = False
         self.boxes[0].autoRange(padding=0.02)
+
+    def resizeEvent(self, event: Any) -> None:
+        """Show the slices whole in the new size, unless another part was chosen."""
+        super().resizeEvent(event)
+        if not self._chosen:
+            self.fit()
+
+    def _part_chosen(self, *_: Any) -> None:
+        self._chosen = True
 
     def set_row(self, row: float) -> None:
         """Put the line at a row."""

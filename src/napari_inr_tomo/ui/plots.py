@@ -13,6 +13,7 @@ from napari_inr_tomo.types import TiltSeries
 from napari_inr_tomo.ui import tilt_checks
 from napari_inr_tomo.ui.colours import TEXT_CONTRAST, readable, theme_colours
 from napari_inr_tomo.ui.curve_layers import COLOURS
+from napari_inr_tomo.ui.log_axis import LogAxis
 
 if TYPE_CHECKING:
     from napari_inr_tomo.ui.live import PoseTable
@@ -25,10 +26,13 @@ SHOWN_COLOUR = "#f0e442"
 
 
 class Plot(pyqtgraph.PlotWidget):
-    """A plot in the colours of napari's theme."""
+    """A plot in the colours of napari's theme; no numbers at the axes of an empty one.
+
+    log_y: whether y is logarithmic.
+    """
 
     def __init__(self, x: str, y: str, log_y: bool = False) -> None:
-        super().__init__()
+        super().__init__(axisItems={"left": LogAxis("left")})
         self.setMinimumHeight(HEIGHT)
         self.setMaximumHeight(HEIGHT + 60)
         self.setMenuEnabled(False)
@@ -41,13 +45,14 @@ class Plot(pyqtgraph.PlotWidget):
         item.getAxis("bottom").enableAutoSIPrefix(False)
         item.getAxis("left").setWidth(52)
         item.getAxis("bottom").setHeight(42)
-        item.layout.setContentsMargins(1, 1, 4, 6)
+        item.layout.setContentsMargins(1, 8, 4, 6)
         self._lines: dict[str, Any] = {}
         self._colours: dict[str, str] = {}
         self._rings: Any = None
         self._steps: list[Any] = []
         self._behind = "#000000"
         self.set_theme("dark")
+        self.show_numbers(False)
 
     def set_theme(self, name: str) -> None:
         """Take the colours of a napari theme."""
@@ -67,6 +72,11 @@ class Plot(pyqtgraph.PlotWidget):
         """Return a colour that is seen on the background there is."""
         return readable(colour, self._behind)
 
+    def show_numbers(self, shown: bool) -> None:
+        """Show the numbers at the axes, or leave them out."""
+        for side in ("left", "bottom"):
+            self.getPlotItem().getAxis(side).setStyle(showValues=shown)
+
     def set_line(
         self, name: str, x: Any, y: Any, colour: str, dots: bool | str = False
     ) -> None:
@@ -84,6 +94,7 @@ class Plot(pyqtgraph.PlotWidget):
         x, y = np.asarray(x, float), np.asarray(y, float)
         keep = np.isfinite(x) & np.isfinite(y)
         self._lines[name].setData(x[keep], y[keep])
+        self.show_numbers(True)
 
     def set_marks(self, x: Any, y: Any, colour: str = MARK_COLOUR) -> None:
         """Ring the points that stand out."""
@@ -116,6 +127,7 @@ class Plot(pyqtgraph.PlotWidget):
         self.set_steps([])
         self._lines.clear()
         self._colours.clear()
+        self.show_numbers(False)
         self._name_lines()
 
     def _name_lines(self) -> None:
@@ -197,6 +209,7 @@ class ResidualBars(Plot):
             self.hide()
             return self._tilts
         self.show()
+        self.show_numbers(True)
         residual, used = poses["residual"], poses["used"]
         bad = tilt_checks.bad_tilts(residual, used)
         keep = used & np.isfinite(residual)

@@ -10,11 +10,11 @@ from typing import Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QCompleter, QLineEdit, QWidget
-from superqt import QCollapsible
 
 from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.ui.controls import ActionRow, form, words
+from napari_inr_tomo.ui.fold import Fold
 from napari_inr_tomo.ui.jobs import start_job
 from napari_inr_tomo.ui.session import Session
 from napari_inr_tomo.ui.tips import tip
@@ -33,14 +33,13 @@ COMMON = (
 )
 
 
-class QueueBox(QCollapsible):
+class QueueBox(Fold):
     """Which setting, which values; start the queue, and end it."""
 
     def __init__(
         self, session: Session, chosen: Callable[[], Any], changed: Callable[[], Any]
     ) -> None:
         super().__init__("Queue with one setting varied")
-        self.setDuration(0)
         self._session, self._chosen, self._changed = session, chosen, changed
         inner = QWidget()
         fields = form()
@@ -85,7 +84,7 @@ class QueueBox(QCollapsible):
         fields.addRow(self.row)
         self.said = words()
         fields.addRow(self.said)
-        self.setContent(inner)
+        self.fill(inner)
         self._say_key()
 
     def _say_key(self, *_: Any) -> None:

@@ -65,8 +65,8 @@ def read_stack(path: str, **_: Any) -> list[LayerData]:
     if not _is_volume(place, volume):
         show_info(
             f"No tilt angles were found for {place.name}, so it opened as an image. If "
-            "it is a tilt series, type the angles in Plugins > Tilt series and press "
-            "'From layer', or put an angle file (.rawtlt .tlt .mdoc) beside it."
+            "it is a tilt series, type the angles in Plugins > Electron tomography > "
+            "Open tilt series and press 'From layer', or put an angle file (.rawtlt .tlt .mdoc) beside it."
         )
     return [volume_layer_data(volume, place.stem)]
 
@@ -88,8 +88,8 @@ def read_run(path: str, **_: Any) -> list[LayerData]:
         raise UserError(
             error.what,
             error.why,
-            "Open it in Plugins > Reconstruction with 'Open run folder...' to follow "
-            "or resume it",
+            "Open it in Plugins > Electron tomography > Monitor reconstruction with "
+            "'Open run folder...' to follow or resume it",
         ) from None
     name = f"volume of {Path(path).name}"
     return [volume_layer_data(io.read_volume(result), name)]

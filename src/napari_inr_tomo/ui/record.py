@@ -43,6 +43,8 @@ class RunRecord:
     position: float = 0.0
     phase: str = ""
     elapsed_s: float | None = None
+    """Seconds of work so far, those before it was taken up again included."""
+    before_s: float = 0.0
     eta_s: float | None = None
     checkpoint_step: int | None = None
     curves: dict[str, Curve] = field(default_factory=dict)
@@ -70,12 +72,15 @@ class RunRecord:
             self.checkpoint_step = update.checkpoint_step
         if update.end is not None:
             self.end, self.eta_s = update.end, None
+            if isinstance(update.end, events.Finished):
+                self.elapsed_s = self.before_s + update.end.elapsed_s
 
     def _start(self, started: events.Started) -> None:
         self.method, self.device = started.method, started.device
         self.ranks, self.total = started.ranks, started.total
         self.shape_zyx, self.voxel_nm = started.shape_zyx, started.voxel_nm
         self.end = None
+        self.before_s = self.elapsed_s or 0.0
         if started.resumed_at:  # what came after the checkpoint is done again
             for curve in self.curves.values():
                 keep = [s <= started.resumed_at for s in curve.steps]
@@ -93,7 +98,7 @@ class RunRecord:
         curve.losses.append(epoch.loss)
         curve.holdouts.append(np.nan if epoch.holdout is None else epoch.holdout)
         self.position, self.total, self.phase = position, epoch.total, epoch.phase
-        self.elapsed_s, self.eta_s = epoch.elapsed_s, epoch.eta_s
+        self.elapsed_s, self.eta_s = self.before_s + epoch.elapsed_s, epoch.eta_s
 
     @property
     def progress_words(self) -> str:
@@ -108,6 +113,22 @@ class RunRecord:
             now = min(int(self.position) + (self.phase == "rays"), self.total)
             words += f", {unit} {now} of {self.total}"
         return words
+
+    @property
+    def time_words(self) -> str:
+        """How long it has run and will, e.g. ``Running for 40 s, about 20 s left``.
+
+        What is left of a phase that others follow is said to be of that phase.
+        """
+        if self.elapsed_s is None:
+            return ""
+        if self.end is not None:
+            return f"Ran for {duration(self.elapsed_s)}"
+        left = ""
+        if self.eta_s:
+            last = self.phase in (self.method.upper(), "rays")
+            left = f", about {duration(self.eta_s)} left" + " of this step" * (not last)
+        return f"Running for {duration(self.elapsed_s)}{left}"
 
     @property
     def share(self) -> float:

@@ -15,7 +15,7 @@ from napari_inr_tomo import events
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.ui import live
 from napari_inr_tomo.ui.live_layers import LiveLayers
-from napari_inr_tomo.ui.record import PHASES, RunRecord
+from napari_inr_tomo.ui.record import PHASES, RunRecord, duration
 
 if TYPE_CHECKING:
     from napari_inr_tomo.config import ReconstructionConfig
@@ -284,8 +284,9 @@ class RunControl:
         self._close_progress()
         end = update.end
         if isinstance(end, events.Finished):
-            early = " early, as asked" if end.stopped else ""
-            self._enter(RunState.DONE, f"Finished{early} after {end.elapsed_s:.0f} s")
+            early = " early, as asked," if end.stopped else ""
+            after = duration(self.record.elapsed_s)
+            self._enter(RunState.DONE, f"Finished{early} after {after}")
         elif isinstance(end, events.Cancelled):
             self._enter(
                 RunState.IDLE,

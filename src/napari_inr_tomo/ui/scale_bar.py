@@ -15,7 +15,7 @@ class ScaleBar:
     def __init__(self, box: pyqtgraph.ViewBox) -> None:
         pen = pyqtgraph.mkPen("w", width=4)
         self._line = pyqtgraph.PlotCurveItem(pen=pen)
-        self._text = pyqtgraph.TextItem("", color="w", anchor=(0.5, 1.0))
+        self._text = pyqtgraph.TextItem("", color="w", anchor=(1.0, 1.0))
         self._text.fill = pyqtgraph.mkBrush(0, 0, 0, 90)
         for item in (self._line, self._text):
             item.setZValue(20 if item is self._text else 21)
@@ -33,7 +33,7 @@ class ScaleBar:
         start = end - length / size
         self._line.setData([start, end], [y, y])
         self._text.setText(f"{length:g} {'px' if unit_nm is None else 'nm'}")
-        self._text.setPos((start + end) / 2, y)
+        self._text.setPos(end, y)
 
     def clear(self) -> None:
         """Draw nothing."""

@@ -157,14 +157,14 @@ def set_frozen(layer: Layer, tilt: int, frozen: bool) -> None:
 
 
 def volume_of(layer: Layer) -> Volume | None:
-    """Return the volume of a layer; any 3-D image will do, None for anything else."""
+    """Return the volume of a layer, named like it; None for anything but 3-D images."""
     if is_series_layer(layer) or type(layer).__name__ != "Image":
         return None
     if layer.ndim != 3 or getattr(layer, "rgb", False) or layer.multiscale:
         return None
     known = layer.metadata.get(KEY)
     if isinstance(known, Volume):
-        if known.data is layer.data:
+        if known.data is layer.data and known.name == layer.name:
             return known
-        return replace(known, data=np.asarray(layer.data))
+        return replace(known, data=np.asarray(layer.data), name=layer.name)
     return Volume(np.asarray(layer.data), size_of(layer), layer.name)

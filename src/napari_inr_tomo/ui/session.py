@@ -72,7 +72,8 @@ class Session:
         self._fitted: tuple[Any, ...] | None = None
         self.run = RunControl(self)
         self.keys = Keys(self)
-        viewer.layers.events.inserted.connect(self._on_inserted)
+        # last: napari has taken the layer into its axes by then
+        viewer.layers.events.inserted.connect(self._on_inserted, position="last")
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.layers.events.renamed.connect(self._on_renamed)
         viewer.dims.events.axis_labels.connect(self.label_slider)
@@ -141,25 +142,31 @@ class Session:
             axis = self.viewer.dims.ndim - 3
             self.viewer.dims.set_point(axis, tilt * float(self._layer.scale[0]))
 
+    def on_top(self) -> str | None:
+        """Return what the shown image on top is cut along: "tilt", "z" or None."""
+        for layer in reversed([] if self.viewer is None else self.viewer.layers):
+            covers = layer.visible and layer.ndim >= 3
+            if not covers or type(layer).__name__ != "Image":
+                continue
+            name = layer.axis_labels[-3]
+            if name in (STACK_LABELS[0], VOLUME_LABELS[0]):
+                return str(name)
+        return None
+
     def label_slider(self, *_: Any) -> None:
         """Name napari's slider after what is shown: "tilt" or "z"."""
-        viewer = self.viewer
-        if viewer is None or viewer.dims.ndim < 3:
+        viewer, name = self.viewer, self.on_top()
+        if name is None:
             return
-        names = {
-            layer.axis_labels[-3]
-            for layer in viewer.layers
-            if layer.visible and layer.ndim >= 3
-        } & {STACK_LABELS[0], VOLUME_LABELS[0]}
         labels, axis = list(viewer.dims.axis_labels), viewer.dims.ndim - 3
-        if len(names) == 1 and labels[axis] not in names:
-            labels[axis] = names.pop()
+        if labels[axis] != name:
+            labels[axis] = name
             viewer.dims.axis_labels = tuple(labels)
 
     def fit_view(self) -> None:
         """Show the whole image, unless the user has chosen what to see."""
         viewer = self.viewer
-        if viewer is None or self._layer is None:
+        if viewer is None or not viewer.layers:
             return
         now = (viewer.scene.camera.zoom, tuple(viewer.scene.camera.center))
         if self._fitted is None or self._fitted == now:
@@ -170,8 +177,11 @@ class Session:
         event.value.events.visible.connect(self.label_slider)
         if is_series_layer(event.value):
             self.layer = event.value
+            self.show_tilt(series_of(event.value).reference)
             self._fitted = None
             self.fit_view()
+        elif self.viewer is not None and len(self.viewer.layers) == 1:
+            self._fitted = None
         self.label_slider()
         self.layers_changed.emit()
 

@@ -24,6 +24,7 @@ from napari_inr_tomo.ui.series_layer import contrast, space
 
 UNPAINTED = "nothing"
 MASK_NAME = "Specimen mask"
+NOTHING_TRIED = "Nothing tried yet: 'Try on this tilt' shows the fit here."
 
 
 class BackgroundPanel(Panel):
@@ -249,6 +250,8 @@ class BackgroundPanel(Panel):
         undo = why or (None if self.session.undo_label else "Nothing to take back")
         self.apply_row.bar(self.undo_button, undo)
         self.negative.setText(steps.negative_in_words(self.session.series))
+        if not self.mask_picture.shown:
+            self.numbers.setText("" if why else NOTHING_TRIED)
         if self.session.layer is None:
             self.numbers.setText("")
             for picture in (self.mask_picture, self.fit_picture, self.rest_picture):

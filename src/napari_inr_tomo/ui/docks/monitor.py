@@ -9,9 +9,9 @@ from qtpy.QtWidgets import QProgressBar
 
 from napari_inr_tomo.ui.controls import ActionRow, group, tick, words
 from napari_inr_tomo.ui.curve_layers import curves_to_layers
-from napari_inr_tomo.ui.dock import Dock, Panel, ask_run_folder, stop_buttons
+from napari_inr_tomo.ui.dock import Dock, Panel
 from napari_inr_tomo.ui.plots import LossPlot, PosePlot
-from napari_inr_tomo.ui.record import duration
+from napari_inr_tomo.ui.run_buttons import again_buttons, bar_again, stop_buttons
 from napari_inr_tomo.ui.run_control import ALIVE, NO_RUN, RunState
 
 if TYPE_CHECKING:
@@ -51,13 +51,9 @@ class MonitorPanel(Panel):
             lambda: run.request("save-now"),
         )
         layout.addWidget(self.row)
-        self.open_row = ActionRow()
-        self.open_button = self.open_row.add(
-            "Open run folder...",
-            "Follow a run that is going on, or look at one that has ended",
-            lambda: ask_run_folder(self),
-        )
-        layout.addWidget(self.open_row)
+        self.again_row = ActionRow()
+        self.resume_button, self.open_button = again_buttons(self.again_row, self)
+        layout.addWidget(self.again_row)
         self.body.addWidget(box)
         self._build_closer()
         self._build_layers()
@@ -194,10 +190,7 @@ class MonitorPanel(Panel):
         curve = record.curves.get(record.phase)
         if curve is not None and curve.losses:
             lines.append(f"Loss {curve.losses[-1]:.4g}")
-        if record.elapsed_s is not None:
-            left = f", about {duration(record.eta_s)} left" if record.eta_s else ""
-            ran = "Running for" if alive else "Ran for"
-            lines.append(f"{ran} {duration(record.elapsed_s)}{left}")
+        lines += filter(None, [record.time_words])
         self.numbers.setText("\n".join(lines))
 
     def _bar_buttons(self) -> None:
@@ -207,7 +200,7 @@ class MonitorPanel(Panel):
         self.row.bar(self.stop_button, run.why_not_stop())
         self.row.bar(self.cancel_button, run.why_not_cancel())
         self.row.bar(self.save_button, run.why_not_cancel())
-        self.open_row.bar(self.open_button, run.why_not_open())
+        bar_again(self.again_row, session, self.resume_button, self.open_button)
         volume = none or (
             None if layers.volume is not None else "No volume has come yet"
         )

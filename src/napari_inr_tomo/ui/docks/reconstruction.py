@@ -20,11 +20,12 @@ from napari_inr_tomo.ui.controls import (
     words,
 )
 from napari_inr_tomo.ui.device import Devices
-from napari_inr_tomo.ui.dock import Dock, Panel, ask_run_folder, stop_buttons
+from napari_inr_tomo.ui.dock import Dock, Panel
 from napari_inr_tomo.ui.expecting import ExpectedTimes, Wish
 from napari_inr_tomo.ui.more_choices import MoreChoices
 from napari_inr_tomo.ui.one_slice import OneSlice
 from napari_inr_tomo.ui.remembered import recall, remember
+from napari_inr_tomo.ui.run_buttons import again_buttons, bar_again, stop_buttons
 from napari_inr_tomo.ui.run_folders import new_folder
 from napari_inr_tomo.ui.series_layer import frozen_of
 from napari_inr_tomo.ui.settings_form import SettingsDialog, SettingsForm
@@ -137,16 +138,7 @@ class ReconstructionPanel(Panel):
         self.state = words()
         layout.addWidget(self.state)
         self.again_row = ActionRow()
-        self.resume_button = self.again_row.add(
-            "Resume",
-            "Go on from the last checkpoint of the open run folder",
-            run.resume,
-        )
-        self.open_button = self.again_row.add(
-            "Open run folder...",
-            "Follow a run that is going on, or look at one that has ended",
-            lambda: ask_run_folder(self),
-        )
+        self.resume_button, self.open_button = again_buttons(self.again_row, self)
         layout.addWidget(self.again_row)
         self.body.addWidget(box)
 
@@ -346,9 +338,7 @@ class ReconstructionPanel(Panel):
         self.row.bar(self.start_button, run.why_not_start())
         self.row.bar(self.stop_button, run.why_not_stop())
         self.row.bar(self.cancel_button, run.why_not_cancel())
-        busy = f"Busy: {self.session.busy}" if self.session.busy else None
-        self.again_row.bar(self.resume_button, busy or run.why_not_resume())
-        self.again_row.bar(self.open_button, run.why_not_open())
+        bar_again(self.again_row, self.session, self.resume_button, self.open_button)
         text = run.state.value.capitalize()
         self.state.setText(f"{text}. {run.message}".strip())
         self.one_slice.refresh()

@@ -267,6 +267,7 @@ class TiltSeriesPanel(Panel):
         )
         self.notices.setVisible(bool(series and series.notices))
         self.history.setText(history(series))
+        self.history.setVisible(bool(self.history.text()))
         if series is not None and series.pixel_size_nm:
             self.pixel.setValue(series.pixel_size_nm)
         self._fill(series)
@@ -320,6 +321,8 @@ class TiltSeriesPanel(Panel):
         table.blockSignals(False)
         if series is not None and selected and selected[-1] < len(series):
             table.selectRow(selected[0])
+        if len(selected) <= 1:
+            self._mark_tilt()
 
     def _row_chosen(self) -> None:
         rows = self.selected_tilts()

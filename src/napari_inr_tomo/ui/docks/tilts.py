@@ -27,7 +27,7 @@ from napari_inr_tomo.ui.plots import PosePlot, ResidualBars
 from napari_inr_tomo.ui.pose_editor import PoseEditor
 from napari_inr_tomo.ui.run_control import NO_RUN
 from napari_inr_tomo.ui.run_folders import next_folder
-from napari_inr_tomo.ui.series_layer import frozen_of, is_series_layer, pixel_and_unit
+from napari_inr_tomo.ui.series_layer import STACK_LABELS, frozen_of, pixel_and_unit
 from napari_inr_tomo.ui.tilt_checks import listed
 
 FLICKER_MS = 400
@@ -153,6 +153,8 @@ class TiltsPanel(Panel):
         super().attach()
         self._theme()
         self._draw_run()
+        self._slider_moved()
+        self.refresh()
 
     def release(self) -> None:
         """Let go; the flicker ends."""
@@ -171,14 +173,10 @@ class TiltsPanel(Panel):
             self.refresh()
 
     def _slider_moved(self, *_: Any) -> None:
-        viewer, layer = self.session.viewer, self.session.layer
-        if layer is None or not layer.visible or not is_series_layer(layer):
+        session, tilt = self.session, self.session.shown_tilt()
+        if tilt is None or not session.layer.visible:
             return
-        tilt = self.session.shown_tilt()
-        volumes = self.session.run.layers.volume
-        if volumes is not None and volumes.visible:
-            return
-        if tilt is not None and viewer.dims.ndisplay == 2:
+        if session.on_top() == STACK_LABELS[0] and session.viewer.dims.ndisplay == 2:
             self.tilt.setValue(tilt)
 
     # the picture --------------------------------------------------------------
