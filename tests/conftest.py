@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +18,27 @@ from patience import wait_for
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def own_room(number: str) -> None:
+    """Give one of several processes that share the tests what it must not share.
+
+    napari's settings, and a screen: only one window of a screen has the keyboard.
+    """
+    settings = os.environ.get("NAPARI_CONFIG")
+    if settings:
+        os.environ["NAPARI_CONFIG"] = settings.replace(".yaml", f"-{number}.yaml")
+    if os.environ.get("INR_TOMO_UNATTENDED") and shutil.which("Xvfb"):
+        ours, theirs = os.pipe()
+        screen = subprocess.Popen(
+            ["Xvfb", "-displayfd", str(theirs), "-screen", "0", "1600x1000x24"],
+            pass_fds=[theirs],
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(theirs)
+        atexit.register(screen.terminate)
+        with open(ours) as answer:
+            os.environ["DISPLAY"] = f":{answer.readline().strip()}"
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--fault-report",
@@ -24,6 +48,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    number = os.environ.get("PYTEST_XDIST_WORKER")
+    if number:
+        own_room(number)
     if config.getoption("--fault-report"):
         sys.path.insert(0, str(ROOT / "tests" / "faults"))
         from fault_report import FaultReport
