@@ -67,6 +67,10 @@ def _checked(position: float, numbers: list[float]) -> StepReport:
     return StepReport(position, loss, round(asked))
 
 
+def _nothing() -> None:
+    return None
+
+
 class Trainer:
     """Trains a field and poses on a normalised stack; N ranks equal one."""
 
@@ -106,6 +110,8 @@ class Trainer:
         self.progress = Progress()
         self.best: dict[str, Tensor] = {}
         self._readback = Readback(ranks.device)
+        self.between: Callable[[], None] = _nothing
+        """Called between the pieces of a step; nothing is learnt meanwhile."""
         self.tilt_error = torch.zeros(
             2, stack.tilts, dtype=torch.float64, device=ranks.device
         )
@@ -229,6 +235,7 @@ class Trainer:
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
             self._note_residual(rays[part], residual.detach(), weight[part])
+            self.between()
         return total
 
     def _chunks(self, rays: int, samples: int) -> Iterator[slice]:
@@ -271,6 +278,7 @@ class Trainer:
             lengths = share[part] * total_variation(self.field, points[part])
             weighted = self.tv_weight * lengths.sum() / count
             weighted.backward()  # type: ignore[no-untyped-call]
+            self.between()
 
     def _note_residual(self, rays: Rays, residual: Tensor, weight: Tensor) -> None:
         squares = weight.double() * residual.double() ** 2
