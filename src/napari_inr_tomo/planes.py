@@ -194,7 +194,8 @@ def oblique(
     centre = position_xyz
     if zoom <= 1:
         normal = np.cross(right, down)
-        x, y, z = (float(v) for v in normal * (normal @ np.array(position_xyz)))
+        nearest = normal * (normal @ np.array(position_xyz))
+        x, y, z = (round(float(v), 9) for v in nearest)  # the same plane is equal
         centre = (x, y, z)
     longest = max(shape_zyx)
     side = min(most, longest if zoom <= 1 else max(longest, CLOSE_UP))

@@ -67,6 +67,15 @@ def gpu_like(made: Trainer) -> Trainer:
     return made
 
 
+def test_somebody_may_look_at_the_field_within_a_step() -> None:
+    made, seen = trainer(), []
+    made.points_per_chunk = 300  # several pieces a step
+    made.between = lambda: seen.append(made.field.weights[0].detach().clone())
+    made.run(lambda: 0, lambda report: True, lambda holdout: None)  # one step
+    assert len(seen) > 2
+    assert all(torch.equal(weights, seen[0]) for weights in seen)
+
+
 def test_numbers_come_in_order_after_the_lag() -> None:
     queue = Readback(CPU)
     queue.lag = 3

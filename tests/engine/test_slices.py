@@ -44,6 +44,15 @@ def test_there_is_nothing_outside_the_box(field) -> None:
     assert np.array_equal(image.numpy() > 0, inside)
 
 
+def test_slices_may_be_read_between_the_parts_of_a_volume(field) -> None:
+    box, heard = Box(SHAPE_ZYX), []
+    count = int(np.prod(SHAPE_ZYX))
+    known = (LIKE, None, 100, lambda: heard.append(1))
+    volume = inr_run.read_volume(field, box, 1, *known)
+    assert len(heard) >= count // 100
+    torch.testing.assert_close(volume, inr_run.read_volume(field, box, 1, LIKE))
+
+
 def test_a_run_answers_once_and_learns_the_same(tmp_path: Path, monkeypatch) -> None:
     before = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGUSR1)}
     monkeypatch.setattr("napari_inr_tomo.engine.reporter.POLL_S", 0.0)

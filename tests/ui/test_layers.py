@@ -7,14 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from step_helpers import done
 
 from napari_inr_tomo import io
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.mapped import MappedImages
 from napari_inr_tomo.types import Poses, TiltSeries, Volume
-from napari_inr_tomo.ui import readers, samples, writers
+from napari_inr_tomo.ui import readers, samples, steps, writers
 from napari_inr_tomo.ui.docks.tilt_series import TiltSeriesDock
 from napari_inr_tomo.ui.docks.workflow import WorkflowDock
+from napari_inr_tomo.ui.jobs import start_step
 from napari_inr_tomo.ui.series_layer import (
     KEY,
     contrast,
@@ -24,6 +26,7 @@ from napari_inr_tomo.ui.series_layer import (
     volume_layer_data,
     volume_of,
 )
+from napari_inr_tomo.ui.session import REPLACED
 
 
 def layer_of(data: Any) -> Any:
@@ -275,6 +278,46 @@ def test_a_series_with_other_pixels_begins_at_its_own_reference(
         assert session.shown_tilt() == series.reference
         rows = [series.reference]
         qtbot.waitUntil(lambda r=rows: panel.selected_tilts() == r, timeout=5000)
+
+
+def test_replaced_images_of_another_shape_bar_every_step_until_opened_anew(
+    open_dock: Any, qtbot: Any, small_series: TiltSeries
+) -> None:
+    panel, session = open_dock(TiltSeriesDock).panel, open_dock.session
+    layer = session.add_series(small_series)
+    layer.data = np.ones((25, 12, 14), np.float32)
+    assert session.why_not_step() == REPLACED
+    assert REPLACED in panel.summary_row.reason_text
+    open_dock.viewer.layers.selection.active = layer
+    panel.angles.setText("-60:60:5")
+    panel.convert_button.click()
+    done(qtbot, session)
+    assert session.layer is not layer
+    assert session.series.images.shape == (25, 12, 14)
+    assert session.why_not_step() is None
+
+
+def test_pixels_that_are_no_numbers_do_not_count(
+    open_dock: Any, qtbot: Any, small_series: TiltSeries
+) -> None:
+    """Of a layer, and of a series changed by another program."""
+    panel, session = open_dock(TiltSeriesDock).panel, open_dock.session
+    images = np.array(small_series.images)
+    images[3, 5, 5], images[7] = np.nan, np.inf
+    open_dock.viewer.add_image(images)
+    panel.angles.setText("-60:60:5")
+    panel.convert_button.click()
+    done(qtbot, session)
+    layer = session.add_series(small_series)
+    layer.data = images
+    start_step(session, "Aligning", steps.cross_correlation, {})
+    done(qtbot, session)
+    for series in map(series_of, session.series_layers()):
+        assert np.isfinite(series.images).all()
+        assert np.isfinite(series.start_poses.as_array()).all()
+        assert np.flatnonzero(~series.mask).tolist() == [7]
+        assert not series.valid[3, 5, 5]
+        assert any("without a number" in notice for notice in series.notices)
 
 
 def test_a_run_shown_without_its_series_is_shown_whole(

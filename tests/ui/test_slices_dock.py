@@ -75,6 +75,17 @@ def test_the_network_is_asked_and_its_answer_shown(
     turn = np.deg2rad(7.0)
     assert planes[3].right_xyz[:2] == pytest.approx((-np.sin(turn), np.cos(turn)))
     assert panel.view.wedge_shown == 2
+    # only what has moved is read again; a new live volume asks for everything
+    panel.boxes["z"].setValue(2.0)
+    qtbot.waitUntil(request.exists, timeout=LONG_MS)
+    (moved,) = worker.answer(5, 0.9)
+    assert moved.centre_xyz == (0.0, 0.0, 2.0)
+    qtbot.waitUntil(lambda: np.all(xy.shown == np.float32(0.9)), timeout=LONG_MS)
+    assert (panel.view.panes["yz"].shown == 0.5).all()
+    worker.preview(4.0, (12, 12, 14))
+    qtbot.waitUntil(request.exists, timeout=LONG_MS)
+    assert len(worker.answer(6, 0.4)) == 4
+    qtbot.waitUntil(lambda: "epoch 7" in panel.state.text(), timeout=LONG_MS)
     # closer than the voxels
     panel.zoom.setValue(4)
     qtbot.waitUntil(request.exists, timeout=LONG_MS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -108,19 +108,31 @@ class StepGradient:
         return Drawn(pixels[mine], places, variation, depths[mine], len(pixels))
 
     def add(
-        self, drawn: Drawn, samples: int, points: int, share: float | None = None
+        self,
+        drawn: Drawn,
+        samples: int,
+        points: int,
+        share: float | None = None,
+        between: Callable[[], None] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Add the gradient of this rank's share of the loss.
 
         samples: of every ray; points: in work at once.  share: the largest share of
         the samples of a chunk that can lie in occupied voxels; with it, no size depends
-        on the data, and rays for whose samples there is no room are left out.
+        on the data, and rays for whose samples there is no room are left out.  between:
+        called after every chunk.
         Returns the mean pixel loss and the number of rays left out.
         """
-        found = self._add_pixels(drawn, samples, points, share)
+        total = torch.zeros((), dtype=torch.float64, device=self.ranks.device)
+        left_out = torch.zeros_like(total)
+        for loss, missing in self._add_pixels(drawn, samples, points, share):
+            total += loss
+            left_out += missing
+            if between is not None:
+                between()
         if len(drawn.variation):
             self._add_variation(drawn, points)
-        return found
+        return total, left_out
 
     def occupied_share(self, drawn: Drawn, samples: int) -> float:
         """Return the share of the samples that lie in occupied voxels; waits for it."""
@@ -138,29 +150,27 @@ class StepGradient:
 
     def _add_pixels(
         self, drawn: Drawn, samples: int, points: int, share: float | None
-    ) -> tuple[Tensor, Tensor]:
-        total = torch.zeros((), dtype=torch.float64, device=self.ranks.device)
-        left_out = torch.zeros_like(total)
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the loss of every chunk and its rays left out."""
         rays, target, weight = self.stack.rays(drawn.pixels)
         at_once = max(1, int(points / (samples * (share or 1.0))))
         for part in _chunks(len(rays), at_once):
             places = drawn.places[part].expand(-1, samples)
             known = self.field, self.poses, rays[part], self.box, places
-            counts = weight[part]
+            counts, left_out = weight[part], weight.new_zeros(())
             if share is None or self.occupied is None:
                 predicted = render(*known, self.occupied)
             else:
                 room = math.ceil(share * places.numel())
                 predicted, fits = render_within(*known, self.occupied, room)
-                left_out += (~fits).sum()
+                left_out = (~fits).sum()
                 counts = counts * fits
             residual = predicted - target[part]
             losses = counts * pixel_loss(residual, self.loss.kind, self.loss.beta)
             loss = losses.sum() / max(drawn.all_rays, 1)
             loss.backward()  # type: ignore[no-untyped-call]
-            total += loss.detach()
             self._note_residual(rays[part], residual.detach(), counts)
-        return total, left_out
+            yield loss.detach(), left_out
 
     def _add_variation(self, drawn: Drawn, points: int) -> None:
         """Add the gradient of the weighted total variation of this rank's points.

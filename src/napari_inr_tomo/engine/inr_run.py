@@ -36,11 +36,12 @@ def read_volume(
     like: Tensor,
     occupied: Tensor | None = None,
     chunk: int = CPU_POINTS,
+    between: Callable[[], None] | None = None,
 ) -> Tensor:
     """Return the (z, y, x) density on a lattice of every ``step``-th voxel.
 
-    chunk: points evaluated at once.  Normalised intensity per pixel-sized voxel; zero
-    where not occupied.
+    chunk: points evaluated at once; between: called after each chunk.  Normalised
+    intensity per pixel-sized voxel; zero where not occupied.
     """
     shape = box.coarse_shape(step)
     volume = torch.zeros(shape, dtype=torch.float32, device=like.device).reshape(-1)
@@ -58,6 +59,8 @@ def read_volume(
                 if keep.any():
                     values[keep] = (field(points[keep]) * box.unit).float()
                 volume[part] = values
+            if between is not None:
+                between()
 
     in_pieces(fill, chunk)
     return volume.reshape(shape)
@@ -128,6 +131,7 @@ class InrRun:
             job.ranks,
             start.tv_weight,
         )
+        self.trainer.between = self._show_slices  # a step on a CPU takes seconds
         halved = (0, 0)
         if loaded is not None:
             fitting(_check_state, self.trainer, loaded)
@@ -149,8 +153,8 @@ class InrRun:
         return self._finish(self._read(1))
 
     def _read(self, step: int) -> Tensor:
-        box, occupied = self.job.box, self.occupied
-        return read_volume(self.field, box, step, self._like, occupied, self.chunk)
+        known = self._like, self.occupied, self.chunk, self._show_slices
+        return read_volume(self.field, self.job.box, step, *known)
 
     def _trained(self) -> bool:
         """Train to an end; False where it has to go on from an earlier state."""
@@ -201,7 +205,6 @@ class InrRun:
         self._losses.append(report.loss)
         self._progress(report.position)
         self._show()
-        self._show_slices()
         due = time.monotonic() >= self._next_save
         if job.ranks.first and (due or report.request in (SAVE, CANCEL, STOP)):
             self._save()

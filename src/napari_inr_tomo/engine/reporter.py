@@ -30,7 +30,9 @@ REPORT_S = 0.5
 """Least seconds between two loss reports within an epoch."""
 PREVIEW_SHARE = 0.1
 """Live volumes may take this share of the time of a run."""
-SLICE_SHARE = 0.3
+SLICE_POLL_S = 0.05
+"""Seconds between two looks for a request for slices: somebody drags a line."""
+SLICE_SHARE = 0.7
 """Slices may take this share of the time while somebody asks for them."""
 
 
@@ -175,7 +177,7 @@ class Reporter:
         now = time.monotonic()
         if self.paths is None or now < self._next_slices:
             return None
-        self._next_slices = now + POLL_S
+        self._next_slices = now + SLICE_POLL_S
         return SliceRequest.take(self.paths.slice_request)
 
     def slices(
@@ -184,7 +186,7 @@ class Reporter:
         """Answer a request: (row, column) each, intensity per pixel-sized voxel."""
         if self.paths is None:
             return
-        self._next_slices = time.monotonic() + took_s / SLICE_SHARE
+        self._next_slices = time.monotonic() + took_s * (1 / SLICE_SHARE - 1)
         arrays = [image.detach().to("cpu", torch.float32).numpy() for image in images]
         try:
             write_slices(self.paths.preview_slices, arrays)

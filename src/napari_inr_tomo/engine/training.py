@@ -58,6 +58,10 @@ class StepReport:
     request: int
 
 
+def _nothing() -> None:
+    return None
+
+
 class Trainer:
     """Trains a field and poses on a normalised stack; N ranks equal one."""
 
@@ -99,6 +103,8 @@ class Trainer:
         self.progress = Progress()
         self.best: dict[str, Tensor] = {}
         self._readback = Readback(ranks.device)
+        self.between: Callable[[], None] = _nothing
+        """Called between the pieces of a step; nothing is learnt meanwhile."""
         self.residual_rms: Tensor | None = None
 
     def run(
@@ -169,6 +175,8 @@ class Trainer:
             lambda: self._work(drawn, samples, moving),
         )
         played = numbers is not None
+        if played:
+            self.between()
         if numbers is None:
             loss, left_out = self._gradient(drawn, samples)
             asked = torch.full_like(loss, float(request))
@@ -227,7 +235,7 @@ class Trainer:
             self.points_per_chunk = points
             self.tilt_error.copy_(noted)
             self.optimisers.zero_grad()
-            return self.gradient.add(drawn, samples, points)
+            return self.gradient.add(drawn, samples, points, between=self.between)
 
         return in_pieces(work, self.points_per_chunk)[0]
 

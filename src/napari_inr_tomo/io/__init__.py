@@ -22,7 +22,7 @@ from napari_inr_tomo.io.mask import read_mask
 from napari_inr_tomo.io.poses import read_poses, write_poses
 from napari_inr_tomo.io.read import SERIES_SUFFIXES, read_images, read_series
 from napari_inr_tomo.io.series import SERIES_OUT_SUFFIXES, write_series
-from napari_inr_tomo.io.stack import ImageStack, doubts_about
+from napari_inr_tomo.io.stack import ImageStack, clean_series, doubts_about
 from napari_inr_tomo.io.volume import VOLUME_SUFFIXES, read_volume, write_volume
 from napari_inr_tomo.io.xf import read_xf, write_xf
 
@@ -41,6 +41,7 @@ __all__ = [
     "Look",
     "StackWatch",
     "check_file",
+    "clean_series",
     "describe_angles",
     "doubts_about",
     "given_angles",

@@ -201,6 +201,27 @@ def clean_pixels(stack: ImageStack) -> ImageStack:
     return replace(stack, images=result, valid=valid, used=keep_used).noting(doubts)
 
 
+def clean_series(series: TiltSeries) -> TiltSeries:
+    """Return the series with pixels that are all finite, as `clean_pixels` makes them.
+
+    For pixels that no file gave: of a layer, or changed by another program.  What was
+    done is in the notices.
+    """
+    if all(np.isfinite(image).all() for image in series.images):
+        return series
+    stack = ImageStack(series.images, pixel_size_nm=1.0, used=series.mask)
+    stack = clean_pixels(stack)
+    valid = stack.valid
+    if series.valid is not None and valid is not None:
+        valid = valid & series.valid
+    return series.evolve(
+        images=stack.images,
+        valid=valid,
+        used=stack.used,
+        notices=(*series.notices, *stack.doubts),
+    )
+
+
 def _float32(images: NDArray[Any]) -> Any:
     """Return float32 images; a mapped stack of other numbers stays on the disk."""
     if isinstance(images, MappedImages):

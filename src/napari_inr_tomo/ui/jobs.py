@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.ui.series_layer import EDITED
 
 if TYPE_CHECKING:
     from napari_inr_tomo.types import TiltSeries
@@ -98,7 +99,18 @@ def start_step(
         if after is not None:
             after(result)
 
-    start_job(session, label, function, series, *args, done=done, **kwargs)
+    start_job(session, label, _on_numbers, function, series, *args, done=done, **kwargs)
+
+
+def _on_numbers(
+    function: Callable[..., TiltSeries], series: TiltSeries, *args: Any, **kwargs: Any
+) -> TiltSeries:
+    """Take a step on a series; pixels of another program may be no numbers."""
+    from napari_inr_tomo import io
+
+    if series.history and series.history[-1].name == EDITED:
+        series = io.clean_series(series)
+    return function(series, *args, **kwargs)
 
 
 def toggle_tilt(session: Session) -> None:

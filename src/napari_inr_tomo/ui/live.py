@@ -26,7 +26,7 @@ from napari_inr_tomo.types import Poses, Volume
 if TYPE_CHECKING:
     from napari_inr_tomo.runs import RunFolder
 
-POLL_S = 0.2
+POLL_S = 0.1
 STATUS_S = 2.0
 _LARGEST_TABLE = 1 << 25
 POSE_COLUMNS = ("z1_deg", "z3_deg", "dx_px", "dy_px")

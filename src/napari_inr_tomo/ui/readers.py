@@ -66,7 +66,8 @@ def read_stack(path: str, **_: Any) -> list[LayerData]:
         show_info(
             f"No tilt angles were found for {place.name}, so it opened as an image. If "
             "it is a tilt series, type the angles in Plugins > Electron tomography > "
-            "Open tilt series and press 'From layer', or put an angle file (.rawtlt .tlt .mdoc) beside it."
+            "Open tilt series and press 'From layer', or put an angle file (.rawtlt "
+            ".tlt .mdoc) beside it."
         )
     return [volume_layer_data(volume, place.stem)]
 

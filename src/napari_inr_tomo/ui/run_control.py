@@ -128,7 +128,8 @@ class RunControl:
 
         reason = self.why_not_start()
         if reason:
-            raise UserError("The reconstruction cannot start", reason, "Do that first")
+            again = "Then press Start again"
+            raise UserError("The reconstruction cannot start", reason, again)
         series = self.session.series
         self._enter(RunState.STARTING, "Writing the run folder")
         start_job(

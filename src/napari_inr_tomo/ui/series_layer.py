@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 KEY = "napari_inr_tomo"
 FROZEN = "napari_inr_tomo_frozen"
+EDITED = "edited_in_napari"
 STACK_LABELS = ("tilt", "y", "x")
 VOLUME_LABELS = ("z", "y", "x")
 
@@ -108,18 +109,24 @@ def series_of(layer: Layer) -> TiltSeries:
     """
     series: TiltSeries = layer.metadata[KEY]
     shown = layer.data
-    if shown is series.images or np.shape(shown) != series.images.shape:
+    if shown is series.images or is_replaced(layer):
         return series
-    edited = series.evolve(Step("edited_in_napari"), images=np.asarray(shown))
+    edited = series.evolve(Step(EDITED), images=np.asarray(shown))
     layer.metadata[KEY] = edited
     return edited
+
+
+def is_replaced(layer: Layer) -> bool:
+    """Tell whether the pixels of a series' layer were replaced by another number."""
+    series: TiltSeries = layer.metadata[KEY]
+    return np.shape(layer.data) != series.images.shape
 
 
 def plain_stack(viewer: Any) -> Any:
     """Return the selected layer if it is a three-dimensional image without angles."""
     layer = None if viewer is None else viewer.layers.selection.active
     layer = getattr(layer, "__wrapped__", layer)
-    if layer is None or is_series_layer(layer):
+    if layer is None or (is_series_layer(layer) and not is_replaced(layer)):
         return None
     fits = type(layer).__name__ == "Image" and layer.ndim == 3
     return layer if fits and not layer.rgb and not layer.multiscale else None

@@ -17,6 +17,7 @@ from napari_inr_tomo.ui.run_control import RunControl
 from napari_inr_tomo.ui.series_layer import (
     STACK_LABELS,
     VOLUME_LABELS,
+    is_replaced,
     is_series_layer,
     series_layer_data,
     series_of,
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 NO_SERIES = "No tilt series is open: open one in the Tilt series step or drop a file"
+REPLACED = (
+    "The images of this layer were replaced by others of another shape: select the "
+    "layer, type the angles in the Tilt series step and press 'From layer'"
+)
 UNDO_STEPS = 10
 UNDO_BYTES = 4_000_000_000
 
@@ -79,6 +84,7 @@ class Session:
         viewer.dims.events.axis_labels.connect(self.label_slider)
         for layer in viewer.layers:
             layer.events.visible.connect(self.label_slider)
+            layer.events.data.connect(self._on_data)
         candidates = self.series_layers()
         if candidates:
             self._layer = candidates[-1]
@@ -175,6 +181,7 @@ class Session:
 
     def _on_inserted(self, event: Any) -> None:
         event.value.events.visible.connect(self.label_slider)
+        event.value.events.data.connect(self._on_data)
         if is_series_layer(event.value):
             self.layer = event.value
             self.show_tilt(series_of(event.value).reference)
@@ -193,6 +200,10 @@ class Session:
             self.layer = others[-1] if others else None
         self.label_slider()
         self.layers_changed.emit()
+
+    def _on_data(self, event: Any = None) -> None:
+        if self._layer is not None and is_replaced(self._layer):
+            self.busy_changed.emit()  # nothing can be done with it now
 
     def _on_renamed(self, event: Any = None) -> None:
         self.layers_changed.emit()
@@ -241,6 +252,8 @@ class Session:
         """Return why no step on the tilt series can begin now, or None."""
         if self._layer is None:
             return NO_SERIES
+        if is_replaced(self._layer):
+            return REPLACED
         return f"Busy: {self.busy}" if self.busy else None
 
     def close(self) -> None:
@@ -267,6 +280,7 @@ class Session:
             viewer.dims.events.axis_labels.disconnect(self.label_slider)
             for layer in viewer.layers:
                 layer.events.visible.disconnect(self.label_slider)
+                layer.events.data.disconnect(self._on_data)
             _sessions.pop(id(viewer), None)
 
 

@@ -68,6 +68,8 @@ def series_from_image(
     folder: str = "",
 ) -> TiltSeries:
     """Return a tilt series made of the pixels of a plain image layer."""
+    from napari_inr_tomo import io
+
     angles, source = angles_from(text, len(data), folder)
     series = TiltSeries(
         np.asarray(data, np.float32),
@@ -76,6 +78,7 @@ def series_from_image(
         name=name,
         angle_source=source,
     )
+    series = io.clean_series(series)
     return flip_handedness(series) if flip else series
 
 
@@ -371,30 +374,3 @@ def set_pose(series: TiltSeries, tilt: int, pose: tuple[float, ...]) -> TiltSeri
     table[tilt] = pose
     step = Step("set_pose", {"tilt": tilt, "z1_z3_dx_dy": list(pose)})
     return series.evolve(step, poses=Poses.from_array(table))
-
-
-def estimate(series: TiltSeries, config: Any, processes: int) -> str:
-    """Return in words what memory and disk space a run will take."""
-    import psutil
-
-    from napari_inr_tomo import runs
-    from napari_inr_tomo.runs.estimates import in_words
-
-    shape = (int(series.mask.sum()), *series.images.shape[1:])
-    poses = series.start_poses.take(series.mask)
-    need = runs.estimate(config, shape, poses, processes)
-    depth, height, width = need.shape_zyx
-    total = need.memory_bytes * processes
-    each = f" in each of {processes} processes" if processes > 1 else ""
-    words = (
-        f"Volume {depth} x {height} x {width} voxels (z, y, x). Memory about "
-        f"{in_words(need.memory_bytes)}{each} (calculated), disk about "
-        f"{in_words(need.disk_bytes)}."
-    )
-    free = psutil.virtual_memory().available
-    if config.compute.device != "cuda" and total > free:
-        words += (
-            f" Only {in_words(free)} of memory are free: use a smaller size, a smaller "
-            "depth or fewer processes."
-        )
-    return words

@@ -10,7 +10,6 @@ from superqt.utils import qdebounced
 
 from napari_inr_tomo.config import PRESETS, ReconstructionConfig, nested
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.ui import steps
 from napari_inr_tomo.ui.controls import (
     ActionRow,
     form,
@@ -23,6 +22,7 @@ from napari_inr_tomo.ui.device import Devices
 from napari_inr_tomo.ui.dock import Dock, Panel
 from napari_inr_tomo.ui.expecting import ExpectedTimes, Wish
 from napari_inr_tomo.ui.more_choices import MoreChoices
+from napari_inr_tomo.ui.needs import estimate
 from napari_inr_tomo.ui.one_slice import OneSlice
 from napari_inr_tomo.ui.remembered import recall, remember
 from napari_inr_tomo.ui.run_buttons import again_buttons, bar_again, stop_buttons
@@ -327,7 +327,7 @@ class ReconstructionPanel(Panel):
             self.memory.setText("")
             return
         try:
-            words = steps.estimate(series, self.config(), self.process_count())
+            words = estimate(series, self.config(), self.process_count())
         except UserError as error:
             words = str(error)
         self.memory.setText(words)

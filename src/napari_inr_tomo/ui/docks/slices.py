@@ -87,6 +87,9 @@ class SlicesPanel(Panel):
         self._work = Latest(self, self._sampled, self._failed)
         self._asked = ""
         self._asked_planes: tuple[planes.Plane, ...] = ()
+        self._wanted_fine: tuple[planes.Plane, ...] = ()
+        self._read: dict[planes.Plane, np.ndarray] = {}
+        """What was read out of the network since the last live volume."""
         self._fine_for: tuple[planes.Plane, ...] | None = None
         self._limits: tuple[float, float] | None = None
         self._later = qdebounced(self.cut, timeout=40, parent=self)
@@ -199,9 +202,13 @@ class SlicesPanel(Panel):
         self._later()
 
     def _ask_network(self, wanted: tuple[planes.Plane, ...]) -> None:
+        """Ask for what is not known yet: mostly one or two of the planes have moved."""
+        self._read = {plane: i for plane, i in self._read.items() if plane in wanted}
+        missing = [plane for plane in wanted if plane not in self._read]
         name = f"window-{id(self):x}-{next(_names)}"
-        if self.session.run.ask_slices(name, wanted):
-            self._asked, self._asked_planes = name, wanted
+        if self.session.run.ask_slices(name, missing or wanted):
+            self._asked, self._asked_planes = name, tuple(missing) or wanted
+            self._wanted_fine = wanted
 
     # what comes back ------------------------------------------------------------
 
@@ -224,16 +231,22 @@ class SlicesPanel(Panel):
         if mine is not None and mine.name == self._asked and update.slices is not None:
             self._take_fine(update.slices, mine.step)
         elif update.preview is not None or update.result is not None:
+            self._read.clear()
             if update.result is not None:
                 self._fine_for = None
             self.refresh()
             self._later()
 
     def _take_fine(self, images: list[np.ndarray], epoch: int) -> None:
-        wanted = self._asked_planes
-        shapes = [plane.shape for plane in wanted]
+        asked, wanted = self._asked_planes, self._wanted_fine
+        shapes = [plane.shape for plane in asked]
         if [image.shape for image in images] != shapes or not self.live:
             return
+        self._read.update(zip(asked, images, strict=True))
+        if any(plane not in self._read for plane in wanted):
+            self._ask_network(wanted)  # a live volume came meanwhile
+            return
+        images = [self._read[plane] for plane in wanted]
         self._fine_for = wanted
         finer = ""
         if self.zoom.value() > 1:
@@ -326,6 +339,7 @@ class SlicesPanel(Panel):
 
     def _volume_chosen(self, *_: Any) -> None:
         self._limits = self._fine_for = None
+        self._read.clear()
         self._later()
 
     def _slider_moved(self, *_: Any) -> None:

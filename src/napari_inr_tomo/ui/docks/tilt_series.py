@@ -202,18 +202,13 @@ class TiltSeriesPanel(Panel):
 
     def open_file(self) -> None:
         """Read the chosen file in a worker thread and show it."""
-
-        def done(series: TiltSeries) -> None:
-            self.session.add_series(series)
-            tell(series.notices)
-
         start_job(
             self.session,
             "Reading the tilt series",
             steps.read_series,
             self.path.text(),
             self.angles.text(),
-            done=done,
+            done=self._opened,
         )
 
     def set_angles(self) -> None:
@@ -235,8 +230,12 @@ class TiltSeriesPanel(Panel):
             self.angles.text(),
             size_of(layer),
             f"{layer.name} (tilt series)",
-            done=self.session.add_series,
+            done=self._opened,
         )
+
+    def _opened(self, series: TiltSeries) -> None:
+        self.session.add_series(series)
+        tell(series.notices)
 
     def set_pixel_size(self) -> None:
         """Give the current series the typed pixel size."""
