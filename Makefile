@@ -6,7 +6,8 @@
 # make types       mypy
 # make manifest    npe2, the napari manifest
 # make docs        sphinx, warnings as errors, into docs/_build/html
-# make unit        pytest; PYTEST_ARGS="-k geometry" narrows it
+# make unit        pytest in two processes; PYTEST_ARGS="-k geometry" narrows it,
+#                  PYTEST_WORKERS=0 uses one
 # make test-faults every failure scenario, up to half an hour; figures for docs/failures.md
 # make clean       remove .venv and everything built
 
@@ -17,6 +18,7 @@ SHELL := /bin/bash
 
 BIN := .venv/bin
 PYTEST_ARGS ?=
+PYTEST_WORKERS ?= 2
 
 help:
 	@sed -n 's/^# //p;/^$$/q' Makefile
@@ -63,7 +65,8 @@ unit: setup
 	@echo "unit: pytest"
 	@settings=$$(mktemp -d); trap 'rm -rf "$$settings"' EXIT; \
 	OMP_NUM_THREADS=1 NAPARI_CONFIG=$$settings/settings.yaml \
-	    scripts/with-display.sh $(BIN)/python -m pytest -q $(PYTEST_ARGS)
+	    scripts/with-display.sh $(BIN)/python -m pytest -q \
+	    -n $(PYTEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 # the scenarios of other folders are marked where they are
 test-faults: setup

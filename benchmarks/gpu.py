@@ -14,10 +14,6 @@ or not: nobody looks.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -31,8 +27,8 @@ from typing import Any
 import numpy as np
 import torch
 from gpu_checks import checks, flops_per_point
+from gpu_runs import configured, prepare, whole_run
 from record import RESULTS, write
-from scores import scores
 
 from napari_inr_tomo import io
 from napari_inr_tomo.classic import Projector
@@ -44,7 +40,6 @@ from napari_inr_tomo.engine.distributed import Ranks
 from napari_inr_tomo.engine.training import StepReport, Trainer
 from napari_inr_tomo.inr import Box, LearnedPoses, build_field
 from napari_inr_tomo.inr.rendering import occupied_at, sample_points
-from napari_inr_tomo.layout import RunPaths, read_run
 from napari_inr_tomo.simulate import simulate_series
 from napari_inr_tomo.types import Poses, TiltSeries
 
@@ -65,13 +60,13 @@ class Size:
     run: tuple[int, int]
     matrix: int
     step_s: float
-    large_run_s: float
-    """What the large run takes at the very least; else it is not begun."""
-    wide: tuple[int, int]
-    """Width and hidden layers of the network of the large run."""
+    large_run_s: float  # the least it takes; else it is not begun
+    wide: tuple[int, int]  # width and hidden layers of the large run's network
     less: int = 1
     """Divides the rays and points of a step."""
     options: tuple[str, ...] = ()
+    settings: str = ""
+    """What differs from the preset, so that a dry run is short."""
 
 
 SIZES = {
@@ -156,16 +151,6 @@ def images(size: int, tilts: int) -> TiltSeries:
     """Return the series of the times: a phantom within +-60 degrees."""
     angles = np.linspace(-60, 60, tilts)
     return simulate_series("sea-mine", size, angles, dose=500.0).series
-
-
-def prepare(folder: Path, size: int, tilts: int, reach: float) -> None:
-    """Write a series, ``stack.h5``, and its truth, ``truth.npy``."""
-    folder.mkdir()
-    ends = (-reach, reach) if reach < 90 else (-90.0, 90.0 - 180 / tilts)
-    angles = np.linspace(*ends, tilts)
-    made = simulate_series("sea-mine", size, angles, dose=500.0)
-    np.save(folder / "truth.npy", np.asarray(made.truth.data))
-    io.write_series(folder / "stack.h5", made.series)
 
 
 def trainer_of(
@@ -289,60 +274,6 @@ def classic(bench: Bench, size: tuple[int, int]) -> None:
     bench.note(f"SIRT, {ITERATIONS} iterations", words(size), rounded(took), "s")
 
 
-def whole_run(
-    bench: Bench, folder: Path, part: str, options: Sequence[str], keep_s: float
-) -> None:
-    """Reconstruct a series as a user does, and judge the volume."""
-    truth = np.load(folder / "truth.npy")
-    size, run = len(truth), folder / "run"
-    parts = [sys.executable, "-m", "napari_inr_tomo.cli", "reconstruct"]
-    parts += [str(folder / "stack.h5"), "-o", str(folder / "volume.mrc")]
-    parts += ["--run", str(run), "--depth", str(size), "--json"]
-    parts += ["--no-refine-poses", *options, *bench.size.options]
-    parts += ["--device", bench.device.type, "--processes", "1"]
-    began = time.time()
-    took, stopped = ended(parts, bench.left_s - keep_s)
-    found = scores(np.asarray(io.read_volume(folder / "volume.mrc").data), truth)
-    how = "stopped for lack of time" if stopped else "measured"
-    spec = read_run(RunPaths(run))
-    case = words((size, spec.shape[0]))
-    passed = phases(run, began)
-    bench.note(part, case, rounded(took / 60), "minutes", how, began_s=passed)
-    bench.note(part, case, found["ssim"], "SSIM", how, **found)
-    bench.note(part, case, found["psnr_db"], "dB PSNR", how)
-
-
-def phases(run: Path, began: float) -> dict[str, float]:
-    """Return after how many seconds every phase of a run was first heard of."""
-    found: dict[str, float] = {}
-    for line in RunPaths(run).events.read_text().splitlines():
-        event = json.loads(line)
-        if "phase" in event:
-            found.setdefault(event["phase"], round(event["time"] - began, 1))
-    return found
-
-
-def ended(parts: list[str], limit_s: float) -> tuple[float, bool]:
-    """Run a command; return seconds and whether Ctrl-C had to end it at its limit."""
-    start, stopped = time.perf_counter(), False
-    with subprocess.Popen(
-        parts, env=os.environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    ) as process:
-        for patience_s in (max(limit_s, 1.0), 30.0, 10.0):
-            try:
-                _, said = process.communicate(timeout=patience_s)
-                break
-            except subprocess.TimeoutExpired:
-                stopped = True  # the first keeps the result, the second gives it up
-                process.send_signal(signal.SIGINT)
-        else:
-            process.kill()
-            raise RuntimeError(f"it did not end within {limit_s:.0f} s")
-    if process.returncode:
-        raise RuntimeError(said.decode(errors="replace")[-1000:])
-    return time.perf_counter() - start, stopped
-
-
 def large_series(bench: Bench) -> TiltSeries:
     """Return the large series once it is there."""
     bench.large.result()
@@ -351,23 +282,38 @@ def large_series(bench: Bench) -> TiltSeries:
 
 def small_run(bench: Bench) -> None:
     """Reconstruct the series from all around with the preset that is the default."""
-    prepare(bench.work / "small", *bench.size.run, 90.0)
-    whole_run(bench, bench.work / "small", "fast preset, as a user starts it",
-              ["--preset", "fast"], WRITING_S)  # fmt: skip
+    folder = bench.work / "small"
+    prepare(folder, *bench.size.run, 90.0)
+    options = ["--preset", "fast", *configured(folder, bench.size.settings)]
+    judge(bench, folder, "fast preset, as a user starts it", options, WRITING_S)
 
 
 def large_run(bench: Bench) -> None:
     """Reconstruct the large series with the paper's width and depth, in one pass."""
     bench.large.result()
-    settings = bench.work / "large.toml"
     width, layers = bench.size.wide
-    settings.write_text(
+    settings = bench.size.settings + (
         f"[inr.field]\nwidth = {width}\nhidden_layers = {layers}\n"
         "[inr.schedule]\nepochs = 1\n"
     )
+    folder = bench.work / "large"
+    options = ["--preset", "fast", *configured(folder, settings)]
     part = f"fast preset, {layers} x {width}, one pass"
-    options = ["--preset", "fast", "--config", str(settings)]
-    whole_run(bench, bench.work / "large", part, options, 2 * WRITING_S)
+    judge(bench, folder, part, options, 2 * WRITING_S)
+
+
+def judge(
+    bench: Bench, folder: Path, part: str, options: list[str], keep_s: float
+) -> None:
+    """Note how long a run as a user starts it takes, and how good its volume is."""
+    options += [*bench.size.options, "--device", bench.device.type]
+    found = whole_run(folder, options, bench.left_s - keep_s)
+    how = "stopped for lack of time" if found.stopped else "measured"
+    case = words(found.size)
+    bench.note(part, case, rounded(found.seconds / 60), "minutes", how,
+               began_s=found.began_s)  # fmt: skip
+    bench.note(part, case, found.scores["ssim"], "SSIM", how, **found.scores)
+    bench.note(part, case, found.scores["psnr_db"], "dB PSNR", how)
 
 
 def parts_of(bench: Bench) -> Iterator[tuple[str, float, Callable[[], None]]]:

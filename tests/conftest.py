@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -27,16 +28,16 @@ def own_room(number: str) -> None:
     if settings:
         os.environ["NAPARI_CONFIG"] = settings.replace(".yaml", f"-{number}.yaml")
     if os.environ.get("INR_TOMO_UNATTENDED") and shutil.which("Xvfb"):
-        ours, theirs = os.pipe()
-        screen = subprocess.Popen(
-            ["Xvfb", "-displayfd", str(theirs), "-screen", "0", "1600x1000x24"],
-            pass_fds=[theirs],
-            stderr=subprocess.DEVNULL,
+        # no child of ours: tests look for children that were left behind
+        start = (
+            "Xvfb -displayfd 3 -screen 0 1600x1000x24 3>&1 >/dev/null 2>&1 & echo $!"
         )
-        os.close(theirs)
-        atexit.register(screen.terminate)
-        with open(ours) as answer:
-            os.environ["DISPLAY"] = f":{answer.readline().strip()}"
+        with subprocess.Popen(
+            ["sh", "-c", start], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        ) as shell:
+            pid, screen = (int(shell.stdout.readline()) for _ in range(2))
+        atexit.register(os.kill, pid, signal.SIGTERM)
+        os.environ["DISPLAY"] = f":{screen}"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -12,8 +12,7 @@ import pytest
 import torch
 
 from napari_inr_tomo import runs
-from napari_inr_tomo.engine import memory, worker
-from napari_inr_tomo.engine.training import Trainer
+from napari_inr_tomo.engine import gradient, memory, worker
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.runs import RunFolder, launch
 from napari_inr_tomo.runs import memory as run_memory
@@ -27,18 +26,17 @@ Figure = Callable[[str], None]
 
 
 def short_of_memory(error: type[Exception], words: str) -> Callable[[], None]:
-    """Refuse pieces of more than 1000 points, as an allocator would (in a child)."""
+    """Refuse to work on more than 1000 points, as an allocator would (in a child)."""
 
     def before() -> None:
-        whole = Trainer._chunks
+        whole = gradient.StepGradient._add_pixels
 
-        def chunks(self, rays, samples):
-            for part in whole(self, rays, samples):
-                if (part.stop - part.start) * samples > 1000 and self.field.training:
-                    raise error(words)
-                yield part
+        def pieces(self, drawn, samples, points, share):
+            if points > 1000:
+                raise error(words)
+            return whole(self, drawn, samples, points, share)
 
-        Trainer._chunks = chunks
+        gradient.StepGradient._add_pixels = pieces
 
     return before
 
@@ -90,11 +88,11 @@ def test_a_step_in_smaller_pieces_counts_its_residuals_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figure: Figure
 ) -> None:
     """The pieces that were done before memory ran out are done again."""
-    whole, refused = Trainer._chunks, [0]
+    whole, refused = gradient._chunks, [0]
 
-    def chunks(self, rays, samples):
-        for number, part in enumerate(whole(self, rays, samples)):
-            if number == 1 and part.stop - part.start > 20 and self.field.training:
+    def chunks(count, size):
+        for number, part in enumerate(whole(count, size)):
+            if number == 1 and size > 20:
                 refused[0] += 1
                 raise MemoryError
             yield part
@@ -106,7 +104,7 @@ def test_a_step_in_smaller_pieces_counts_its_residuals_once(
         assert worker.main(str(paths.folder)) == 0
         rows = csv.DictReader(paths.result_poses.open())
         residuals.append([float(row["residual"]) for row in rows])
-        monkeypatch.setattr(Trainer, "_chunks", chunks)
+        monkeypatch.setattr(gradient, "_chunks", chunks)
     assert refused[0] > 0
     np.testing.assert_allclose(residuals[1], residuals[0], rtol=1e-12)
     figure(f"{refused[0]} times in smaller pieces: the same residual of every tilt")
