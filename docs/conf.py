@@ -18,6 +18,7 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "api_parts",
+    "error_tables",
     "failure_tables",
     "key_table",
     "settings_tables",
