@@ -26,6 +26,8 @@ extensions = [
     "plain_docstrings",
 ]
 exclude_patterns = ["_build"]
+# a message is shown as it is: -- is no dash, and \. keeps its backslash
+smartquotes = False
 
 html_theme = "furo"
 html_title = "napari-inr-tomo"

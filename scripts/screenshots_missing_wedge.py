@@ -30,7 +30,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         tour.reconstruct("sirt", "fast", Path(place) / "sirt", "sirt_")
         tour.cut("missing_wedge_sirt")
-        tour.reconstruct("inr", "fast", Path(place) / "inr", "inr_")
+        tour.reconstruct("inr", "preview", Path(place) / "inr", "inr_")
         tour.cut("missing_wedge_inr")
         tour.compare(simulation.truth, "missing_wedge_compare")
         tour.close()
