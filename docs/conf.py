@@ -18,6 +18,7 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "api_parts",
+    "error_tables",
     "failure_tables",
     "key_table",
     "settings_tables",
@@ -25,6 +26,8 @@ extensions = [
     "plain_docstrings",
 ]
 exclude_patterns = ["_build"]
+# a message is shown as it is: -- is no dash, and \. keeps its backslash
+smartquotes = False
 
 html_theme = "furo"
 html_title = "napari-inr-tomo"

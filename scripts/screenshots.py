@@ -1,54 +1,76 @@
 """Take the pictures of the documentation: the docks at work in a real viewer.
 
-    python scripts/screenshots.py docs/images
+    python scripts/screenshots.py                       # all of them
+    python scripts/screenshots.py runs missing_wedge    # pictures, or whole scripts
 
-Needs a display; ``xvfb-run -a -s "-screen 0 1600x1000x24"`` will do.
+The pictures go to docs/images, in few enough colours to stay small.  Needs a display:
+``scripts/with-display.sh`` makes one.
 """
 
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
-from napari_inr_tomo.simulate.samples import sample_simulation
-from napari_inr_tomo.simulate.scans import simulate_scans
-from napari_inr_tomo.types import TiltSeries
-from napari_inr_tomo.ui.tour import Tour
+from PIL import Image
+
+HERE = Path(__file__).resolve().parent
+IMAGES = HERE.parent / "docs" / "images"
+MADE_BY = {
+    "workflow": (
+        *("scan_drift", "tilt_series", "angles", "background", "alignment"),
+        *("shift_tilts", "running", "slices", "slices_free", "sinogram"),
+        *("check_tilts", "compare", "monitor", "volume"),
+    ),
+    "acquisition": ("acquisition", "acquisition_inr"),
+    "queue": ("runs",),
+    "tilt_axis": ("tilt_axis_wrong", "tilt_axis_right"),
+    "missing_wedge": ("missing_wedge_sirt",),
+}
+"""The pictures each ``screenshots_*.py`` makes that a page shows."""
+
+LARGEST_BYTES = 300_000
 
 
-def scan_pair() -> tuple[TiltSeries, TiltSeries]:
-    """Return one tilt scanned at 0 and at 90 degrees while the specimen drifts."""
-    made = simulate_scans(dose=300)
-    first, second = (
-        TiltSeries(image[None], [0.0], name=f"scan at {direction:.0f} degrees")
-        for image, direction in zip(made.images, made.directions_deg, strict=True)
-    )
-    return first, second
+def wanted(names: list[str]) -> dict[str, list[str]]:
+    """Return the pictures asked for, by script; raises `SystemExit` for others."""
+    known = {*MADE_BY, *(name for made in MADE_BY.values() for name in made)}
+    if unknown := sorted(set(names) - known):
+        raise SystemExit(f"Not known: {', '.join(unknown)}. Choose from {known}.")
+    chosen = {
+        script: [n for n in made if not names or n in names or script in names]
+        for script, made in MADE_BY.items()
+    }
+    return {script: pictures for script, pictures in chosen.items() if pictures}
+
+
+def save_small(source: Path, target: Path) -> None:
+    """Write a picture with at most 256 colours; raises `SystemExit` if it is large."""
+    with Image.open(source) as picture:
+        picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(
+            target, optimize=True
+        )
+    if target.stat().st_size > LARGEST_BYTES:
+        raise SystemExit(f"{target} is larger than {LARGEST_BYTES} bytes.")
 
 
 def main() -> None:
-    """Go through the workflow and take a picture of every step."""
+    """Run the scripts that are needed, and keep what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--sample", default="sea-mine")
-    parser.add_argument("--theme", default="dark")
-    parser.add_argument("--preset", default="preview")
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--to", type=Path, default=IMAGES)
     arguments = parser.parse_args()
-    tour = Tour(arguments.folder, arguments.theme)
-    simulation = sample_simulation(arguments.sample)
-    tour.correct_scans(*scan_pair())
-    tour.open(simulation.series)
-    tour.find_angles()
-    tour.subtract_background()
-    tour.align()
-    tour.shift_by_hand(simulation.series.reference - 4)
-    with tempfile.TemporaryDirectory() as folder:
-        tour.reconstruct("inr", arguments.preset, Path(folder) / "run", "")
-        tour.look_closer(simulation.truth)
-        tour.look_around()
-        tour.export(Path(folder), "volume")
-        tour.close()
+    arguments.to.mkdir(parents=True, exist_ok=True)
+    for script, pictures in wanted(arguments.names).items():
+        with tempfile.TemporaryDirectory() as folder:
+            program = HERE / f"screenshots_{script}.py"
+            subprocess.run([sys.executable, program, folder], check=True)
+            for name in pictures:
+                save_small(Path(folder) / f"{name}.png", arguments.to / f"{name}.png")
+                print(arguments.to / f"{name}.png", flush=True)
 
 
 if __name__ == "__main__":

@@ -232,6 +232,23 @@ class Tour:
         tilts.what.setCurrentText("residual")
         self.wait(lambda: tilts.picture.shown, 30)
         self.take("check_tilts")
+        self.compare(truth, "compare")
+
+    def cut(self, picture: str) -> None:
+        """Show the result in Slices, with the missing wedge, and take a picture."""
+        run, monitor = self.session.run, self.panel(MonitorPanel)
+        run.layers.show_only("volume")
+        slices = monitor.show_dock("Slices").panel
+        slices.volume_box.choose(run.layers.volume)
+        self.wait(lambda: slices.view.panes["xy"].shown is not None, 30)
+        slices.home()
+        slices.rescale()
+        self.wait(most_s=2)
+        self.take(picture)
+
+    def compare(self, truth: Volume, picture: str) -> None:
+        """Compare the result with its truth, and take a picture."""
+        run, monitor = self.session.run, self.panel(MonitorPanel)
         layer = napari.layers.Layer.create(*volume_layer_data(truth))
         self.viewer.add_layer(layer)
         compare = monitor.show_dock("Compare").panel
@@ -239,7 +256,7 @@ class Tour:
         compare.b.choose(layer)
         compare.compare()
         self.settle()
-        self.take_widget("compare", compare)
+        self.take_widget(picture, compare)
         self.viewer.layers.remove(layer)
 
     def export(self, folder: Path, name: str) -> None:
