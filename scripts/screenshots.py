@@ -28,7 +28,9 @@ MADE_BY = {
     "acquisition": ("acquisition", "acquisition_inr"),
     "queue": ("runs",),
     "tilt_axis": ("tilt_axis_wrong", "tilt_axis_right"),
-    "missing_wedge": ("missing_wedge_sirt",),
+    "missing_wedge": (
+        *("missing_wedge_sirt", "missing_wedge_inr", "missing_wedge_compare"),
+    ),
 }
 """The pictures each ``screenshots_*.py`` makes that a page shows."""
 
