@@ -43,7 +43,15 @@ def two(open_dock: Any, a: np.ndarray, b: np.ndarray) -> Any:
     return panel
 
 
-def test_both_are_cut_at_the_same_place(open_dock: Any) -> None:
+def fits(view: Any, which: int) -> bool:
+    """Whether a slice is seen whole, and fills its view one way."""
+    box = view.boxes[which]
+    seen, rows_columns = box.viewRect(), view.shown[which].shape
+    sizes = seen.height() / rows_columns[0], seen.width() / rows_columns[1]
+    return min(sizes) >= 1 and min(sizes) < 1.15
+
+
+def test_both_are_cut_at_the_same_place(open_dock: Any, qtbot: Any) -> None:
     a, b = smooth(0), smooth(1)
     panel = two(open_dock, a, b)
     panel.plane.setCurrentText("xz")
@@ -52,6 +60,11 @@ def test_both_are_cut_at_the_same_place(open_dock: Any) -> None:
     assert np.array_equal(panel.view.shown[1], b[:, 5])
     levels = [tuple(image.getLevels()) for image in panel.view.images]
     assert levels[0] == levels[1]
+    view = panel.view
+    view.resize(520, 260)
+    qtbot.waitUntil(lambda: fits(view, 0) and fits(view, 1), timeout=5000)
+    view.resize(300, 200)
+    qtbot.waitUntil(lambda: fits(view, 0) and fits(view, 1), timeout=5000)
     line = panel.view.lines[1]
     line.setValue(7.0)
     line.sigDragged.emit(line)

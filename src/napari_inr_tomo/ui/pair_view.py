@@ -67,6 +67,8 @@ class PairView(pyqtgraph.GraphicsLayoutWidget):
         self.scale_bars: list[ScaleBar] = []
         self._behind = "#000000"
         for column in (0, 1):
+            self.ci.layout.setColumnStretchFactor(column, 1)
+            self.ci.layout.setColumnPreferredWidth(column, 100)  # equal: views are tied
             self.captions.append(self.addLabel("", 0, column, size="9pt"))
             box = self.addViewBox(1, column)
             box.setAspectLocked(True)
