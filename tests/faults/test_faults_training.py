@@ -118,6 +118,29 @@ def test_a_wild_learning_rate_ends_in_the_classical_start(
 
 
 @pytest.mark.scenario(32)
+def test_a_state_is_judged_by_what_comes_after_it(
+    tmp_path: Path, in_process: pytest.MonkeyPatch
+) -> None:
+    """The step that ruins the network has a fine loss: its own was measured before."""
+    in_process.setattr(recovery, "EVERY_STEPS", 1)
+    whole, moved = Trainer._step, {"count": 0}
+
+    def step(self, request):
+        reports = whole(self, request)
+        moved["count"] += 1
+        if moved["count"] == 6:
+            for parameter in self.field.parameters():
+                parameter.data.mul_(1e3)
+        return reports
+
+    in_process.setattr(Trainer, "_step", step)
+    paths = make_run(tmp_path / "run")
+    assert worker.main(str(paths.folder)) == 0
+    assert RunFolder(paths.folder).status().state == "finished"
+    assert len(told(paths, "warning")) == 1  # not taken back to the ruin, and again
+
+
+@pytest.mark.scenario(32)
 def test_nothing_good_is_no_result(
     tmp_path: Path, in_process: pytest.MonkeyPatch
 ) -> None:

@@ -1,17 +1,18 @@
 """Going back to the last good state where training leaves the rails.
 
 Snapshots are taken every so many steps and after every epoch, the same on all ranks,
-and kept only where every number in them is finite and the loss has not exploded.  Else
-training goes back to the newest snapshot at half the learning rates; again without a
-new snapshot in between, to the one before.  In the end the snapshot with the least loss
-is what remains.  Poses that run away are put back on their own.
+and kept only where every number in them is finite and the loss of the steps after them
+has not exploded: that of the step that led to one was measured before the step.  Else
+training goes back to the newest one kept at half the learning rates; again without a
+new one in between, to the one before.  In the end the snapshot with the least loss is
+what remains.  Poses that run away are put back on their own.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -38,19 +39,19 @@ FAR_SHARE = 0.2
 class Snapshot:
     """A state of training: what `Trainer.state` returned, copied to main memory.
 
-    loss: the mean over the steps that led to it; infinite where there were none.
+    loss: the mean over the steps after it, until the next one; infinite before them.
     """
 
     arrays: dict[str, Tensor]
     info: dict[str, Any]
-    loss: float
+    loss: float = math.inf
 
     @classmethod
-    def of(cls, trainer: Trainer, loss: float) -> Snapshot:
+    def of(cls, trainer: Trainer) -> Snapshot:
         """Copy the present state."""
         arrays, info = trainer.state()
         copied = {k: v.detach().to("cpu", copy=True) for k, v in arrays.items()}
-        return cls(copied, info, loss)
+        return cls(copied, info)
 
     @property
     def finite(self) -> bool:
@@ -73,13 +74,13 @@ class Recovery:
         self._steps = 0
         self._losses: list[float] = []
         self._least = math.inf
-        self._kept: list[Snapshot] = []
+        self._kept = [Snapshot.of(trainer)]
+        self._unproven: Snapshot | None = None
         self._best: Snapshot | None = None
         for _ in range(earlier[0]):
             self._halve()
         for _ in range(earlier[1]):
             self._halve_poses()
-        self.keep()
 
     @property
     def told(self) -> list[int]:
@@ -98,22 +99,28 @@ class Recovery:
             self.keep()
 
     def keep(self) -> None:
-        """Keep the present state if it is good; the first and the last two stay.
+        """Keep the last state if it proved good, and take the present one.
 
-        Raises `Diverged` where the loss has exploded.
+        The first stays, and the last two.  Raises `Diverged` where the loss has
+        exploded.
         """
-        loss = sum(self._losses) / len(self._losses) if self._losses else math.inf
-        self._losses.clear()
-        if math.isfinite(loss) and loss > EXPLODED * self._least:
+        if self._losses:
+            self._judge(sum(self._losses) / len(self._losses))
+            self._losses.clear()
+        snapshot = Snapshot.of(self.trainer)
+        if snapshot.finite:
+            self._unproven = snapshot
+
+    def _judge(self, loss: float) -> None:
+        if not loss <= EXPLODED * self._least:
             raise Diverged(f"the loss rose from {self._least:.3g} to {loss:.3g}")
-        snapshot = Snapshot.of(self.trainer, loss)
-        if not snapshot.finite:
-            return
-        self._kept = [*self._kept[:1], *self._kept[1:][-1:], snapshot]
-        if math.isfinite(loss):
-            self._least = min(self._least, loss)
+        self._least = min(self._least, loss)
+        if self._unproven is not None:
+            proven = replace(self._unproven, loss=loss)
+            self._kept = [*self._kept[:1], *self._kept[1:][-1:], proven]
+            self._unproven = None
             if self._best is None or loss <= self._best.loss:
-                self._best = snapshot
+                self._best = proven
 
     def roll_back(self) -> bool:
         """Go back to the newest snapshot, which is used up; whether to go on.
@@ -121,6 +128,7 @@ class Recovery:
         After `ATTEMPTS` the best snapshot is put back, and it is over.
         """
         self._losses.clear()
+        self._unproven = None
         again = self.halvings < ATTEMPTS and bool(self._kept)
         if again:
             last = self._kept.pop() if len(self._kept) > 1 else self._kept[0]
