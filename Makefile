@@ -66,7 +66,7 @@ unit: setup
 	@settings=$$(mktemp -d); trap 'rm -rf "$$settings"' EXIT; \
 	OMP_NUM_THREADS=1 NAPARI_CONFIG=$$settings/settings.yaml \
 	    scripts/with-display.sh $(BIN)/python -m pytest -q \
-	    -n $(PYTEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
+	    -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 # the scenarios of other folders are marked where they are
 test-faults: setup
