@@ -28,6 +28,7 @@ MADE_BY = {
     "acquisition": ("acquisition", "acquisition_inr"),
     "queue": ("runs",),
     "tilt_axis": ("tilt_axis_wrong", "tilt_axis_right"),
+    "low_dose": ("low_dose_sirt", "low_dose_inr", "low_dose_curves"),
     "missing_wedge": (
         *("missing_wedge_sirt", "missing_wedge_inr", "missing_wedge_compare"),
     ),

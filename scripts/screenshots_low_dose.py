@@ -31,13 +31,13 @@ def main() -> None:
     series = simulate_series("sea-mine", 64, angles_deg, dose=DOSE, seed=5).series
     tour = Tour(arguments.folder, arguments.theme)
     tour.open(series)
-    tour.take("low_dose_tilt")
     with tempfile.TemporaryDirectory() as place:
         tour.reconstruct("sirt", "fast", Path(place) / "sirt", "sirt_")
         tour.cut("low_dose_sirt")
         panel = tour.panel(ReconstructionPanel)
         panel.choose("inr", "preview")
         panel.form.set_value("inr.holdout.fraction", 0.2)
+        panel.count.setValue(6)
         tour.reconstruct("inr", "preview", Path(place) / "inr", "inr_")
         tour.cut("low_dose_inr")
         monitor = tour.panel(MonitorPanel)
