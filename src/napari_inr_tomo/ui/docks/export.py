@@ -76,6 +76,7 @@ class ExportPanel(Panel):
         )
         layout.addWidget(self.record_row)
         self.body.addWidget(box)
+        self.paths: list[Path] = []
         self.written = words()
         self.body.addWidget(self.written)
 
@@ -145,7 +146,8 @@ class ExportPanel(Panel):
 
     def _write(self, label: str, function: Any, path: Path, *args: Any) -> None:
         def done(paths: list[Path]) -> None:
-            self.written.setText("Written:\n" + "\n".join(str(p) for p in paths))
+            self.paths = [old for old in self.paths if old not in paths] + paths
+            self.written.setText("Written:\n" + "\n".join(map(str, self.paths)))
 
         start_job(self.session, label, function, Path(path), *args, done=done)
 
