@@ -198,6 +198,33 @@ def axis(result: dict[str, Any] | None) -> Iterator[str]:
     yield from table(["", "median, ms", "nine in ten, ms", "processor, ms"], rows)
 
 
+def heartbeat(result: dict[str, Any] | None) -> Iterator[str]:
+    """Yield how the window answered in every run, and how fast docks open."""
+    rows = [
+        [
+            f"{row['side_px']} px, {row['tilts']} tilts",
+            row["preset"],
+            row["first_volume_s"],
+            round(row["seconds"]),
+            row["beats"],
+            row["gaps_above_100_ms"],
+            row["longest_gap_ms"],
+        ]
+        for row in (result or {}).get("runs", [])
+    ]
+    head = ["series", "preset", "first volume, s", "watched, s", "beats"]
+    yield from table([*head, "late by 100 ms", "longest gap, ms"], rows)
+    if result is not None:
+        slowest = max(result["docks"], key=lambda row: row["s"])
+        yield (
+            f"The package is imported in {result['import_ms']} ms. The slowest of "
+            f"{len(result['docks'])} docks to open is {slowest['dock']} with "
+            f"{slowest['s']} s; none of them has torch imported."
+            if not any(row["torch"] for row in result["docks"])
+            else "A dock imports torch when it opens."
+        )
+
+
 def gpu(result: dict[str, Any] | None) -> Iterator[str]:
     """Yield every figure of a graphics card and how it was come by."""
     if result is not None:
@@ -221,6 +248,7 @@ KINDS: dict[str, Callable[[dict[str, Any] | None], Iterator[str]]] = {
     "alignment": alignment,
     "doubts": doubts,
     "axis": axis,
+    "heartbeat": heartbeat,
     "gpu": gpu,
 }
 

@@ -330,8 +330,10 @@ _AFTER_WARM_START = ScheduleSettings(
     first_samples=1.0,
     ramp_epochs=0,
 )
+# the search before the rays leaves some hundredths of a degree: longer steps, or steps
+# while the network still changes much, are further off than that for a while
 _FOUND_BEFORE = PoseSettings(
-    start_epoch=0.1, learning_rate_deg=0.02, learning_rate_px=0.01
+    start_epoch=0.2, learning_rate_deg=0.007, learning_rate_px=0.005
 )
 
 _PRESETS: dict[str, InrSettings] = {
