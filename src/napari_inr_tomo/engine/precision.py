@@ -11,7 +11,7 @@ from napari_inr_tomo.engine.distributed import Ranks
 from napari_inr_tomo.inr import build_field
 
 TRIAL_POINTS = 4096
-TRIALS = 3
+TRIALS = 10
 GAIN = 1.1
 """bfloat16 must be this much faster to be taken on a CPU: it is coarser."""
 
@@ -25,7 +25,7 @@ def types(
     """Return the type of coordinates and parameters, and of the hidden layers.
 
     On a GPU the hidden layers work in bfloat16.  On a CPU rank 0 tries both for some
-    tens of milliseconds: processors that list bfloat16 may well be slower in it.
+    tenths of a second: processors that list bfloat16 may well be slower in it.
     decided: what an interrupted run used ("float32" or "bfloat16"); kept on resume.
     """
     chosen = settings.precision if decided is None else decided

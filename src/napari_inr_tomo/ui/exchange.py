@@ -107,6 +107,7 @@ class Exchange(QWidget):
             path,
             self.flip.isChecked(),
             done=done,
+            owner=self,
         )
 
     def take_other(self) -> None:

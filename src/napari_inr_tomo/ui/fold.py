@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from qtpy.QtGui import QIcon
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QIcon, QPixmap
 from qtpy.QtWidgets import QWidget
 from superqt import QCollapsible
 
@@ -13,8 +14,12 @@ class Fold(QCollapsible):
     """A titled part with a triangle that points right while it is folded away."""
 
     def __init__(self, title: str, content: QWidget | None = None) -> None:
-        # the icons of superqt do not take the colours of napari's themes
-        super().__init__(title, expandedIcon=QIcon(), collapsedIcon=QIcon())
+        # the icons of superqt do not take the colours of napari's themes; an icon of
+        # nothing at all is none for PySide6
+        clear = QPixmap(1, 1)
+        clear.fill(Qt.GlobalColor.transparent)
+        super().__init__(title, expandedIcon=QIcon(clear), collapsedIcon=QIcon(clear))
+        self.toggleButton().setIconSize(QSize(0, 0))
         self._title = title
         self.setDuration(0)
         self.toggled.connect(self._mark)

@@ -8,10 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from qtpy.compat import isalive
+
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.ui.series_layer import EDITED
 
 if TYPE_CHECKING:
+    from qtpy.QtWidgets import QWidget
+
     from napari_inr_tomo.types import TiltSeries
     from napari_inr_tomo.ui.session import Session
 
@@ -23,12 +27,15 @@ def start_job(
     *args: Any,
     done: Callable[[Any], None],
     failed: Callable[[Exception], None] | None = None,
+    owner: QWidget | None = None,
     **kwargs: Any,
 ) -> None:
     """Run ``function`` in a worker thread and hand its result to ``done``.
 
     While it runs the session is busy.  A `UserError` goes to ``failed`` (if given) and
     to the user; anything else also to napari, with its trace.
+    owner: a widget that ``done`` and ``failed`` write into; they are left out when it
+    has been closed and deleted meanwhile.
     """
     from napari.qt.threading import create_worker
     from napari.utils.notifications import show_error
@@ -41,16 +48,17 @@ def start_job(
         session.set_busy(None)
         if session.viewer is None:
             return
+        there = owner is None or isalive(owner)
         if isinstance(result, _Problem):
             show_error(str(result.error))
-            if failed is not None:
+            if failed is not None and there:
                 failed(result.error)
-        else:
+        elif there:
             done(result)
 
     def errored(error: Exception) -> None:
         session.set_busy(None)
-        if failed is not None:
+        if failed is not None and (owner is None or isalive(owner)):
             failed(error)
 
     session.set_busy(label)

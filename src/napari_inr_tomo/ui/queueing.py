@@ -126,7 +126,15 @@ class QueueBox(Fold):
         def failed(error: Exception) -> None:
             self.said.setText(str(error))
 
-        start_job(self._session, label, function, *args, done=done, failed=failed)
+        start_job(
+            self._session,
+            label,
+            function,
+            *args,
+            done=done,
+            failed=failed,
+            owner=self,
+        )
 
     def refresh(self) -> None:
         """Bring the buttons into agreement with the chosen run."""

@@ -172,6 +172,7 @@ class AcquisitionPanel(Panel):
             self.options(),
             done=self._started,
             failed=lambda error: self.summary.setText(str(error)),
+            owner=self,
         )
 
     def follow_folder(self) -> None:

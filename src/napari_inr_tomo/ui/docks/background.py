@@ -160,6 +160,7 @@ class BackgroundPanel(Panel):
             self._mask(),
             settings,
             done=done,
+            owner=self,
         )
 
     def apply(self) -> None:

@@ -223,6 +223,7 @@ class ComparePanel(Panel):
             self.register.isChecked(),
             *self._axis_and_tilts(),
             done=self._compared,
+            owner=self,
         )
 
     def _axis_and_tilts(self) -> tuple[float, tuple[float, float] | None]:

@@ -149,7 +149,9 @@ class ExportPanel(Panel):
             self.paths = [old for old in self.paths if old not in paths] + paths
             self.written.setText("Written:\n" + "\n".join(map(str, self.paths)))
 
-        start_job(self.session, label, function, Path(path), *args, done=done)
+        start_job(
+            self.session, label, function, Path(path), *args, done=done, owner=self
+        )
 
     # showing ------------------------------------------------------------------
 

@@ -267,6 +267,7 @@ class RunsPanel(Panel):
             delete_run,
             path,
             done=lambda _: self.read(),
+            owner=self,
         )
 
     def why_not_open(self) -> str | None:

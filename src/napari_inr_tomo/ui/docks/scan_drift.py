@@ -187,6 +187,7 @@ class ScanDriftPanel(Panel):
             tilt,
             *self.settings,
             done=done,
+            owner=self,
         )
 
     def correct(self) -> None:
@@ -226,6 +227,7 @@ class ScanDriftPanel(Panel):
             self._stop,
             done=done,
             failed=ended,
+            owner=self,
         )
 
     def cancel(self) -> None:
