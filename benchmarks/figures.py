@@ -35,7 +35,7 @@ SWEEPS = {
     "fluence": ("counts per pixel", [1000, 100, 10]),
 }
 AXIS_FIXED, AXIS_LEARNT = "axis error, fixed poses", "axis error, poses learnt"
-INSET = 0.36
+INSET = 0.3
 """Share of a slice that its spectrum covers."""
 
 
@@ -95,7 +95,7 @@ def show(axes: Axes, volume: NDArray[Any], top: float) -> None:
     middle = volume[:, :, volume.shape[2] // 2]
     axes.imshow(middle, cmap="gray", vmin=0, vmax=top, interpolation="nearest")
     axes.set(xticks=[], yticks=[])
-    corner = axes.inset_axes((1 - INSET, 1 - INSET, INSET, INSET))
+    corner = axes.inset_axes((1 - INSET, 0, INSET, INSET))
     corner.imshow(spectrum(middle), cmap="magma", vmin=0.3, vmax=1)
     corner.set(xticks=[], yticks=[])
 
@@ -116,10 +116,11 @@ def slices(rows: list[dict[str, Any]], suite: str, work: Path, path: Path) -> No
             known = {name: row[name] for name in Experiment.__dataclass_fields__}
             experiment = Experiment(**known)
             truth = np.asarray(simulated(experiment, row["size"]).truth.data)
+            top = float(np.quantile(truth[truth > 0], 0.9))
             made = io.read_volume(work / f"{experiment.name}-{row['size']}.mrc").data
-            show(place, np.asarray(made), float(truth.max()))
+            show(place, np.asarray(made), top)
             place.set_title(f"{NAMES[method]}, SSIM {row['ssim']:.3f}", fontsize=9)
-        show(across[0], truth, float(truth.max()))
+        show(across[0], truth, top)
         across[0].set_title("truth", fontsize=9)
         across[0].set_ylabel(f"{value:g} {label.split(', ')[-1]}")
     figure.suptitle(f"Varied: {label}", fontsize=11)

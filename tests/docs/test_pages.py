@@ -20,6 +20,7 @@ IMAGES = DOCS / "images"
 PAGES = sorted([ROOT / "README.md", *DOCS.rglob("*.md")])
 TUTORIALS = sorted((DOCS / "tutorials").glob("*.md"))
 DRAWN_BY_HAND = {"conventions.svg"}
+FIGURES = ROOT / "benchmarks" / "figures.py"
 LARGEST_BYTES = 300_000
 
 
@@ -70,7 +71,10 @@ def test_every_picture_is_made_by_a_script_that_takes_it() -> None:
     made_by = runpy.run_path(str(SCRIPTS / "screenshots.py"))["MADE_BY"]
     made = [name for names in made_by.values() for name in names]
     assert len(made) == len(set(made))
-    there = {path.name for path in IMAGES.iterdir()} - DRAWN_BY_HAND
+    drawn = {path.name for path in IMAGES.glob("paper_*.png")}
+    sweeps = re.findall(r'^    "(\w+)": \("', text_of(FIGURES), re.M)
+    assert drawn == {f"paper_{name}.png" for name in ("sweeps", *sweeps)}
+    there = {path.name for path in IMAGES.iterdir()} - DRAWN_BY_HAND - drawn
     assert {f"{name}.png" for name in made} == there
     tour = text_of(ROOT / "src" / "napari_inr_tomo" / "ui" / "tour.py")
     for script, names in made_by.items():
