@@ -1,6 +1,7 @@
 """Take the pictures of the documentation: the docks at work in a real viewer.
 
     python scripts/screenshots_workflow.py docs/images
+    python scripts/screenshots_workflow.py /tmp/pictures --stack needle.dm3
 
 Needs a display; ``xvfb-run -a -s "-screen 0 1600x1000x24"`` will do.
 """
@@ -11,6 +12,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
+from napari_inr_tomo import io
 from napari_inr_tomo.simulate.samples import sample_simulation
 from napari_inr_tomo.simulate.scans import simulate_scans
 from napari_inr_tomo.types import TiltSeries
@@ -32,20 +34,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--sample", default="sea-mine")
+    parser.add_argument("--stack", type=Path, help="a tilt series of your own")
     parser.add_argument("--theme", default="dark")
     parser.add_argument("--preset", default="preview")
     arguments = parser.parse_args()
     tour = Tour(arguments.folder, arguments.theme)
-    simulation = sample_simulation(arguments.sample)
+    if arguments.stack:
+        series, truth = io.read_series(arguments.stack), None
+    else:
+        simulation = sample_simulation(arguments.sample)
+        series, truth = simulation.series, simulation.truth
     tour.correct_scans(*scan_pair())
-    tour.open(simulation.series)
+    tour.open(series)
     tour.find_angles()
     tour.subtract_background()
     tour.align()
-    tour.shift_by_hand(simulation.series.reference - 4)
+    tour.shift_by_hand(series.reference - 4)
     with tempfile.TemporaryDirectory() as folder:
         tour.reconstruct("inr", arguments.preset, Path(folder) / "run", "")
-        tour.look_closer(simulation.truth)
+        tour.look_closer(truth)
         tour.look_around()
         tour.export(Path(folder), "volume")
         tour.close()
