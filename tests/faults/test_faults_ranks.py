@@ -277,7 +277,8 @@ def test_cancel_at_any_moment(
     tmp_path: Path, times: int, figure: Figure, eventually: Wait
 ) -> None:
     chance, slowest, resumable = random.Random(29), 0.0, 0
-    paths = make_run(tmp_path / "run", LONG)
+    endless = {"inr": {"schedule": {"epochs": 100_000}}}
+    paths = make_run(tmp_path / "run", endless)
     for _ in range(times):
         with ranks(paths, 1) as (member,):
             eventually(lambda: RunFolder(paths.folder).status().phase == "rays", 30)

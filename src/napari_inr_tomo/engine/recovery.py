@@ -29,6 +29,8 @@ ATTEMPTS = 3
 """So often training, and the poses, are taken back; then they end as they were."""
 EXPLODED = 30.0
 """A mean loss so many times the least one so far is none that training may have."""
+GOOD = 3.0
+"""A state proves good by a mean loss of at most so many times the least one so far."""
 FAR_DEG = 20.0
 """A pose that has turned this much from where it started has run away."""
 FAR_SHARE = 0.2
@@ -115,7 +117,7 @@ class Recovery:
         if not loss <= EXPLODED * self._least:
             raise Diverged(f"the loss rose from {self._least:.3g} to {loss:.3g}")
         self._least = min(self._least, loss)
-        if self._unproven is not None:
+        if self._unproven is not None and loss <= GOOD * self._least:
             proven = replace(self._unproven, loss=loss)
             self._kept = [*self._kept[:1], *self._kept[1:][-1:], proven]
             self._unproven = None
