@@ -37,6 +37,24 @@ def test_a_plane_of_the_network_is_a_slice_of_its_volume(field) -> None:
     assert volume.std() > 0
 
 
+@pytest.mark.parametrize("step", [2, 3])
+def test_a_coarse_volume_is_empty_where_no_voxel_of_a_cell_is_occupied(
+    field, step: int
+) -> None:
+    box = Box((9, 10, 11))
+    occupied = torch.zeros(box.shape_zyx, dtype=torch.bool)
+    occupied[1, 7, 4] = True
+    everywhere = inr_run.read_volume(field, box, step, LIKE)
+    inside = inr_run.read_volume(field, box, step, LIKE, occupied)
+    assert everywhere.abs().min() > 0
+    (cell,) = (inside != 0).nonzero()
+    assert inside[tuple(cell)] == everywhere[tuple(cell)]
+    voxel = torch.tensor([1.0, 7.0, 4.0]) - (torch.tensor(box.shape_zyx) - 1) / 2
+    cells = torch.tensor(box.coarse_shape(step))
+    centre = (cell - (cells - 1) / 2) * step
+    assert (centre - voxel).abs().max() <= step / 2
+
+
 def test_there_is_nothing_outside_the_box(field) -> None:
     plane = planes.Plane((0, 0, 0), (1, 0, 0), (0, 0.6, 0.8), (31, 31))
     image = read_plane(field, Box(SHAPE_ZYX), plane, LIKE)

@@ -45,9 +45,7 @@ def read_volume(
     """
     shape = box.coarse_shape(step)
     volume = torch.zeros(shape, dtype=torch.float32, device=like.device).reshape(-1)
-    inside = None
-    if occupied is not None and step == 1:
-        inside = occupied.reshape(-1)
+    inside = None if occupied is None else box.coarse(occupied, step).reshape(-1)
 
     def fill(points_at_once: int) -> None:
         for part, points in box.lattice(step, points_at_once, like):

@@ -42,6 +42,18 @@ class Box:
         """Return (3,) half extents in pixels, x y z, with the type of ``like``."""
         return _half_xyz(self.shape_zyx, like.dtype, like.device)
 
+    def coarse(self, occupied: Tensor, step: int) -> Tensor:
+        """Return which cells of a coarser lattice hold an occupied (z, y, x) voxel."""
+        if step == 1:
+            return occupied
+        spare = [
+            cells * step - n
+            for cells, n in zip(self.coarse_shape(step), self.shape_zyx, strict=True)
+        ]
+        sides = [side for n in reversed(spare) for side in (n // 2, n - n // 2)]
+        padded = torch.nn.functional.pad(occupied.float()[None, None], sides)
+        return torch.nn.functional.max_pool3d(padded, step)[0, 0] > 0
+
     def lattice(
         self, step: int, chunk: int, like: Tensor
     ) -> Iterator[tuple[slice, Tensor]]:
