@@ -1,7 +1,7 @@
 """Take the pictures of the documentation: the docks at work in a real viewer.
 
     python scripts/screenshots_workflow.py docs/images
-    python scripts/screenshots_workflow.py /tmp/pictures --stack needle.dm3
+    python scripts/screenshots_workflow.py pictures --stack needle.dm3
 
 Needs a display; ``xvfb-run -a -s "-screen 0 1600x1000x24"`` will do.
 """

@@ -215,13 +215,12 @@ def heartbeat(result: dict[str, Any] | None) -> Iterator[str]:
     head = ["series", "preset", "first volume, s", "watched, s", "beats"]
     yield from table([*head, "late by 100 ms", "longest gap, ms"], rows)
     if result is not None:
-        slowest = max(result["docks"], key=lambda row: row["s"])
+        docks = result["docks"]
+        slowest = max(docks, key=lambda row: row["s"])
         yield (
             f"The package is imported in {result['import_ms']} ms. The slowest of "
-            f"{len(result['docks'])} docks to open is {slowest['dock']} with "
-            f"{slowest['s']} s; none of them has torch imported."
-            if not any(row["torch"] for row in result["docks"])
-            else "A dock imports torch when it opens."
+            f"{len(docks)} docks to open is {slowest['dock']} with {slowest['s']} s; "
+            f"{sum(row['torch'] for row in docks)} of them import torch."
         )
 
 

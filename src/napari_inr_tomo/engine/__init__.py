@@ -1,4 +1,4 @@
-"""The workers: one process per rank, from the run folder to its result."""
+"""One rank of a reconstruction: data, starts, training, previews, checkpoints."""
 
 import os
 

@@ -44,21 +44,23 @@ def start_job(
         show_error(f"Please wait: {session.busy}.")
         return
 
+    def there() -> bool:
+        return owner is None or isalive(owner)
+
     def returned(result: Any) -> None:
         session.set_busy(None)
         if session.viewer is None:
             return
-        there = owner is None or isalive(owner)
         if isinstance(result, _Problem):
             show_error(str(result.error))
-            if failed is not None and there:
+            if failed is not None and there():
                 failed(result.error)
-        elif there:
+        elif there():
             done(result)
 
     def errored(error: Exception) -> None:
         session.set_busy(None)
-        if failed is not None and (owner is None or isalive(owner)):
+        if failed is not None and there():
             failed(error)
 
     session.set_busy(label)

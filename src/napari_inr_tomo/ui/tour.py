@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import napari
-from qtpy.QtWidgets import QApplication, QWidget
+from qtpy.QtWidgets import QApplication, QDockWidget, QWidget
 
 from napari_inr_tomo.config import Method, PresetName
 from napari_inr_tomo.errors import UserError
@@ -198,21 +198,24 @@ class Tour:
         self.take(f"{picture}result")
 
     def look_around(self) -> None:
-        """Show poses on the stack, curves as layers, and the volume in 3-D."""
+        """Show poses on the stack, the volume in 3-D, and curves as layers."""
         run, monitor = self.session.run, self.panel(MonitorPanel)
+        place = self.dock
+        while not isinstance(place, QDockWidget):
+            place = place.parentWidget()
+        place.raise_()
         self.take_widget("monitor", monitor)
         run.layers.show_only("stack")
         self.take("poses")
-        monitor.to_layers()
-        self.viewer.fit_to_view()
-        self.take("curves")
         for layer in self.viewer.layers:
             layer.visible = layer is run.layers.volume
         self.viewer.dims.ndisplay = 3
         self.viewer.fit_to_view()
         self.take("volume")
         self.viewer.dims.ndisplay = 2
+        monitor.to_layers()
         self.viewer.fit_to_view()
+        self.take("curves")
 
     def look_closer(self, truth: Volume | None) -> None:
         """Show the result in the docks for a closer look, beside its truth if known."""
