@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from napari_inr_tomo.classic import Projector
+from napari_inr_tomo.classic import Projector, tv_weight
 from napari_inr_tomo.classic.tv import gradient, tv
 from napari_inr_tomo.classic.tv_weight import (
     ITERATIONS,
+    MOST_ITERATIONS,
+    USUAL,
     WEIGHTS,
     choose_weight,
     natural_strength,
@@ -37,6 +39,23 @@ def test_the_chosen_weight_is_near_the_best_against_the_truth(
     assert max(errors.values()) > 1.5 * errors[weight]  # the choice matters
 
 
+@pytest.mark.parametrize("best", range(len(WEIGHTS)))
+def test_the_search_finds_every_best_weight(best: int, monkeypatch) -> None:
+    """With the errors of a curve that has one lowest point, wherever it lies."""
+    projector, images, _ = case(None)
+    tried: list[float] = []
+
+    def volume_of(projector, data, iterations, weight, *_):
+        tried.append(weight)
+        distance = abs(WEIGHTS.index(weight) - best)
+        return torch.full((32, 32, 32), 1e6 * (1 + distance))
+
+    monkeypatch.setattr(tv_weight, "tv", volume_of)
+    assert choose_weight(projector, images) == WEIGHTS[best]
+    assert len(tried) == len(set(tried))
+    assert len(tried) * ITERATIONS <= MOST_ITERATIONS
+
+
 def test_noise_asks_for_a_smoother_volume() -> None:
     quiet, noisy = case(None), case(30.0)
     assert choose_weight(*quiet[:2]) < choose_weight(*noisy[:2])
@@ -51,7 +70,7 @@ def test_the_search_can_be_stopped_at_every_iteration() -> None:
         return iteration >= ITERATIONS + 2
 
     chosen = choose_weight(projector, images, callback=stop)
-    assert chosen == WEIGHTS[0]  # the second was not finished
+    assert chosen == WEIGHTS[USUAL]  # the second was not finished
     assert said == sorted(said)
     assert set(said) == set(range(ITERATIONS + 3))
 
@@ -64,8 +83,8 @@ def test_a_stop_is_heard_before_the_first_weight_is_tried() -> None:
         said.append(iteration)
         return True
 
-    assert choose_weight(projector, images, callback=stop) == WEIGHTS[0]
-    assert said == [0, 1]
+    assert choose_weight(projector, images, callback=stop) == WEIGHTS[USUAL]
+    assert said == [0]
 
 
 def test_the_strength_is_that_of_the_minimised_sum() -> None:

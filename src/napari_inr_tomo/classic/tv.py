@@ -85,6 +85,7 @@ def tv(
     callback: Callback | None = None,
     support: torch.Tensor | None = None,
     start_iterations: int = START_ITERATIONS,
+    start: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Return the x >= 0 with the least ``|b - A x|^2 / 2 + limit * TV(x)``.
 
@@ -99,21 +100,23 @@ def tv(
     are those that are not finite.  support: (z, y, x) bool; voxels outside stay 0.
     callback: see `napari_inr_tomo.classic.sirt.Callback`; its iteration is 0 during the
     start.  start_iterations: of momentum SIRT, for the start and the scale of the data.
+    start: (z, y, x) volume of such an SIRT, in the units of the images, made before.
     Source: Chambolle and Pock, J. Math. Imaging Vis. 40 (2011) 120; step lengths:
     Pock and Chambolle, ICCV 2011, 1762.
     """
     data, usable = prepare(projector, images, valid)
-    volume = sirt(
-        projector,
-        images,
-        start_iterations,
-        valid=valid,
-        callback=callback and (lambda _, *rest: callback(0, *rest)),
-        momentum=True,
-        support=support,
-    )
-    scale = density_scale(volume)
-    volume /= scale
+    if start is None:
+        start = sirt(
+            projector,
+            images,
+            start_iterations,
+            valid=valid,
+            callback=callback and (lambda _, *rest: callback(0, *rest)),
+            momentum=True,
+            support=support,
+        )
+    scale = density_scale(start)
+    volume = start / scale
     data /= scale
     ones = torch.ones_like(volume)
     noise = noise_level(data, usable)

@@ -7,11 +7,14 @@ import math
 import torch
 
 from napari_inr_tomo.classic.projector import Projector
-from napari_inr_tomo.classic.sirt import Callback, prepare
-from napari_inr_tomo.classic.tv import STRENGTH, noise_level, tv
+from napari_inr_tomo.classic.sirt import Callback, prepare, sirt
+from napari_inr_tomo.classic.tv import START_ITERATIONS, STRENGTH, noise_level, tv
 
 WEIGHTS = (10.0, 3.0, 1.0, 0.3, 0.1)
 """Weights tried, from smooth to sharp; half a decade apart is fine enough."""
+
+USUAL = WEIGHTS.index(1.0)
+"""The one tried first."""
 
 HELD_OUT = 0.1
 """Share of the pixels kept back, drawn pixel by pixel."""
@@ -19,8 +22,8 @@ HELD_OUT = 0.1
 ITERATIONS = 40
 """Iterations per weight: enough to rank them, not enough to finish."""
 
-MOST_ITERATIONS = len(WEIGHTS) * ITERATIONS
-"""Iterations of a search that tries every weight; most end before."""
+MOST_ITERATIONS = (len(WEIGHTS) - 1) * ITERATIONS
+"""Iterations of the longest search; most end before."""
 
 
 def choose_weight(
@@ -33,8 +36,9 @@ def choose_weight(
 ) -> float:
     """Return the weight for `tv` whose volume predicts held-out pixels best.
 
-    From the smoothest on, until the error on the held-out pixels rises: too smooth a
-    volume misses structure, too sharp a one has learnt the noise of the other pixels.
+    From the usual one towards smoother ones, or where the next is no better towards
+    sharper ones, until the error on the held-out pixels rises: too smooth a volume
+    misses structure, too sharp a one has learnt the noise of the other pixels.
     images, valid, support: as for `tv`.  callback: see `Callback`; iterations count on
     from weight to weight, up to `MOST_ITERATIONS`; True ends the search with the best
     weight so far.
@@ -45,29 +49,55 @@ def choose_weight(
     seen = usable.bool() & ~held
     judged = usable.bool() & held
     norm = float((data[judged] ** 2).sum()) ** 0.5 or 1.0
-    best, best_error = WEIGHTS[0], float("inf")
-    for tried, weight in enumerate(WEIGHTS):
-        watch = _Counted(callback, tried * ITERATIONS)
-        volume = tv(projector, data, ITERATIONS, weight, seen, watch, support)
+    watch = _Counted(callback)
+    start = sirt(
+        projector,
+        data,
+        START_ITERATIONS,
+        valid=seen,
+        callback=watch,
+        momentum=True,
+        support=support,
+    )
+    watch.started = True
+
+    def error(weight: float) -> float:
+        """Return the error on the held-out pixels; infinite where it was stopped."""
         if watch.stopped:
-            break
+            return math.inf
+        volume = tv(projector, data, ITERATIONS, weight, seen, watch, support, 0, start)
+        watch.before += ITERATIONS
+        if watch.stopped:
+            return math.inf
         wrong = (projector.forward(volume) - data)[judged]
-        error = float((wrong**2).sum()) ** 0.5 / norm
-        if not error < best_error:
+        return float(torch.linalg.vector_norm(wrong)) / norm
+
+    best, least = USUAL, error(WEIGHTS[USUAL])
+    for direction in (-1, 1):
+        while 0 <= best + direction < len(WEIGHTS):
+            found = error(WEIGHTS[best + direction])
+            if not found < least:
+                break
+            best, least = best + direction, found
+        if best != USUAL:
             break
-        best, best_error = weight, error
-    return best
+    return WEIGHTS[best]
 
 
 class _Counted:
-    """Hands iterations on, counted from ``before``; remembers that it was to stop."""
+    """Hands iterations on, counted on over the weights; remembers that it was to stop.
 
-    def __init__(self, callback: Callback | None, before: int) -> None:
-        self._callback, self._before, self.stopped = callback, before, False
+    The iterations of the start, before ``started``, count as 0.
+    """
+
+    def __init__(self, callback: Callback | None) -> None:
+        self._callback, self.stopped = callback, False
+        self.before, self.started = 0, False
 
     def __call__(self, iteration: int, volume: torch.Tensor, residual: float) -> bool:
         if self._callback is not None:
-            asked = self._callback(self._before + iteration, volume, residual)
+            count = self.before + iteration if self.started else 0
+            asked = self._callback(count, volume, residual)
             self.stopped = self.stopped or bool(asked)
         return self.stopped
 

@@ -46,7 +46,7 @@ KEPT = 200
 POSE_STEPS = (12, 4, 2)
 """Usual steps of the stages of the search for poses; it ends when nothing changes."""
 WEIGHTS_TRIED = 3
-WEIGHT_ITERATIONS = 60
+WEIGHT_ITERATIONS = 40
 """Usual number of TV weights tried, and the iterations of each."""
 TV_START = 20
 """Iterations of SIRT before the first one of TV."""
@@ -127,7 +127,7 @@ def _classic(
     phases = {}
     if method == "tv":
         if config.classic.tv_weight is None:
-            tried = WEIGHTS_TRIED * WEIGHT_ITERATIONS
+            tried = TV_START + WEIGHTS_TRIED * WEIGHT_ITERATIONS
             phases["choosing the TV weight"] = tried * iteration_s
         iterations += TV_START
     return phases | {method.upper(): iterations * iteration_s}
