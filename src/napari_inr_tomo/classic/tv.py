@@ -116,7 +116,7 @@ def tv(
             support=support,
         )
     scale = density_scale(start)
-    volume = start / scale
+    volume, start = start / scale, None
     data /= scale
     ones = torch.ones_like(volume)
     noise = noise_level(data, usable)
