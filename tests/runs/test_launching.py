@@ -254,7 +254,7 @@ def test_visible_cards_are_counted(
     tool.chmod(0o755)
     monkeypatch.setattr("shutil.which", lambda name: str(tool))
     monkeypatch.setattr(
-        "napari_inr_tomo.runs.launching.versions", lambda: {"torch": "2.13.0"}
+        "napari_inr_tomo.hardware.versions", lambda: {"torch": "2.13.0"}
     )
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if os.name != "nt":

@@ -1,0 +1,97 @@
+"""Where the backgrounds of a series are computed, and in which batches of tilts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+from typing import TypeVar
+
+from napari_inr_tomo.hardware import cores, visible_gpus
+from napari_inr_tomo.preprocess.background_settings import DEVICES, check_word
+
+ON_PROCESSOR_PX = 1 << 16
+"""Pixels of the batch of one thread: so few stay in the cache of its core."""
+ON_CARD_PX = 1 << 23
+"""Pixels of a batch on a card, or one image: at most 250 bytes for each.  Not what
+happens to be free there, since the same batches give the same bits again."""
+PROCESSOR_S_PER_PX = {False: 1.5e-7, True: 6e-7}
+"""Seconds of one core, without and with reweighting."""
+WORTH_A_CARD_S = 5.0
+"""Less time is not worth a card: to load torch and to wake the card takes as long."""
+_NO_CARD = "there is no graphics card that PyTorch can use"
+Result = TypeVar("Result")
+
+
+def device_for(wanted: str, pixels: int, reweight: bool) -> tuple[str, str]:
+    """Return the device to begin with, ``cpu`` or ``cuda``, and a notice or nothing.
+
+    wanted: as `subtract_background` takes it.  pixels: of all images together.
+    ``auto`` imports torch only where the processor would need longer than that costs
+    and a card has been seen.
+    """
+    check_word("device for the background", wanted, DEVICES)
+    if wanted == "auto":
+        seconds = pixels * PROCESSOR_S_PER_PX[reweight] / cores()
+        if seconds < WORTH_A_CARD_S or not visible_gpus() or not _card_works():
+            return "cpu", ""
+        return "cuda", ""
+    if wanted == "cuda" and not _card_works():
+        return "cpu", on_processor_instead(_NO_CARD)
+    return wanted, ""
+
+
+def on_processor_instead(why: str) -> str:
+    """Return the notice for a background that was not computed on the card."""
+    return (
+        f"Background: computed on the processor, since {why}; what a card computes "
+        "differs by rounding only"
+    )
+
+
+def in_batches(
+    work: Callable[[slice], Result],
+    degrees: Sequence[tuple[int, int]],
+    image_px: int,
+    device: str,
+) -> Iterator[Result]:
+    """Yield what ``work`` returns for batches of tilts with one degree, in order.
+
+    degrees: (y, x) of every tilt.  image_px: pixels of an image.
+    On the processor all cores share them; every batch is worked on by one thread alone
+    and every image by itself, so the result does not depend on how many there are.
+    """
+    if device == "cpu":
+        tilts = _batches(degrees, max(1, ON_PROCESSOR_PX // image_px))
+        with ThreadPoolExecutor(min(len(tilts), cores())) as pool:
+            yield from pool.map(work, tilts)
+        return
+    try:
+        yield from map(work, _batches(degrees, max(1, ON_CARD_PX // image_px)))
+    finally:
+        _release()
+
+
+def _batches(degrees: Sequence[tuple[int, int]], most: int) -> list[slice]:
+    found, start = [], 0
+    for _, group in groupby(degrees):
+        stop = start + sum(1 for _ in group)
+        found += [slice(n, min(n + most, stop)) for n in range(start, stop, most)]
+        start = stop
+    return found
+
+
+def _card_works() -> bool:
+    try:
+        import torch
+    except (ImportError, OSError):
+        return False
+    return bool(torch.cuda.is_available())
+
+
+def _release() -> None:
+    """Give the memory of the card back, which torch would keep for later."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
