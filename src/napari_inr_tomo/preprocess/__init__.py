@@ -8,7 +8,7 @@ from napari_inr_tomo.preprocess.background import (
     fit_background,
     subtract_background,
 )
-from napari_inr_tomo.preprocess.background_settings import DEVICES, KINDS, SPECIMENS
+from napari_inr_tomo.preprocess.background_settings import KINDS, SPECIMENS
 from napari_inr_tomo.preprocess.bernstein import bernstein_basis
 from napari_inr_tomo.preprocess.chain import prepare
 from napari_inr_tomo.preprocess.facts import (
@@ -32,7 +32,6 @@ from napari_inr_tomo.preprocess.slab import Slab, cut_slab
 from napari_inr_tomo.preprocess.views import exclude_views, include_views
 
 __all__ = [
-    "DEVICES",
     "KINDS",
     "SPECIMENS",
     "BackgroundFit",

@@ -2,8 +2,8 @@
 
 A batch is a numpy array or a torch tensor, (tilt, y, x), in float64 or bool, and stays
 on its device; numbers about its tilts are numpy, (tilt,).  Operators, slices and ``@``
-mean the same in both libraries.  This is the only module of the preprocessing that
-imports torch, and it does so only where there is a tensor.
+mean the same in both libraries.  torch is imported only where there is a tensor, or
+where a card is asked for.
 
 Every image of a batch is worked on by itself and in the same order of operations, so
 on the processor the result does not depend on how many are in it.
@@ -21,6 +21,24 @@ from napari_inr_tomo.types import FloatArray
 Batch = Any
 EACH = (1, 2)
 """The axes of one image."""
+IN_CACHE_PX = 1 << 16
+"""So many float64 stay in the cache of a core."""
+
+
+def card_works() -> bool:
+    """Return whether torch is there and can use a graphics card; imports it."""
+    try:
+        import torch
+    except (ImportError, OSError):
+        return False
+    return bool(torch.cuda.is_available())
+
+
+def release_card() -> None:
+    """Give memory of the card back that torch would keep for later."""
+    import torch
+
+    torch.cuda.empty_cache()
 
 
 def on_device(values: NDArray[Any], device: str) -> Batch:
@@ -53,7 +71,16 @@ def per_tilt(numbers: NDArray[Any], batch: Batch) -> Batch:
 
 def doubles(batch: Batch) -> Batch:
     """Return a batch in float64."""
-    return batch.astype(np.float64) if isinstance(batch, np.ndarray) else batch.double()
+    if isinstance(batch, np.ndarray):
+        return batch.astype(np.float64, copy=False)
+    return batch.double()
+
+
+def cached_rows(batch: Batch) -> list[slice]:
+    """Return blocks of rows, of which the processor has one image's in its cache."""
+    height, width = batch.shape[1:]
+    step = max(1, IN_CACHE_PX // width) if isinstance(batch, np.ndarray) else height
+    return [slice(n, min(n + step, height)) for n in range(0, height, step)]
 
 
 def zeros(batch: Batch, shape_yx: tuple[int, int]) -> Batch:

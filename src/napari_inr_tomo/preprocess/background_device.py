@@ -8,10 +8,13 @@ from itertools import groupby
 from typing import TypeVar
 
 from napari_inr_tomo.hardware import cores, visible_gpus
-from napari_inr_tomo.preprocess.background_settings import DEVICES, check_word
+from napari_inr_tomo.preprocess.arrays import IN_CACHE_PX, card_works, release_card
+from napari_inr_tomo.preprocess.background_settings import (
+    DEVICES,
+    BackgroundSettings,
+    check_word,
+)
 
-ON_PROCESSOR_PX = 1 << 16
-"""Pixels of the batch of one thread: so few stay in the cache of its core."""
 ON_CARD_PX = 1 << 23
 """Pixels of a batch on a card, or one image: at most 250 bytes for each.  Not what
 happens to be free there, since the same batches give the same bits again."""
@@ -23,22 +26,25 @@ _NO_CARD = "there is no graphics card that PyTorch can use"
 Result = TypeVar("Result")
 
 
-def device_for(wanted: str, pixels: int, reweight: bool) -> tuple[str, str]:
+def device_for(
+    wanted: str, pixels: int, settings: BackgroundSettings
+) -> tuple[str, str]:
     """Return the device to begin with, ``cpu`` or ``cuda``, and a notice or nothing.
 
     wanted: as `subtract_background` takes it.  pixels: of all images together.
     ``auto`` imports torch only where the processor would need longer than that costs
-    and a card has been seen.
+    and a card has been seen.  The mean of a box is always left to the processor.
     """
     check_word("device for the background", wanted, DEVICES)
+    if wanted == "cpu" or settings.kind == "box-mean":
+        return "cpu", ""
     if wanted == "auto":
-        seconds = pixels * PROCESSOR_S_PER_PX[reweight] / cores()
-        if seconds < WORTH_A_CARD_S or not visible_gpus() or not _card_works():
-            return "cpu", ""
-        return "cuda", ""
-    if wanted == "cuda" and not _card_works():
+        seconds = pixels * PROCESSOR_S_PER_PX[settings.reweight] / cores()
+        worth_it = seconds > WORTH_A_CARD_S and visible_gpus() > 0 and card_works()
+        return ("cuda" if worth_it else "cpu"), ""
+    if not card_works():
         return "cpu", on_processor_instead(_NO_CARD)
-    return wanted, ""
+    return "cuda", ""
 
 
 def on_processor_instead(why: str) -> str:
@@ -62,14 +68,14 @@ def in_batches(
     and every image by itself, so the result does not depend on how many there are.
     """
     if device == "cpu":
-        tilts = _batches(degrees, max(1, ON_PROCESSOR_PX // image_px))
+        tilts = _batches(degrees, max(1, IN_CACHE_PX // image_px))
         with ThreadPoolExecutor(min(len(tilts), cores())) as pool:
             yield from pool.map(work, tilts)
         return
     try:
         yield from map(work, _batches(degrees, max(1, ON_CARD_PX // image_px)))
     finally:
-        _release()
+        release_card()
 
 
 def _batches(degrees: Sequence[tuple[int, int]], most: int) -> list[slice]:
@@ -79,19 +85,3 @@ def _batches(degrees: Sequence[tuple[int, int]], most: int) -> list[slice]:
         found += [slice(n, min(n + most, stop)) for n in range(start, stop, most)]
         start = stop
     return found
-
-
-def _card_works() -> bool:
-    try:
-        import torch
-    except (ImportError, OSError):
-        return False
-    return bool(torch.cuda.is_available())
-
-
-def _release() -> None:
-    """Give the memory of the card back, which torch would keep for later."""
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

@@ -36,10 +36,8 @@ class SeriesFit:
         device: str,
     ) -> None:
         self.series, self._masks, self._settings = series, masks, settings
-        if settings.kind == "box-mean" and device != "cuda":
-            device = "cpu"
         self.device, self._on_processor = device_for(
-            device, series.images.size, settings.reweight
+            device, series.images.size, settings
         )
         self.residual = np.empty_like(series.images)
         self.lowered: list[int] = []

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import comb
 
 import numpy as np
 
-from napari_inr_tomo.preprocess.arrays import Batch, beside, doubles, to_numpy
+from napari_inr_tomo.preprocess.arrays import (
+    Batch,
+    beside,
+    cached_rows,
+    doubles,
+    to_numpy,
+)
 from napari_inr_tomo.types import FloatArray
 
 _SMOOTHING = 1e-6
@@ -34,19 +41,15 @@ class SurfaceFit:
     """
 
     def __init__(self, model: Batch, degree_yx: tuple[int, int]) -> None:
-        rows, columns = (
-            beside(bernstein_basis(count, degree), model)
-            for count, degree in zip(model.shape[1:], degree_yx, strict=True)
-        )
-        self._down, self._across = rows.T, columns
-        self._rows, self._columns = rows, columns.T
-        rows, columns = (
-            beside(bernstein_basis(count, 2 * degree), model)
-            for count, degree in zip(model.shape[1:], degree_yx, strict=True)
-        )
-        self._moments_down, self._moments_across = rows.T, columns
-        self._normal = _Normal(degree_yx)
-        self.unknowns = (degree_yx[0] + 1) * (degree_yx[1] + 1)
+        height, width = model.shape[1:]
+        a, b = degree_yx
+        self._rows = beside(_basis(height, a), model)
+        self._columns = beside(_basis(width, b), model)
+        self._double_rows = beside(_basis(height, 2 * a), model)
+        self._double_columns = beside(_basis(width, 2 * b), model)
+        self._normal = _Normal.of_degree(degree_yx)
+        self._blocks = cached_rows(model)
+        self.unknowns = (a + 1) * (b + 1)
         """Number of coefficients."""
 
     def __call__(self, images: Batch, weights: Batch) -> Batch:
@@ -58,11 +61,14 @@ class SurfaceFit:
         the second differences of the coefficients decides what the data leave open, so
         that the surface stays tame where large parts of the image have no weight.
         """
-        weights = doubles(weights)
-        moments = self._moments_down @ weights @ self._moments_across
-        right = self._down @ (weights * images) @ self._across
+        moments, right = 0, 0
+        for rows in self._blocks:
+            weight = doubles(weights[:, rows])
+            moments = moments + self._double_rows[rows].T @ weight
+            right = right + self._rows[rows].T @ (weight * images[:, rows])
+        moments, right = moments @ self._double_columns, right @ self._columns
         solved = self._normal.solved(to_numpy(moments), to_numpy(right))
-        return self._rows @ beside(solved, images) @ self._columns
+        return self._rows @ beside(solved, images) @ self._columns.T
 
 
 class _Normal:
@@ -78,6 +84,12 @@ class _Normal:
         self._at = np.add.outer(i, i), np.add.outer(k, k)
         self._factor = _of_product(a)[np.ix_(i, i)] * _of_product(b)[np.ix_(k, k)]
         self._roughness = _roughness(degree_yx)
+
+    @classmethod
+    @lru_cache(maxsize=64)
+    def of_degree(cls, degree_yx: tuple[int, int]) -> _Normal:
+        """Return the same object for the same degree."""
+        return cls(degree_yx)
 
     def solved(self, moments: FloatArray, right: FloatArray) -> FloatArray:
         """Return (tilt, a + 1, b + 1) coefficients.
@@ -95,6 +107,11 @@ class _Normal:
         along = axes.swapaxes(1, 2) @ right.reshape(len(right), -1, 1)
         along = np.where(known, along, 0) / np.where(known, size, 1)
         return np.asarray((axes @ along).reshape(right.shape))
+
+
+@lru_cache(maxsize=64)
+def _basis(count: int, degree: int) -> FloatArray:
+    return bernstein_basis(count, degree)
 
 
 def _of_product(degree: int) -> FloatArray:
