@@ -70,8 +70,9 @@ def series_of_record(stack: Path, spec: RunSpec) -> TiltSeries:
     series = images.with_angles(raw_angles)
     history = series.history
     for step in _remaining(stack, series.history, spec.history):
-        series = again(series, step)
-        history = (*history, _as_done(step, series.history[-1]))
+        before, series = series, again(series, step)
+        done = series.history[len(before.history) :]
+        history = (*history, _as_done(step, done[-1] if done else step))
     if len(series) != count:
         raise _other_stack(stack, f"{len(series)} images are left, not {count}")
     return series.evolve(
@@ -91,8 +92,6 @@ def _as_done(recorded: Step, done: Step) -> Step:
 
     Then the images agree with those of the record to rounding, not bit for bit.
     """
-    if done.name != recorded.name:
-        return recorded
     devices = {step.parameters.get("device", "cpu") for step in (recorded, done)}
     return recorded if len(devices) == 1 else done
 
