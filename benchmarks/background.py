@@ -6,7 +6,8 @@ Spheres and a needle, tilted, on a planted surface of degree 3, with Poisson noi
 most 100 counts a pixel.  The settings are the defaults, with reweighting, and with the
 specimen told by Otsu's threshold.  "clock" is the least of the repeats; "processor" is
 the time of all threads together: on a machine where others work, the fairer clock.
-"error" is the largest distance from the planted surface, in parts of its range.
+"error" is the largest distance from the planted surface, in parts of its range; the
+median of the tilts.
 """
 
 from __future__ import annotations
@@ -80,6 +81,7 @@ def measured(
         "clock_s": round(min(clock), 3),
         "processor_s": round(min(processor), 3),
         "error": round(float(np.median(error)) / float(np.ptp(surface)), 4),
+        "device": done.history[-1].parameters.get("device", "cpu"),
         "notices": list(done.notices),
     }
 
@@ -103,7 +105,7 @@ def main() -> None:
             row = {"tilts": tilts, "size_px": size, "settings": case} | found
             print(row, flush=True)
             rows.append(row)
-    print(write(options.name, {"device": options.device or "cpu", "rows": rows}))
+    print(write(options.name, {"repeats": options.repeats, "rows": rows}))
 
 
 if __name__ == "__main__":

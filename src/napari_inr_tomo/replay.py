@@ -127,6 +127,8 @@ def again(series: TiltSeries, step: Step) -> TiltSeries:
         for name, value in step.parameters.items()
         if name in accepted
     }
+    if "device" in accepted:
+        settings.setdefault("device", "cpu")  # of lines written before there was one
     return function(series, **settings)
 
 

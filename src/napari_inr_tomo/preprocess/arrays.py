@@ -23,6 +23,7 @@ EACH = (1, 2)
 """The axes of one image."""
 IN_CACHE_PX = 1 << 16
 """So many float64 stay in the cache of a core."""
+_SMALL_PRODUCT = 1 << 18
 
 
 def card_works() -> bool:
@@ -76,10 +77,16 @@ def doubles(batch: Batch) -> Batch:
     return batch.double()
 
 
-def cached_rows(batch: Batch) -> list[slice]:
-    """Return blocks of rows, of which the processor has one image's in its cache."""
+def row_blocks(batch: Batch, cost: int) -> list[slice]:
+    """Return blocks of rows that are worked on one after the other, one on a card.
+
+    cost: multiplications a pixel in a matrix product.  A block of an image stays in the
+    cache of a core, and its products are so small that BLAS leaves them to the thread
+    that asks: every tilt has one already.
+    """
     height, width = batch.shape[1:]
-    step = max(1, IN_CACHE_PX // width) if isinstance(batch, np.ndarray) else height
+    most = max(1, min(IN_CACHE_PX, _SMALL_PRODUCT // cost) // width)
+    step = most if isinstance(batch, np.ndarray) else height
     return [slice(n, min(n + step, height)) for n in range(0, height, step)]
 
 

@@ -10,9 +10,10 @@ import numpy as np
 from napari_inr_tomo.preprocess.arrays import (
     Batch,
     beside,
-    cached_rows,
     doubles,
+    row_blocks,
     to_numpy,
+    zeros,
 )
 from napari_inr_tomo.types import FloatArray
 
@@ -48,7 +49,8 @@ class SurfaceFit:
         self._double_rows = beside(_basis(height, 2 * a), model)
         self._double_columns = beside(_basis(width, 2 * b), model)
         self._normal = _Normal.of_degree(degree_yx)
-        self._blocks = cached_rows(model)
+        self._summed = row_blocks(model, 2 * a + 1)
+        self._drawn = row_blocks(model, 2 * b + 2)
         self.unknowns = (a + 1) * (b + 1)
         """Number of coefficients."""
 
@@ -62,13 +64,17 @@ class SurfaceFit:
         that the surface stays tame where large parts of the image have no weight.
         """
         moments, right = 0, 0
-        for rows in self._blocks:
+        for rows in self._summed:
             weight = doubles(weights[:, rows])
             moments = moments + self._double_rows[rows].T @ weight
             right = right + self._rows[rows].T @ (weight * images[:, rows])
         moments, right = moments @ self._double_columns, right @ self._columns
         solved = self._normal.solved(to_numpy(moments), to_numpy(right))
-        return self._rows @ beside(solved, images) @ self._columns.T
+        across = beside(solved, images) @ self._columns.T
+        surfaces = zeros(images, images.shape[1:])
+        for rows in self._drawn:
+            surfaces[:, rows] = self._rows[rows] @ across
+        return surfaces
 
 
 class _Normal:

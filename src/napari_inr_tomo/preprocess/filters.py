@@ -10,7 +10,8 @@ import numpy as np
 from napari_inr_tomo.preprocess.arrays import Batch, beside, copied, zeros
 from napari_inr_tomo.types import FloatArray
 
-_BLOCK = 32
+_BLOCK = 16
+_PANEL = 256
 
 
 def gaussian(batch: Batch, sigma_px: float) -> Batch:
@@ -22,10 +23,18 @@ def gaussian(batch: Batch, sigma_px: float) -> Batch:
     height, width = batch.shape[1:]
     down, across = zeros(batch, (height, width)), zeros(batch, (height, width))
     for to, source, kernel in _blocks(height, sigma_px):
-        down[:, to] = beside(kernel, batch) @ batch[:, source]
+        for part in _panels(batch, width):
+            down[:, to, part] = beside(kernel, batch) @ batch[:, source, part]
     for to, source, kernel in _blocks(width, sigma_px):
-        across[:, :, to] = down[:, :, source] @ beside(kernel.T, batch)
+        for part in _panels(batch, height):
+            across[:, part, to] = down[:, part, source] @ beside(kernel.T, batch)
     return across
+
+
+def _panels(batch: Batch, length: int) -> list[slice]:
+    """Return what is multiplied at a time: little of an array, all of a tensor."""
+    step = _PANEL if isinstance(batch, np.ndarray) else length
+    return [slice(n, n + step) for n in range(0, length, step)]
 
 
 @lru_cache(maxsize=16)
