@@ -1,6 +1,6 @@
 """How long the background of a whole series takes, and how far off it is.
 
-    OMP_NUM_THREADS=1 python benchmarks/background.py [--device cpu] [--repeats 3]
+    python benchmarks/background.py [--device cpu] [--repeats 3]
 
 Spheres and a needle, tilted, on a planted surface of degree 3, with Poisson noise of at
 most 100 counts a pixel.  The settings are the defaults, with reweighting, and with the

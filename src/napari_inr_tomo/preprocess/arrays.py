@@ -11,6 +11,7 @@ on the processor the result does not depend on how many are in it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -88,6 +89,20 @@ def row_blocks(batch: Batch, cost: int) -> list[slice]:
     most = max(1, min(IN_CACHE_PX, _SMALL_PRODUCT // cost) // width)
     step = most if isinstance(batch, np.ndarray) else height
     return [slice(n, min(n + step, height)) for n in range(0, height, step)]
+
+
+def by_rows(work: Callable[..., Batch], *batches: Batch) -> Batch:
+    """Return what ``work`` makes of batches of one shape, block of rows by block.
+
+    work: returns float64 of the shape of its arguments, from pixel to pixel.
+    """
+    blocks = row_blocks(batches[0], 1)
+    if len(blocks) == 1:
+        return work(*batches)
+    result = np.empty(batches[0].shape)
+    for rows in blocks:
+        result[:, rows] = work(*(batch[:, rows] for batch in batches))
+    return result
 
 
 def zeros(batch: Batch, shape_yx: tuple[int, int]) -> Batch:

@@ -14,6 +14,7 @@ from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.preprocess.arrays import (
     Batch,
     beside,
+    by_rows,
     copied,
     count,
     doubles,
@@ -205,9 +206,16 @@ def _reweighted(
         few = count(kept) < PIXELS_PER_UNKNOWN * surface.unknowns
         kept = kept | (per_tilt(few, kept) & (whole > 0))
         centre, spread = centre_and_spread(height, kept)
+        middle = per_tilt(centre, height)
         scale = per_tilt(np.maximum(spread, floor[tilts]), height)
-        beyond = ((height - per_tilt(centre, height)) / scale - 2.5).clip(0)
-        after = whole * exp(-(beyond**2))
+
+        def fallen(
+            height: Batch, whole: Batch, middle: Batch = middle, scale: Batch = scale
+        ) -> Batch:
+            beyond = ((height - middle) / scale - 2.5).clip(0)
+            return whole * exp(-(beyond**2))
+
+        after = by_rows(fallen, height, whole)
         change = extremes(abs(after - before))[1]
         put(present, tilts, after)
         going = np.flatnonzero(change >= 1e-3 * heaviest[tilts])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from math import comb
 
@@ -49,14 +50,19 @@ class SurfaceFit:
         self._double_rows = beside(_basis(height, 2 * a), model)
         self._double_columns = beside(_basis(width, 2 * b), model)
         self._normal = _Normal.of_degree(degree_yx)
-        self._summed = row_blocks(model, 2 * a + 1)
-        self._drawn = row_blocks(model, 2 * b + 2)
+        self._blocks = row_blocks(model, 2 * (max(a, b) + 1))
+        self._shape = height, width
         self.unknowns = (a + 1) * (b + 1)
         """Number of coefficients."""
 
     def __call__(self, images: Batch, weights: Batch) -> Batch:
-        """Return the surfaces nearest the images under the weights; all (tilt, y, x).
+        """Return the surfaces nearest images under the weights; all (tilt, y, x)."""
+        return self.drawn(self.solved(images, lambda rows: weights[:, rows]))
 
+    def solved(self, images: Batch, weights: Callable[[slice], Batch]) -> Batch:
+        """Return (tilt, a + 1, b + 1) coefficients of the surfaces nearest the images.
+
+        images: (tilt, y, x).  weights: returns (tilt, rows, x) for a block of rows.
         The basis is a tensor product, and products of two Bernstein polynomials are
         Bernstein polynomials of twice the degree: the normal matrix consists of the few
         moments of the weights with those (Farouki and Rajan 1988).  A minute penalty on
@@ -64,16 +70,21 @@ class SurfaceFit:
         that the surface stays tame where large parts of the image have no weight.
         """
         moments, right = 0, 0
-        for rows in self._summed:
-            weight = doubles(weights[:, rows])
+        for rows in self._blocks:
+            weight = doubles(weights(rows))
             moments = moments + self._double_rows[rows].T @ weight
             right = right + self._rows[rows].T @ (weight * images[:, rows])
         moments, right = moments @ self._double_columns, right @ self._columns
-        solved = self._normal.solved(to_numpy(moments), to_numpy(right))
-        across = beside(solved, images) @ self._columns.T
-        surfaces = zeros(images, images.shape[1:])
-        for rows in self._drawn:
-            surfaces[:, rows] = self._rows[rows] @ across
+        return beside(self._normal.solved(to_numpy(moments), to_numpy(right)), images)
+
+    def drawn(self, coefficients: Batch, rows: slice | None = None) -> Batch:
+        """Return the surfaces (tilt, y, x) of coefficients, or some rows of them."""
+        across = coefficients @ self._columns.T
+        if rows is not None:
+            return self._rows[rows] @ across
+        surfaces = zeros(coefficients, self._shape)
+        for block in self._blocks:
+            surfaces[:, block] = self._rows[block] @ across
         return surfaces
 
 

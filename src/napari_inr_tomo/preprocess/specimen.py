@@ -156,11 +156,15 @@ def lower_envelope(
 ) -> Batch:
     """Return surfaces under the images: pixels above them count one fiftieth."""
     weight = doubles(weight)
-    faint = 0.02 * weight
-    below = surface(smooth, weight)
+    found = surface.solved(smooth, lambda rows: weight[:, rows])
     for _ in range(rounds):
-        below = surface(smooth, where(smooth > below, faint, weight))
-    return below
+
+        def lowered(rows: slice, found: Batch = found) -> Batch:
+            above = doubles(smooth[:, rows] > surface.drawn(found, rows))
+            return weight[:, rows] * (1 - 0.98 * above)
+
+        found = surface.solved(smooth, lowered)
+    return surface.drawn(found)
 
 
 def _tidy(bright: Batch, dilation_px: int) -> Batch:
