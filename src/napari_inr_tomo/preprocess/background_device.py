@@ -15,13 +15,13 @@ from napari_inr_tomo.preprocess.background_settings import (
     check_word,
 )
 
-ON_CARD_PX = 1 << 23
+ON_CARD_PX = 1 << 24
 """Pixels of a batch on a card, or one image; some 150 bytes of its memory for each.
 Not what happens to be free there: the same batches give the same bits again."""
 PROCESSOR_S_PER_PX = {False: 1e-7, True: 3e-7}
 """Seconds of one core for large images, without and with reweighting."""
-WORTH_A_CARD_S = 5.0
-"""Less time is not worth a card: to load torch and to wake the card takes as long."""
+WORTH_A_CARD_S = 10.0
+"""Less is not worth a card: to load torch and to wake the card takes half of it."""
 _NO_CARD = "there is no graphics card that PyTorch can use"
 Result = TypeVar("Result")
 

@@ -1,7 +1,6 @@
 """Medians and quantiles of chosen pixels, exact, for every image of a batch.
 
-Nothing is sorted: an array is searched where a sample says that the value must lie, a
-tensor by bisection of the numbers there are.  Both return the very same values.
+Nothing is sorted, and arrays and tensors return the very same values.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from napari_inr_tomo.preprocess.arrays import (
     count,
     per_tilt,
     to_numpy,
+    where,
 )
 from napari_inr_tomo.types import FloatArray
 
@@ -24,6 +24,7 @@ TO_SIGMA = 1.4826
 _SAMPLE = 2048
 _TOP = 2**63 - 1
 Whole = NDArray[np.intp]
+Pair = tuple[FloatArray, FloatArray]
 
 
 class Ranked(Protocol):
@@ -32,14 +33,17 @@ class Ranked(Protocol):
     number: Whole
     """(tilt,) how many were chosen."""
 
-    def at(self, rank: Whole) -> tuple[FloatArray, FloatArray]:
+    def at(self, rank: Whole) -> Pair:
         """Return (tilt,) the values of a rank (tilt,), and of the next or the last.
 
         Where nothing was chosen the values mean nothing.
         """
 
-    def below(self, limit: FloatArray) -> Whole:
-        """Return (tilt,) how many values are less than a limit (tilt,)."""
+    def middle(self, below: FloatArray | None = None) -> tuple[Whole, FloatArray]:
+        """Return (tilt,) how many there are and their median.
+
+        below: (tilt,) only of what is less.  Where there are none, 0.
+        """
 
 
 def ranked(batch: Batch, among: Batch | None) -> Ranked:
@@ -51,7 +55,7 @@ def ranked(batch: Batch, among: Batch | None) -> Ranked:
 
 def median(batch: Batch, among: Batch) -> FloatArray:
     """Return (tilt,) the median of the True pixels, 0 where there are none."""
-    return _middle(ranked(batch, among))
+    return ranked(batch, among).middle()[1]
 
 
 def centre_and_spread(batch: Batch, among: Batch) -> tuple[FloatArray, FloatArray]:
@@ -60,12 +64,9 @@ def centre_and_spread(batch: Batch, among: Batch) -> tuple[FloatArray, FloatArra
     The latter is 0 where nothing is below the median.
     """
     values = ranked(batch, among)
-    centre = _middle(values)
-    lower = values.below(centre)
-    low, high = values.at((np.maximum(lower, 1) - 1) // 2)
-    low, high = centre - low, centre - high
-    spread = np.where(lower % 2, low, (low + high) / 2)
-    return centre, TO_SIGMA * np.where(lower == 0, 0.0, spread)
+    _, centre = values.middle()
+    lower, level = values.middle(centre)
+    return centre, TO_SIGMA * np.where(lower == 0, 0.0, centre - level)
 
 
 def quantile(batch: Batch, among: Batch | None, share: float) -> FloatArray:
@@ -79,11 +80,14 @@ def quantile(batch: Batch, among: Batch | None, share: float) -> FloatArray:
     return np.asarray(nearest)
 
 
-def _middle(values: Ranked) -> FloatArray:
-    number = values.number
-    low, high = values.at((np.maximum(number, 1) - 1) // 2)
+def _median_of(number: Whole, pair: Pair) -> FloatArray:
+    low, high = pair
     middle = np.where(number % 2, low, (low + high) / 2)
     return np.where(number == 0, 0.0, middle)
+
+
+def _middle_rank(number: Whole) -> Whole:
+    return (np.maximum(number, 1) - 1) // 2
 
 
 class _RankedArrays:
@@ -98,15 +102,18 @@ class _RankedArrays:
         self.number = np.array([len(values) for values in self._values], np.intp)
         self._samples = [np.sort(values[:: _step(values)]) for values in self._values]
 
-    def at(self, rank: Whole) -> tuple[FloatArray, FloatArray]:
+    def at(self, rank: Whole) -> Pair:
         triples = zip(self._values, self._samples, rank, strict=True)
         found = [_pair(values, sample, int(at)) for values, sample, at in triples]
         low, high = np.array(found).reshape(-1, 2).T
         return low, high
 
-    def below(self, limit: FloatArray) -> Whole:
-        pairs = zip(self._values, limit, strict=True)
-        return np.array([np.count_nonzero(v < most) for v, most in pairs], np.intp)
+    def middle(self, below: FloatArray | None = None) -> tuple[Whole, FloatArray]:
+        number = self.number
+        if below is not None:
+            pairs = zip(self._values, below, strict=True)
+            number = np.array([np.count_nonzero(v < most) for v, most in pairs])
+        return number, _median_of(number, self.at(_middle_rank(number)))
 
 
 def _step(values: FloatArray) -> int:
@@ -134,13 +141,13 @@ def _pair(values: FloatArray, sample: FloatArray, rank: int) -> tuple[float, flo
 
 
 class _RankedTensors:
-    """Whole numbers in the order of the floats; 64 halvings find that of a rank."""
+    """torch finds medians, for others the floats are halved as whole numbers."""
 
     def __init__(self, batch: Batch, among: Batch) -> None:
         self._batch, self._among = batch, among
         self.number = count(among)
 
-    def at(self, rank: Whole) -> tuple[FloatArray, FloatArray]:
+    def at(self, rank: Whole) -> Pair:
         import torch
 
         keys = _ordered(self._batch.contiguous().view(torch.int64))
@@ -152,15 +159,26 @@ class _RankedTensors:
             enough = (keys <= middle).sum(EACH, keepdim=True) > ranks
             high = torch.where(enough, middle, high)
             low = torch.where(enough, low, middle + 1)
-        up_to = (keys <= high).sum(EACH, keepdim=True)
-        above = torch.where(keys > high, keys, _TOP).amin(EACH, keepdim=True)
-        same = (up_to > ranks + 1) | (up_to >= per_tilt(self.number, keys))
-        pair = (high, torch.where(same, high, above))
-        first, second = (_ordered(key).view(torch.float64) for key in pair)
-        return to_numpy(first.flatten()), to_numpy(second.flatten())
+        return self._with_next(_ordered(high).view(torch.float64), rank, self._among)
 
-    def below(self, limit: FloatArray) -> Whole:
-        return count(self._among & (self._batch < per_tilt(limit, self._batch)))
+    def middle(self, below: FloatArray | None = None) -> tuple[Whole, FloatArray]:
+        chosen, number = self._among, self.number
+        if below is not None:
+            chosen = chosen & (self._batch < per_tilt(below, self._batch))
+            number = count(chosen)
+        values = where(chosen, self._batch, np.nan).flatten(1)
+        lower = values.nanmedian(1).values[:, None, None]
+        pair = self._with_next(lower, _middle_rank(number), chosen)
+        return number, _median_of(number, pair)
+
+    def _with_next(self, value: Batch, rank: Whole, among: Batch) -> Pair:
+        """Return the values of a rank, and of the next or the last."""
+        up_to = count(among & (self._batch <= value))
+        above = where(among & (self._batch > value), self._batch, np.inf)
+        low = to_numpy(value.flatten())
+        high = to_numpy(above.amin(EACH))
+        same = (up_to > rank + 1) | np.isinf(high)
+        return low, np.where(same, low, high)
 
 
 def _ordered(bits: Batch) -> Batch:
