@@ -108,46 +108,67 @@ def fitted(
     if settings.kind == "constant":
         degree_yx = (0, 0)
     edge = edge_weights(values.shape[1:], settings)[None]
-    free = np.count_nonzero(~blocked & (edge > 0), axis=(1, 2)).min()
-    unknowns = (degree_yx[0] + 1) * (degree_yx[1] + 1)
-    if free < PIXELS_PER_UNKNOWN * unknowns:
-        raise UserError(
-            "The mask leaves too little background",
-            f"{free} pixels are outside it, and a polynomial of degree {degree_yx} "
-            f"(y, x) needs at least {PIXELS_PER_UNKNOWN * unknowns}",
-            "Paint a smaller mask or choose a lower degree",
-        )
+    needed = _checked_room(~blocked & (edge > 0), degree_yx)
     batch, closed = on_device(values, device), on_device(blocked, device)
     weight = beside(edge, batch)
     specimen, few = closed, np.zeros(len(values), bool)
     if settings.automatic:
         specimen = _specimen(batch, closed | (weight == 0), degree_yx, settings)
-        least = max(_LEAST_BACKGROUND * edge.size, PIXELS_PER_UNKNOWN * unknowns)
-        few = count(~specimen) < least
+        few = count(~specimen) < max(_LEAST_BACKGROUND * edge.size, needed)
     background = zeros(batch, values.shape[1:])
     degrees, notices = [(0, 0)] * len(values), [_TOO_LITTLE] * len(values)
-    enough = np.flatnonzero(~few)
-    if len(enough):
-        seen, covered = taken(batch, enough), taken(specimen, enough)
-        weight = where(covered, 0.0, weight)
-        if settings.reweight:
-            weight = _reweighted(seen, weight, SurfaceFit(seen, degree_yx))
-        found, reached = _tame_fit(seen, weight, degree_yx)
-        put(background, enough, found)
-        for tilt, degree in zip(enough, reached, strict=True):
-            degrees[tilt] = degree
-            notices[tilt] = "" if degree == degree_yx else _LOWERED
-        if settings.automatic and not drawn:
-            full = _filling(seen, seen - found, covered)
-            for tilt in enough[full & (np.max(reached, axis=1) > 0)]:
-                degrees[tilt], notices[tilt] = (0, 0), _FILLED
-    flat = np.array([notice in (_TOO_LITTLE, _FILLED) for notice in notices])
-    tilts = np.flatnonzero(flat)
+    tilts = np.flatnonzero(~few)
+    if len(tilts):
+        seen, covered = taken(batch, tilts), taken(specimen, tilts)
+        found, reached, said = _surfaces(
+            seen, covered, weight, degree_yx, settings, drawn
+        )
+        put(background, tilts, found)
+        for tilt, degree, notice in zip(tilts, reached, said, strict=True):
+            degrees[tilt], notices[tilt] = degree, notice
+    tilts = np.flatnonzero([notice in (_TOO_LITTLE, _FILLED) for notice in notices])
     if len(tilts):
         level = darkest(taken(batch, tilts), ~taken(closed, tilts))
-        empty = zeros(batch, values.shape[1:])[: len(tilts)]
-        put(background, tilts, empty + per_tilt(level, batch))
+        put(background, tilts, 0 * taken(background, tilts) + per_tilt(level, batch))
     return Fits(specimen, background, degrees, notices)
+
+
+def _checked_room(free: BoolArray, degree_yx: Degree) -> int:
+    """Return how many pixels a fit needs; raises `UserError` where fewer are free."""
+    least = int(np.count_nonzero(free, axis=(1, 2)).min())
+    needed = PIXELS_PER_UNKNOWN * (degree_yx[0] + 1) * (degree_yx[1] + 1)
+    if least < needed:
+        raise UserError(
+            "The mask leaves too little background",
+            f"{least} pixels are outside it, and a polynomial of degree {degree_yx} "
+            f"(y, x) needs at least {needed}",
+            "Paint a smaller mask or choose a lower degree",
+        )
+    return needed
+
+
+def _surfaces(
+    values: Batch,
+    specimen: Batch,
+    weight: Batch,
+    degree_yx: Degree,
+    settings: BackgroundSettings,
+    drawn: bool,
+) -> tuple[Batch, list[Degree], list[str]]:
+    """Return surfaces outside the specimens, their degrees and what is to be said.
+
+    weight: (1, y, x) of the pixels outside.
+    """
+    weight = where(specimen, 0.0, weight)
+    if settings.reweight:
+        weight = _reweighted(values, weight, SurfaceFit(values, degree_yx))
+    found, degrees = _tame_fit(values, weight, degree_yx)
+    notices = ["" if degree == degree_yx else _LOWERED for degree in degrees]
+    if settings.automatic and not drawn and max(degree_yx):
+        full = _filling(values, values - found, specimen)
+        for tilt in np.flatnonzero(full & (np.max(degrees, axis=1) > 0)):
+            degrees[tilt], notices[tilt] = (0, 0), _FILLED
+    return found, degrees, notices
 
 
 def _box_means(
