@@ -114,7 +114,7 @@ class BackgroundChoices(QWidget):
         fields.addRow("Device", self.device)
         inside = QWidget()
         inside.setLayout(fields)
-        return Fold("Specimen, edges, device", inside)
+        return Fold("Specimen and edges", inside)
 
     @property
     def degrees(self) -> tuple[int, int]:
