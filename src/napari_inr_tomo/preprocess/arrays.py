@@ -12,6 +12,7 @@ on the processor the result does not depend on how many are in it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ EACH = (1, 2)
 IN_CACHE_PX = 1 << 16
 """So many float64 stay in the cache of a core."""
 _SMALL_PRODUCT = 1 << 18
+"""Multiplications below which OpenBLAS starts no threads of its own."""
 
 
 def card_works() -> bool:
@@ -37,10 +39,11 @@ def card_works() -> bool:
 
 
 def release_card() -> None:
-    """Give memory of the card back that torch would keep for later."""
+    """Give memory of the card back that torch would keep for later, if it can."""
     import torch
 
-    torch.cuda.empty_cache()
+    with suppress(RuntimeError):  # a card that has failed answers nothing any more
+        torch.cuda.empty_cache()
 
 
 def on_device(values: NDArray[Any], device: str) -> Batch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_inr_tomo.preprocess.arrays import to_numpy
+from napari_inr_tomo.preprocess.arrays import release_card, to_numpy
 from napari_inr_tomo.preprocess.background_device import (
     device_for,
     in_batches,
@@ -53,13 +53,15 @@ class SeriesFit:
         """
         try:
             self._fit(degrees)
+            return
         except (RuntimeError, OSError) as error:
             if self.device == "cpu":
                 raise
-            why = " ".join(str(error).split()).partition(". ")[0]
-            self._on_processor = on_processor_instead(f"the card failed ({why[:120]})")
-            self.device = "cpu"
-            self._fit(degrees)
+            why = " ".join(str(error).split()).partition(". ")[0][:120]
+        release_card()  # outside of the handler: the error holds on to tensors
+        self._on_processor = on_processor_instead(f"the card failed ({why})")
+        self.device = "cpu"
+        self._fit(degrees)
 
     def _fit(self, degrees: list[Degree]) -> None:
         series, size = self.series, self.series.images[0].size
