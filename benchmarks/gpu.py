@@ -4,11 +4,10 @@
     PYTHONPATH=src python benchmarks/gpu.py --device cpu --size small   (a dry run)
 
 Parts: results beside those of the processor, the largest matrix product, training
-steps, SIRT, two whole runs as a user starts them, all under one limit of time.  What
-was found is written after every part.  "predicted" is the time of an iteration times
-their number; points are samples on rays in voxels that can be occupied, those of
-the total variation come on top and are not counted.  The card is full of others' work
-or not: nobody looks.
+steps, SIRT, backgrounds, two whole runs as a user starts them, all under one limit of
+time.  What was found is written after every part.  "predicted" is the time of an
+iteration times their number; points are samples on rays in voxels that can be occupied,
+without those of the total variation.  Whether others use the card, nobody looks.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from gpu_background import background_times
 from gpu_checks import checks, flops_per_point
 from gpu_runs import configured, prepare, whole_run
 from record import RESULTS, write
@@ -325,6 +325,7 @@ def parts_of(bench: Bench) -> Iterator[tuple[str, float, Callable[[], None]]]:
     yield "peak", 5.0 * full, lambda: peak_flops(bench)
     yield "steps", 30.0 * full, lambda: steps(bench, images(*size.middle), usual)
     yield "SIRT", 20.0 * full, lambda: classic(bench, size.middle)
+    yield "background", 60.0 * full, lambda: background_times(bench, full)
     yield "whole run", 60.0 * full, lambda: small_run(bench)
     yield "large SIRT", 20.0 * full, lambda: classic(bench, size.large)
     yield (

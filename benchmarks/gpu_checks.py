@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 import torch
+from gpu_background import background_check
 from torch import Tensor
 
 from napari_inr_tomo.classic import Projector
@@ -165,6 +166,7 @@ def checks() -> Iterator[tuple[str, Check]]:
         )
     yield "rays forward and backward", rays
     yield "short training", training
+    yield "background", background_check
 
 
 def flops_per_point(field: FieldSettings) -> int:

@@ -224,6 +224,22 @@ def heartbeat(result: dict[str, Any] | None) -> Iterator[str]:
         )
 
 
+def background(result: dict[str, Any] | None) -> Iterator[str]:
+    """Yield the times of the background of every series, and its error."""
+    rows = [
+        [
+            f"{row['tilts']} of {row['size_px']} x {row['size_px']} px",
+            row["settings"],
+            row["clock_s"],
+            row["processor_s"],
+            row["error"],
+        ]
+        for row in (result or {}).get("rows", [])
+    ]
+    head = ["series", "settings", "clock, s", "processor, s", "error"]
+    yield from table(head, rows)
+
+
 def gpu(result: dict[str, Any] | None) -> Iterator[str]:
     """Yield every figure of a graphics card and how it was come by."""
     if result is not None:
@@ -248,6 +264,7 @@ KINDS: dict[str, Callable[[dict[str, Any] | None], Iterator[str]]] = {
     "doubts": doubts,
     "axis": axis,
     "heartbeat": heartbeat,
+    "background": background,
     "gpu": gpu,
 }
 

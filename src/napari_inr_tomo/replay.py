@@ -55,6 +55,7 @@ the stack in the first place."""
 def series_of_record(stack: Path, spec: RunSpec) -> TiltSeries:
     """Open a stack and do what its record says; angles, poses, views are the record's.
 
+    So is its history, but for steps that were done on another device: they say which.
     Raises `UserError` where a step cannot be done again or the stack is another one.
     """
     from napari_inr_tomo.io import read_images
@@ -67,8 +68,11 @@ def series_of_record(stack: Path, spec: RunSpec) -> TiltSeries:
             raise _other_stack(stack, f"it has {len(images)} images, not {count}")
         raw_angles = spec.original_angles_deg
     series = images.with_angles(raw_angles)
+    history = series.history
     for step in _remaining(stack, series.history, spec.history):
-        series = again(series, step)
+        before, series = series, again(series, step)
+        done = series.history[len(before.history) :]
+        history = (*history, _as_done(step, done[-1] if done else step))
     if len(series) != count:
         raise _other_stack(stack, f"{len(series)} images are left, not {count}")
     return series.evolve(
@@ -78,9 +82,18 @@ def series_of_record(stack: Path, spec: RunSpec) -> TiltSeries:
         pixel_size_nm=spec.pixel_size_nm,
         name=spec.name,
         angle_source=spec.angle_source,
-        history=spec.history,
+        history=history,
         group=spec.original_group,
     )
+
+
+def _as_done(recorded: Step, done: Step) -> Step:
+    """Return the recorded step, or the one done instead where its device was another.
+
+    Then the images agree with those of the record to rounding, not bit for bit.
+    """
+    devices = {step.parameters.get("device", "cpu") for step in (recorded, done)}
+    return recorded if len(devices) == 1 else done
 
 
 def _remaining(
@@ -114,6 +127,8 @@ def again(series: TiltSeries, step: Step) -> TiltSeries:
         for name, value in step.parameters.items()
         if name in accepted
     }
+    if "device" in accepted:
+        settings.setdefault("device", "cpu")  # of lines written before there was one
     return function(series, **settings)
 
 

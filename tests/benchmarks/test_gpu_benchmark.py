@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,7 +57,7 @@ def test_a_dry_run_fills_every_part_without_a_window(tmp_path: Path) -> None:
     cases = " ".join(str(row["case"]) for row in rows)
     assert all(size in cases for size in ("16^3 from 7", "20^3 from 9", "16^3 from 12"))
     first = [row for row in rows if row["part"] == "beside the processor"]
-    assert len(first) == 10
+    assert len(first) == 11
 
 
 def test_without_time_it_says_so_and_still_writes(tmp_path: Path) -> None:
@@ -106,3 +107,20 @@ def test_the_short_training_tells_other_draws_from_wrong_rays(
         patch.setattr(gradient, "render", lambda *given: 1.1 * rays(*given))
         wrong = gpu_checks.difference([gpu_checks._trained(cpu)], [right])
     assert 0 < 5 * other < gpu_checks.TRAINED < wrong / 2
+
+
+def test_a_wrong_background_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import gpu_background
+
+    cpu = torch.device("cpu")
+    error, tolerance = gpu_background.background_check(cpu)
+    assert 0 < error < tolerance / 100
+    real = gpu_background.fitted
+
+    def other(*given: Any, **device: str) -> Any:
+        values, *rest = given
+        return real(values * (1 + 1e-5 * bool(device)), *rest, **device)
+
+    monkeypatch.setattr(gpu_background, "fitted", other)
+    assert gpu_background.background_check(cpu)[0] > tolerance

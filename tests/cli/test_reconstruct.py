@@ -185,6 +185,26 @@ def test_a_record_is_followed_from_the_raw_stack(
 
 
 @pytest.mark.usefixtures("fake_engine")
+def test_a_record_made_with_a_card_is_followed_without_one_and_says_so(
+    cli: Cli, stack: Path, tmp_path: Path
+) -> None:
+    ready, volume = tmp_path / "ready.mrc", tmp_path / "v.mrc"
+    cli("preprocess", stack, "-o", ready, "--background", "bernstein")
+    cli("reconstruct", ready, "-o", volume, "--method", "sirt")
+    record = tmp_path / "v.inr-run" / "result" / "record.json"
+    written = record.read_text()
+    assert written.count('"device": "cpu"') == 1
+    record.write_text(written.replace('"device": "cpu"', '"device": "cuda"'))
+    again = cli("reconstruct", stack, "-o", volume, "--record", record, "--json")
+    assert again.status == 0, again.err
+    assert "to rounding only" in again.err
+    spec = RunFolder(Path(again.json["run"])).spec
+    first = RunFolder(tmp_path / "v.inr-run").spec
+    assert spec.history == first.history  # it says what was used this time
+    assert spec.input_sha256 == first.input_sha256
+
+
+@pytest.mark.usefixtures("fake_engine")
 def test_another_stack_does_not_fit_a_record(
     cli: Cli, stack: Path, tmp_path: Path
 ) -> None:

@@ -26,7 +26,6 @@ from napari_inr_tomo.runs import (
     default_processes,
     launch,
     launching,
-    visible_gpus,
 )
 from napari_inr_tomo.runs.launching import command, environment
 
@@ -244,24 +243,6 @@ def test_processes_follow_settings_and_cards(monkeypatch: pytest.MonkeyPatch) ->
     assert default_processes(config, "cpu") == 1
     assert default_processes(config.merged({"compute": {"processes": 3}})) == 3
     assert default_processes(config.merged({"method": "sirt"})) == 1
-
-
-def test_visible_cards_are_counted(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    tool = tmp_path / "nvidia-smi"
-    tool.write_text("#!/bin/sh\necho 'GPU 0: A'\necho 'GPU 1: B'\n")
-    tool.chmod(0o755)
-    monkeypatch.setattr("shutil.which", lambda name: str(tool))
-    monkeypatch.setattr(
-        "napari_inr_tomo.runs.launching.versions", lambda: {"torch": "2.13.0"}
-    )
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if os.name != "nt":
-        assert visible_gpus() == 2
-    for chosen, count in {"0,3,5": 3, "": 0, "-1": 0, "1,-1,2": 1}.items():
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", chosen)
-        assert visible_gpus() == count
 
 
 def test_nothing_of_this_imports_torch_or_qt() -> None:

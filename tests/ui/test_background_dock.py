@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from step_helpers import done, errors
 
+from napari_inr_tomo.preprocess import background_device
 from napari_inr_tomo.preprocess.masks import decode_mask
 from napari_inr_tomo.types import TiltSeries
 from napari_inr_tomo.ui.docks.background import BackgroundDock
@@ -117,3 +118,22 @@ def test_cleaning_buttons_leave_their_steps_and_can_be_undone(
     panel.prepare_button.click()
     done(qtbot, session)
     assert session.series.history[-1].name == "normalise_tilts"
+
+
+def test_the_device_is_chosen_for_all_tilts(
+    open_dock: Any,
+    qtbot: Any,
+    small_series: TiltSeries,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(background_device, "card_works", lambda: False)
+    panel, session = open_dock(BackgroundDock).panel, open_dock.session
+    session.add_series(small_series)
+    assert panel.choices.device.currentText() == "auto"
+    panel.choices.device.setCurrentText("cuda")
+    panel.apply_button.click()
+    done(qtbot, session)
+    assert session.series.history[-1].parameters["device"] == "cpu"
+    assert "no graphics card" in " ".join(session.series.notices)
+    panel.choices.kind.setCurrentText("mean of a box")
+    assert not panel.choices.device.isEnabled()

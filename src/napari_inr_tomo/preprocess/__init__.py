@@ -3,8 +3,11 @@
 Every step leaves one line in the history with all its parameters.
 """
 
-from napari_inr_tomo.preprocess.background import fit_background, subtract_background
-from napari_inr_tomo.preprocess.background_fit import BackgroundFit
+from napari_inr_tomo.preprocess.background import (
+    BackgroundFit,
+    fit_background,
+    subtract_background,
+)
 from napari_inr_tomo.preprocess.background_settings import KINDS, SPECIMENS
 from napari_inr_tomo.preprocess.bernstein import bernstein_basis
 from napari_inr_tomo.preprocess.chain import prepare

@@ -2,39 +2,45 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.preprocess.background_fit import (
-    BackgroundFit,
-    checked_mask,
-    darkest,
-    darkest_box,
-    fitted,
-)
+from napari_inr_tomo.preprocess.background_box import darkest_box
+from napari_inr_tomo.preprocess.background_fit import Degree, finite, fitted
+from napari_inr_tomo.preprocess.background_series import SeriesFit
 from napari_inr_tomo.preprocess.background_settings import (
     BackgroundSettings,
     checked_degree,
+    checked_mask,
 )
 from napari_inr_tomo.preprocess.masks import decode_mask, encode_mask, follow_tilts
-from napari_inr_tomo.types import (
-    BoolArray,
-    FloatArray,
-    Step,
-    TiltSeries,
-    tilts_in_words,
-)
+from napari_inr_tomo.types import BoolArray, ImageArray, Step, TiltSeries
 
-Degree = tuple[int, int]
-Fit = TypeVar("Fit")
 _MOST_NEGATIVE = 0.6  # share of the pixels; noise about 0 leaves half
+
+
+@dataclass(frozen=True, eq=False)
+class BackgroundFit:
+    """What was fitted to one image.
+
+    mask: (y, x) bool, True where the specimen is and the fit did not look.
+    background, residual: (y, x) float32, intensity units of the image;
+    ``residual = image - background``, negative values kept.
+    degree_yx: degree used, lower than asked for where that ran away under the
+    specimen, (0, 0) where only a constant could be fitted.
+    notice: why the degree is lower than asked for, or empty.
+    """
+
+    mask: BoolArray
+    background: ImageArray
+    residual: ImageArray
+    degree_yx: Degree
+    notice: str = ""
 
 
 def fit_background(
@@ -86,7 +92,18 @@ def fit_background(
         edge_weight,
         None if box is None else tuple(box),  # type: ignore[arg-type]
     )
-    return fitted(image, degree_yx, mask, settings)
+    values = np.asarray(image, np.float64)
+    marked = checked_mask(mask, values.shape)
+    values, blocked = finite(values[None], marked[None])
+    degree = checked_degree(degree_yx)
+    fits = fitted(values, blocked, degree, settings, mask is not None)
+    return BackgroundFit(
+        fits.specimen[0],
+        fits.background[0].astype(np.float32),
+        (values - fits.background)[0].astype(np.float32),
+        fits.degrees[0],
+        fits.notices[0],
+    )
 
 
 def subtract_background(
@@ -105,6 +122,7 @@ def subtract_background(
     box: Sequence[int] | None = None,
     same_degree: bool = False,
     follow_mask: bool = False,
+    device: str = "auto",
 ) -> TiltSeries:
     """Return the series with a background taken from every image.
 
@@ -114,6 +132,10 @@ def subtract_background(
     same_degree: where the degree must be lowered for a tilt, lower it for all.
     follow_mask: a tilt with nothing in its (tilt, y, x) mask takes it from the painted
     tilts next to it, see `follow_tilts`.
+    device: ``cpu``, ``cuda`` (a graphics card; where it cannot be used, the processor,
+    and a notice says so) or ``auto``, a card where there is one and the processor would
+    need more than some seconds.  The history holds which it was: done again there, the
+    result is the same bit for bit, and on the other one to rounding.
     Negative values are kept: clipping them would leave half of the noise as a haze.
     How many there are is in the history; a notice where noise alone would leave fewer.
     Tilts whose frame the specimen fills lose one constant, the same for all of them,
@@ -140,7 +162,7 @@ def subtract_background(
         settings = replace(settings, box=darkest_box(mean))
     masks = _mask_per_tilt(mask, series, follow_mask)
     degrees = _degree_per_tilt(degree_yx, len(series))
-    work = _Subtraction(series, masks, settings)
+    work = SeriesFit(series, masks, settings, device)
     work.fit(degrees)
     if same_degree and work.lowered:
         lowest = np.min([work.degrees[tilt] for tilt in work.lowered], axis=0)
@@ -162,6 +184,7 @@ def subtract_background(
             **settings.to_json(),
             "same_degree": bool(same_degree),
             "follow_mask": bool(follow_mask),
+            "device": work.device,
             "constant_tilts": np.flatnonzero(work.constant).tolist(),
             "negative_share": negative["share"],
             "negative_sum_share": negative["sum_share"],
@@ -187,113 +210,6 @@ def negative_values(series: TiltSeries) -> dict[str, float]:
     }
 
 
-def each_tilt(work: Callable[[int], Fit], tilts: int) -> Iterator[Fit]:
-    """Yield what ``work`` returns for every tilt, in order; all processors share it.
-
-    Every tilt is worked on by one thread alone, so the result does not depend on how
-    many there are.
-    """
-    with ThreadPoolExecutor(min(tilts, os.cpu_count() or 1)) as pool:
-        yield from pool.map(work, range(tilts))
-
-
-class _Subtraction:
-    """The fits of all tilts, and what has to be said about them."""
-
-    def __init__(
-        self,
-        series: TiltSeries,
-        masks: list[ArrayLike | None],
-        settings: BackgroundSettings,
-    ) -> None:
-        self.series, self._masks, self._settings = series, masks, settings
-        self.residual = np.empty_like(series.images)
-        self.lowered: list[int] = []
-        self.degrees: list[Degree] = []
-        self.constant = np.zeros(len(series), bool)
-        self._levels = np.zeros(len(series))
-        self._reasons: set[str] = set()
-
-    def fit(self, degrees: list[Degree]) -> None:
-        """Fit and subtract the background of every tilt."""
-        self.lowered, self.degrees, self._reasons = [], [], set()
-
-        def work(tilt: int) -> BackgroundFit:
-            image = values = self.series.images[tilt]
-            if self.series.valid is not None:
-                values = np.where(self.series.valid[tilt], image, np.nan)
-            fit = fitted(values, degrees[tilt], self._masks[tilt], self._settings)
-            self.residual[tilt] = image - fit.background
-            return fit
-
-        for tilt, fit in enumerate(each_tilt(work, len(self.series))):
-            self.degrees.append(fit.degree_yx)
-            self._levels[tilt] = float(fit.background.mean())
-            self.constant[tilt] = bool(fit.notice) and fit.degree_yx == (0, 0)
-            if self.constant[tilt]:
-                self._reasons.add(fit.notice)
-            elif fit.notice:
-                self.lowered.append(tilt)
-
-    def watch_for_a_slab(self) -> None:
-        """Take one constant from all tilts where the level grows as a slab's does."""
-        settings, series = self._settings, self.series
-        if not settings.automatic or settings.kind != "bernstein":
-            return
-        if _grows_like_a_slab(series, self._levels, ~self.constant):
-            self.constant[:] = True
-            self.lowered = []
-            self._levels = np.array([darkest(image) for image in series.images])
-            reason = "the background grows with the tilt as a slab of specimen does"
-            self._reasons = {reason}
-
-    def finish(self) -> list[str]:
-        """Take the one constant from the tilts that need it; return the notices."""
-        notices = []
-        if self.constant.any():
-            level = np.float32(self._levels[self.constant].min())
-            self.residual[self.constant] = self.series.images[self.constant] - level
-            notices.append(_constant_notice(self.constant, self._reasons, float(level)))
-        if self.lowered:
-            notices.append(_lowered_notice(self.lowered))
-        return notices
-
-
-def _grows_like_a_slab(
-    series: TiltSeries, levels: FloatArray, fitted: BoolArray
-) -> bool:
-    """Return whether the level rises with 1 / cos(angle), as a slab does."""
-    cosine = np.cos(np.deg2rad(series.angles_deg))
-    keep = fitted & series.mask & (cosine > 0.2)
-    if keep.sum() < 5 or np.ptp(1 / cosine[keep]) < 0.3:
-        return False
-    thickness, level = 1 / cosine[keep], levels[keep]
-    if np.std(level) < 1e-12 * max(1.0, float(np.abs(level).max())):
-        return False
-    slope = float(np.polyfit(thickness, level, 1)[0])
-    correlation = float(np.corrcoef(thickness, level)[0, 1])
-    return correlation > 0.97 and slope > 0.3 * float(level[np.argmin(thickness)])
-
-
-def _lowered_notice(tilts: list[int]) -> str:
-    return (
-        f"Background: the degree was lowered for {tilts_in_words(tilts)}, where "
-        "the specimen leaves parts of the frame without background"
-    )
-
-
-def _constant_notice(constant: BoolArray, reasons: set[str], level: float) -> str:
-    tilts = np.flatnonzero(constant)
-    if len(tilts) == len(constant):
-        which = "all tilts"
-    else:
-        which = "tilts " + ", ".join(map(str, tilts))
-    return (
-        f"Background: only a constant ({level:.4g}) was subtracted from {which}, since "
-        f"{' and '.join(sorted(reasons))}; mask the specimen by hand if this is wrong"
-    )
-
-
 def _degree_per_tilt(degree_yx: Any, count: int) -> list[Degree]:
     if np.ndim(degree_yx) < 2:
         return [checked_degree(degree_yx)] * count
@@ -309,15 +225,16 @@ def _degree_per_tilt(degree_yx: Any, count: int) -> list[Degree]:
 
 def _mask_per_tilt(
     mask: ArrayLike | None, series: TiltSeries, follow: bool
-) -> list[ArrayLike | None]:
+) -> BoolArray | None:
     if mask is None:
-        return [None] * len(series)
+        return None
     marked = np.asarray(mask) != 0
     if marked.ndim == 3 and len(marked) == len(series):
         if follow:
             marked = follow_tilts(marked, series.angles_deg)
-        return list(marked)
+        checked_mask(marked[0], series.images.shape[1:])
+        return np.asarray(marked)
     if marked.ndim == 3:
         checked_mask(marked.any(axis=0), (0, 0))
     checked_mask(marked, series.images.shape[1:])
-    return [marked] * len(series)
+    return np.broadcast_to(marked, series.images.shape)

@@ -1,131 +1,190 @@
-"""The background of one image: what is fitted, and where."""
+"""The background of images: what is fitted, and where.
+
+Written for batches, (tilt, y, x), of arrays or tensors alike: see `arrays`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
+from numpy.typing import NDArray
 
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.preprocess.background_settings import (
-    BackgroundSettings,
-    checked_degree,
+from napari_inr_tomo.preprocess.arrays import (
+    Batch,
+    beside,
+    by_rows,
+    copied,
+    count,
+    doubles,
+    exp,
+    extremes,
+    on_device,
+    per_tilt,
+    put,
+    taken,
+    where,
+    zeros,
 )
+from napari_inr_tomo.preprocess.background_box import box_mean
+from napari_inr_tomo.preprocess.background_settings import BackgroundSettings
 from napari_inr_tomo.preprocess.bernstein import SurfaceFit
+from napari_inr_tomo.preprocess.filters import gaussian
+from napari_inr_tomo.preprocess.ranks import (
+    TO_SIGMA,
+    centre_and_spread,
+    median,
+    quantile,
+)
 from napari_inr_tomo.preprocess.specimen import (
-    FLOOR,
     PIXELS_PER_UNKNOWN,
     SMOOTHING_PX,
     above_level,
     above_otsu,
-    centre_and_spread,
     find_specimen,
+    least_signal,
     lower_envelope,
     smoothed,
 )
-from napari_inr_tomo.types import BoolArray, FloatArray, ImageArray
+from napari_inr_tomo.types import BoolArray, FloatArray
 
+Degree = tuple[int, int]
 _LEAST_BACKGROUND = 0.03  # share of the image below which only a constant is fitted
 _STRUCTURE_OVER_NOISE = 3.0
 _STRUCTURE_OVER_RANGE = 0.08
-_BOX_SHARE = 8  # the automatic box is this part of each side
+_TOO_LITTLE = "the specimen leaves too little background"
+_LOWERED = "the specimen leaves parts of the frame without background"
+_FILLED = "the specimen seems to fill the frame"
 
 
 @dataclass(frozen=True, eq=False)
-class BackgroundFit:
-    """What was fitted to one image.
+class Fits:
+    """What was fitted to a batch of images.
 
-    mask: (y, x) bool, True where the specimen is and the fit did not look.
-    background, residual: (y, x) float32, intensity units of the image;
-    ``residual = image - background``, negative values kept.
-    degree_yx: degree used, lower than asked for where that ran away under the
+    specimen: (tilt, y, x) bool, where the fit did not look.
+    background: (tilt, y, x) float64, intensity units of the images.
+    degrees: (y, x) of every tilt, lower than asked for where that ran away under the
     specimen, (0, 0) where only a constant could be fitted.
-    notice: why the degree is lower than asked for, or empty.
+    notices: for every tilt why the degree is lower than asked for, or empty.
     """
 
-    mask: BoolArray
-    background: ImageArray
-    residual: ImageArray
-    degree_yx: tuple[int, int]
-    notice: str = ""
+    specimen: Batch
+    background: Batch
+    degrees: list[Degree]
+    notices: list[str]
+
+
+def finite(
+    images: NDArray[np.floating], masks: BoolArray | None
+) -> tuple[FloatArray, BoolArray]:
+    """Return images in float64, 0 where not finite, and what does not count of them.
+
+    images, masks: (tilt, y, x); the latter True where a user has drawn specimen.
+    """
+    values = np.asarray(images, np.float64)
+    known = np.isfinite(values)
+    blocked = ~known if masks is None else masks | ~known
+    return values if known.all() else np.where(known, values, 0.0), blocked
 
 
 def fitted(
-    image: ArrayLike,
-    degree_yx: tuple[int, int],
-    mask: ArrayLike | None,
+    values: FloatArray,
+    blocked: BoolArray,
+    degree_yx: Degree,
     settings: BackgroundSettings,
-) -> BackgroundFit:
-    """Return the background of one image; the arguments as in `fit_background`."""
-    values = np.asarray(image, np.float64)
-    degree = checked_degree(degree_yx)
-    blocked = checked_mask(mask, values.shape) | ~np.isfinite(values)
-    values = np.where(np.isfinite(values), values, 0.0)
+    drawn: bool = False,
+    device: str = "cpu",
+) -> Fits:
+    """Return the backgrounds of images, computed on a device.
+
+    values: (tilt, y, x) float64, finite.  blocked: (tilt, y, x) pixels that do not
+    count.  drawn: whether a user has drawn what is specimen.
+    device: ``cpu`` for numpy, else one of torch.
+    Raises `UserError` where too little background is left.
+    """
     if settings.kind == "box-mean":
-        return _box_mean(values, blocked, settings)
+        return _box_means(values, blocked, settings)
     if settings.kind == "constant":
-        degree = (0, 0)
-    edge = edge_weights(values.shape, settings)
-    surface = SurfaceFit((values.shape[0], values.shape[1]), degree)
-    free = int((~blocked & (edge > 0)).sum())
-    if free < PIXELS_PER_UNKNOWN * surface.unknowns:
+        degree_yx = (0, 0)
+    edge = edge_weights(values.shape[1:], settings)[None]
+    needed = _checked_room(~blocked & (edge > 0), degree_yx)
+    batch, closed = on_device(values, device), on_device(blocked, device)
+    weight = beside(edge, batch)
+    specimen, few = closed, np.zeros(len(values), bool)
+    if settings.automatic:
+        specimen = _specimen(batch, closed | (weight == 0), degree_yx, settings)
+        few = count(~specimen) < max(_LEAST_BACKGROUND * edge.size, needed)
+    background = zeros(batch, values.shape[1:])
+    degrees, notices = [(0, 0)] * len(values), [_TOO_LITTLE] * len(values)
+    tilts = np.flatnonzero(~few)
+    if len(tilts):
+        seen, covered = taken(batch, tilts), taken(specimen, tilts)
+        found, reached, said = _surfaces(
+            seen, covered, weight, degree_yx, settings, drawn
+        )
+        put(background, tilts, found)
+        for tilt, degree, notice in zip(tilts, reached, said, strict=True):
+            degrees[tilt], notices[tilt] = degree, notice
+    tilts = np.flatnonzero([notice in (_TOO_LITTLE, _FILLED) for notice in notices])
+    if len(tilts):
+        level = darkest(taken(batch, tilts), ~taken(closed, tilts))
+        put(background, tilts, 0 * taken(background, tilts) + per_tilt(level, batch))
+    return Fits(specimen, background, degrees, notices)
+
+
+def _checked_room(free: BoolArray, degree_yx: Degree) -> int:
+    """Return how many pixels a fit needs; raises `UserError` where fewer are free."""
+    least = int(np.count_nonzero(free, axis=(1, 2)).min())
+    needed = PIXELS_PER_UNKNOWN * (degree_yx[0] + 1) * (degree_yx[1] + 1)
+    if least < needed:
         raise UserError(
             "The mask leaves too little background",
-            f"{free} pixels are outside it, and a polynomial of degree {degree} (y, x) "
-            f"needs at least {PIXELS_PER_UNKNOWN * surface.unknowns}",
+            f"{least} pixels are outside it, and a polynomial of degree {degree_yx} "
+            f"(y, x) needs at least {needed}",
             "Paint a smaller mask or choose a lower degree",
         )
-    specimen = blocked
-    notice = ""
-    if settings.automatic:
-        specimen = _specimen(values, blocked | (edge == 0), degree, settings)
-        least = max(
-            _LEAST_BACKGROUND * values.size, PIXELS_PER_UNKNOWN * surface.unknowns
-        )
-        if (~specimen).sum() < least:
-            notice = "the specimen leaves too little background"
-    constant = bool(notice)
-    if not constant:
-        wanted, weight = degree, np.where(specimen, 0.0, edge)
-        if settings.reweight:
-            weight = _reweighted(values, weight, surface)
-        background, degree = _tame_fit(values, weight, degree)
-        if degree != wanted:
-            notice = "the specimen leaves parts of the frame without background"
-        if settings.automatic and max(degree) and mask is None:
-            full = _filling(values, values - background, specimen)
-            constant, notice = bool(full), full or notice
-    if constant:
-        degree = (0, 0)
-        background = np.full(values.shape, darkest(values, blocked))
-    return _fit(values, specimen, background, degree, notice)
+    return needed
 
 
-def _fit(
-    values: FloatArray,
-    specimen: BoolArray,
-    background: FloatArray,
-    degree: tuple[int, int],
-    notice: str = "",
-) -> BackgroundFit:
-    return BackgroundFit(
-        np.asarray(specimen),
-        background.astype(np.float32),
-        (values - background).astype(np.float32),
-        degree,
-        notice,
-    )
+def _surfaces(
+    values: Batch,
+    specimen: Batch,
+    weight: Batch,
+    degree_yx: Degree,
+    settings: BackgroundSettings,
+    drawn: bool,
+) -> tuple[Batch, list[Degree], list[str]]:
+    """Return surfaces outside the specimens, their degrees and what is to be said.
+
+    weight: (1, y, x) of the pixels outside.
+    """
+    weight = where(specimen, 0.0, weight)
+    if settings.reweight:
+        weight = _reweighted(values, weight, SurfaceFit(values, degree_yx))
+    found, degrees = _tame_fit(values, weight, degree_yx)
+    notices = ["" if degree == degree_yx else _LOWERED for degree in degrees]
+    if settings.automatic and not drawn and max(degree_yx):
+        full = _filling(values, values - found, specimen)
+        for tilt in np.flatnonzero(full & (np.max(degrees, axis=1) > 0)):
+            degrees[tilt], notices[tilt] = (0, 0), _FILLED
+    return found, degrees, notices
+
+
+def _box_means(
+    values: FloatArray, blocked: BoolArray, settings: BackgroundSettings
+) -> Fits:
+    pairs = zip(values, blocked, strict=True)
+    found = [box_mean(image, closed, settings) for image, closed in pairs]
+    background = np.stack([np.full(values.shape[1:], mean) for _, mean in found])
+    outside = np.stack([outside for outside, _ in found])
+    return Fits(outside, background, [(0, 0)] * len(values), [""] * len(values))
 
 
 def _specimen(
-    values: FloatArray,
-    blocked: BoolArray,
-    degree: tuple[int, int],
-    settings: BackgroundSettings,
-) -> BoolArray:
-    """Return (y, x) bool: where the specimen is, or blocked."""
+    values: Batch, blocked: Batch, degree: Degree, settings: BackgroundSettings
+) -> Batch:
+    """Return (tilt, y, x) bool: where the specimen is, or blocked."""
     grown = settings.dilation_px
     if settings.specimen == "threshold":
         level = np.inf if settings.level is None else settings.level
@@ -147,160 +206,108 @@ def edge_weights(shape: tuple[int, ...], settings: BackgroundSettings) -> FloatA
 
 
 def _reweighted(
-    values: FloatArray, weight: FloatArray, surface: SurfaceFit, rounds: int = 30
-) -> FloatArray:
-    """Return (y, x) weights that fall off where the image rises above the surface.
+    values: Batch, weight: Batch, surface: SurfaceFit, rounds: int = 30
+) -> Batch:
+    """Return (tilt, y, x) weights that fall off where images rise above the surface.
 
     Iteratively reweighted least squares, begun from a surface under the image.  What is
     below the surface, or less than 2.5 robust standard deviations above it, keeps its
     weight; beyond, the weight falls as that of Welsch (Holland and Welsch 1977).
     """
     smooth = _smoothed_among(values, weight > 0)
-    floor = FLOOR * float(np.ptp(smooth[weight > 0]))
-    below = lower_envelope(smooth, weight, surface)
-    present = weight
+    floor = least_signal(smooth, weight > 0)
+    heaviest = extremes(weight)[1]
+    below = copied(lower_envelope(smooth, weight, surface))
+    present, tilts = copied(weight), np.arange(len(values))
     for _ in range(rounds):
-        height = smooth - below
-        kept = present > 0.5 * weight.max()
-        if kept.sum() < PIXELS_PER_UNKNOWN * surface.unknowns:
-            kept = weight > 0
-        centre, spread = centre_and_spread(height[kept])
-        beyond = np.maximum((height - centre) / max(spread, floor) - 2.5, 0)
-        before, present = present, weight * np.exp(-(beyond**2))
-        below = surface(smooth, present)
-        if np.abs(present - before).max() < 1e-3 * weight.max():
+        parts = (smooth, below, weight, present)
+        seen, under, whole, before = (taken(part, tilts) for part in parts)
+        height = seen - under
+        kept = before > per_tilt(0.5 * heaviest[tilts], before)
+        few = count(kept) < PIXELS_PER_UNKNOWN * surface.unknowns
+        kept = kept | (per_tilt(few, kept) & (whole > 0))
+        centre, spread = centre_and_spread(height, kept)
+        middle = per_tilt(centre, height)
+        scale = per_tilt(np.maximum(spread, floor[tilts]), height)
+
+        def fallen(
+            height: Batch, whole: Batch, middle: Batch = middle, scale: Batch = scale
+        ) -> Batch:
+            beyond = ((height - middle) / scale - 2.5).clip(0)
+            return whole * exp(-(beyond**2))
+
+        after = by_rows(fallen, height, whole)
+        change = extremes(abs(after - before))[1]
+        put(present, tilts, after)
+        going = np.flatnonzero(change >= 1e-3 * heaviest[tilts])
+        tilts = tilts[going]
+        if len(tilts) == 0:
             break
+        put(below, tilts, surface(taken(seen, going), taken(after, going)))
     return present
 
 
-def _smoothed_among(values: FloatArray, free: BoolArray) -> FloatArray:
-    """Return the smoothed image to which only free pixels have contributed."""
-    share, total = (
-        ndimage.gaussian_filter(part, SMOOTHING_PX, mode="nearest")
-        for part in (free.astype(np.float64), np.where(free, values, 0.0))
-    )
-    return np.where(free, total / np.maximum(share, 1e-12), values)
-
-
-def _box_mean(
-    values: FloatArray, blocked: BoolArray, settings: BackgroundSettings
-) -> BackgroundFit:
-    """Fit the mean of the pixels in a box, that of the settings or the darkest one."""
-    if settings.box is None:
-        settings = replace(settings, box=darkest_box(values))
-    rows, columns = box_slices(settings, values.shape)
-    outside = np.ones(values.shape, bool)
-    outside[rows, columns] = blocked[rows, columns]
-    if outside.all():
-        raise UserError(
-            "The box for the background holds no pixel to use",
-            "all of it is masked",
-            "Choose another box",
-        )
-    mean = float(values[~outside].mean())
-    return _fit(values, outside, np.full(values.shape, mean), (0, 0))
-
-
-def darkest_box(values: NDArray[np.floating]) -> tuple[int, int, int, int]:
-    """Return y0, y1, x0, x1 of the box, an eighth of each side, with the least mean."""
-    rows, columns = (max(1, n // _BOX_SHARE) for n in values.shape)
-    mean = ndimage.uniform_filter(
-        np.asarray(values, np.float64), (rows, columns), mode="nearest"
-    )
-    top, left = rows // 2, columns // 2
-    inside = mean[
-        top : top + values.shape[0] - rows + 1,
-        left : left + values.shape[1] - columns + 1,
-    ]
-    y, x = (int(n) for n in np.unravel_index(int(np.argmin(inside)), inside.shape))
-    return y, y + rows, x, x + columns
-
-
-def box_slices(
-    settings: BackgroundSettings, shape: tuple[int, ...]
-) -> tuple[slice, slice]:
-    """Return the rows and columns of the box; raises `UserError` if it is outside."""
-    assert settings.box is not None  # noqa: S101 - filled in by the callers
-    y0, y1, x0, x1 = settings.box
-    if not (0 <= y0 < y1 <= shape[0] and 0 <= x0 < x1 <= shape[1]):
-        raise UserError(
-            "The box for the background is not in the image",
-            f"it is rows {y0} to {y1} and columns {x0} to {x1} of {shape[0]} x "
-            f"{shape[1]} pixels (y, x)",
-            "Give the first row, the row after the last, and the same for columns",
-        )
-    return slice(y0, y1), slice(x0, x1)
+def _smoothed_among(values: Batch, free: Batch) -> Batch:
+    """Return the smoothed images to which only free pixels have contributed."""
+    total = gaussian(where(free, values, 0.0), SMOOTHING_PX)
+    share = gaussian(doubles(free), SMOOTHING_PX)
+    return where(free, total / share.clip(1e-12), values)
 
 
 def _tame_fit(
-    values: FloatArray, weight: FloatArray, degree_yx: tuple[int, int]
-) -> tuple[FloatArray, tuple[int, int]]:
+    values: Batch, weight: Batch, degree_yx: Degree
+) -> tuple[Batch, list[Degree]]:
     """Fit, and lower the degree while the surface runs away where it sees nothing."""
-    shape, free = (values.shape[0], values.shape[1]), weight > 0.5 * weight.max()
+    free = weight > per_tilt(0.5 * extremes(weight)[1], weight)
+    floor = least_signal(values)
+    background = zeros(values, values.shape[1:])
+    tilts, degrees = np.arange(len(values)), [(0, 0)] * len(values)
     for highest in range(max(degree_yx), -1, -1):
         degree = (min(degree_yx[0], highest), min(degree_yx[1], highest))
-        background = SurfaceFit(shape, degree)(values, weight)
-        outside = background[free]
-        deviation = np.abs(values - background)[free]
-        room = float(np.ptp(outside)) + 3 * 1.4826 * float(np.median(deviation))
-        room = max(room, FLOOR * float(np.ptp(values)))
-        above = float(background.max() - outside.max())
-        below = float(outside.min() - background.min())
-        if max(above, below) <= room:
+        parts = (values, weight, free)
+        seen, heavy, outside = (taken(part, tilts) for part in parts)
+        found = SurfaceFit(values, degree)(seen, heavy)
+        put(background, tilts, found)
+        for tilt in tilts:
+            degrees[tilt] = degree
+        (bottom, top), (low, high) = extremes(found, outside), extremes(found)
+        deviation = TO_SIGMA * median(abs(seen - found), outside)
+        room = np.maximum(top - bottom + 3 * deviation, floor[tilts])
+        tilts = tilts[np.maximum(high - top, bottom - low) > room]
+        if len(tilts) == 0:
             break
-    return background, degree
+    return background, degrees
 
 
-def _filling(values: FloatArray, residual: FloatArray, specimen: BoolArray) -> str:
-    """Return why the frame looks full, or nothing.
+def _filling(values: Batch, residual: Batch, specimen: Batch) -> BoolArray:
+    """Return (tilt,) whether the frame looks full.
 
     Outside a specimen there is only noise.  Where what was taken for background has
     structure well above the pixel noise, and that structure is a good part of all
     contrast in the image, it is specimen.
     """
     outside = ~specimen
-    differences = np.diff(residual, axis=1)[outside[:, 1:] & outside[:, :-1]]
-    if differences.size == 0:
-        return ""
-    noise = 1.4826 * float(np.median(np.abs(differences))) / np.sqrt(2)
+    pairs = outside[:, :, 1:] & outside[:, :, :-1]
+    steps = abs(residual[:, :, 1:] - residual[:, :, :-1])
+    noise = TO_SIGMA * median(steps, pairs) / np.sqrt(2)
     sigma = 2.0
-    smooth = ndimage.gaussian_filter(residual, sigma, mode="nearest")
-    structure = 1.4826 * float(
-        np.median(np.abs(smooth[outside] - np.median(smooth[outside])))
-    )
-    low, high = np.percentile(smooth, (1, 99))
+    smooth = gaussian(residual, sigma)
+    apart = abs(smooth - per_tilt(median(smooth, outside), smooth))
+    structure = TO_SIGMA * median(apart, outside)
+    low, high = quantile(smooth, None, 0.01), quantile(smooth, None, 0.99)
     by_chance = noise / (2 * np.sqrt(np.pi) * sigma)
-    full = (
-        structure > _STRUCTURE_OVER_NOISE * by_chance
-        and structure > _STRUCTURE_OVER_RANGE * (high - low)
-        and structure > FLOOR * float(np.ptp(values))
+    return np.asarray(
+        (count(pairs) > 0)
+        & (structure > _STRUCTURE_OVER_NOISE * by_chance)
+        & (structure > _STRUCTURE_OVER_RANGE * (high - low))
+        & (structure > least_signal(values))
     )
-    return "the specimen seems to fill the frame" if full else ""
 
 
-def darkest(values: NDArray[np.floating], blocked: BoolArray | None = None) -> float:
-    """Return the level of the darkest hundredth of the lightly smoothed image."""
-    values = np.asarray(values, np.float64)
-    free = np.isfinite(values) if blocked is None else ~blocked
-    smooth = smoothed(np.asarray(values, np.float64), free)
-    return float(np.quantile(smooth[free], 0.01)) if free.any() else 0.0
+def darkest(values: Batch, free: Batch) -> FloatArray:
+    """Return (tilt,) the level of the darkest hundredth of the lightly smoothed images.
 
-
-def checked_mask(mask: ArrayLike | None, shape: tuple[int, ...]) -> BoolArray:
-    """Return (y, x) bool of a mask; raises `UserError` for another shape."""
-    if len(shape) != 2:
-        raise UserError(
-            "The background is fitted to one image at a time",
-            f"an array of shape {shape} was given",
-            "Give one image (y, x)",
-        )
-    if mask is None:
-        return np.zeros(shape, bool)
-    marked: BoolArray = np.asarray(np.asarray(mask) != 0)
-    if marked.shape != shape:
-        raise UserError(
-            "The mask does not belong to these images",
-            f"its shape is {marked.shape} and the image is {shape} (y, x)",
-            "Paint the mask on the tilt series itself",
-        )
-    return marked
+    values, free: (tilt, y, x); where no pixel is free the level is 0.
+    """
+    level = quantile(smoothed(values, free), free, 0.01)
+    return np.where(count(free) > 0, level, 0.0)

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.types import BoolArray
 
 KINDS = ("bernstein", "constant", "box-mean")
 SPECIMENS = ("robust", "threshold", "otsu")
+DEVICES = ("auto", "cpu", "cuda")
 _HIGHEST_DEGREE = 8
 
 
@@ -31,8 +34,8 @@ class BackgroundSettings:
     box: tuple[int, int, int, int] | None = None
 
     def __post_init__(self) -> None:
-        _check_word("kind of background", self.kind, KINDS)
-        _check_word("way to find the specimen", self.specimen, SPECIMENS)
+        check_word("kind of background", self.kind, KINDS)
+        check_word("way to find the specimen", self.specimen, SPECIMENS)
         if self.specimen == "threshold" and self.automatic and self.level is None:
             raise UserError(
                 "The specimen cannot be told by a threshold",
@@ -89,7 +92,28 @@ def checked_degree(degree_yx: Any) -> tuple[int, int]:
     return degree[0], degree[1]
 
 
-def _check_word(what: str, word: str, known: tuple[str, ...]) -> None:
+def checked_mask(mask: ArrayLike | None, shape: tuple[int, ...]) -> BoolArray:
+    """Return (y, x) bool of a mask; raises `UserError` for another shape."""
+    if len(shape) != 2:
+        raise UserError(
+            "The background is fitted to one image at a time",
+            f"an array of shape {shape} was given",
+            "Give one image (y, x)",
+        )
+    if mask is None:
+        return np.zeros(shape, bool)
+    marked: BoolArray = np.asarray(np.asarray(mask) != 0)
+    if marked.shape != shape:
+        raise UserError(
+            "The mask does not belong to these images",
+            f"its shape is {marked.shape} and the image is {shape} (y, x)",
+            "Paint the mask on the tilt series itself",
+        )
+    return marked
+
+
+def check_word(what: str, word: str, known: tuple[str, ...]) -> None:
+    """Raise `UserError` for a word that is not known."""
     if word not in known:
         raise UserError(
             f"The {what} {word!r} is not known",

@@ -1,55 +1,69 @@
-"""Where the specimen is: everything that stands out above a smooth background."""
+"""Where the specimen is: everything that stands out above a smooth background.
+
+Images, masks and weights are batches, (tilt, y, x), of arrays or tensors: see `arrays`.
+Every image is judged by itself; those whose specimen is found are not looked at again.
+"""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import ndimage
 
+from napari_inr_tomo.preprocess.arrays import (
+    Batch,
+    count,
+    differ,
+    doubles,
+    extremes,
+    histogram,
+    per_tilt,
+    put,
+    repeated,
+    taken,
+    where,
+)
 from napari_inr_tomo.preprocess.bernstein import SurfaceFit
-from napari_inr_tomo.types import BoolArray, FloatArray
+from napari_inr_tomo.preprocess.filters import block_sums, dilated, gaussian, opened
+from napari_inr_tomo.preprocess.ranks import centre_and_spread, median, quantile
+from napari_inr_tomo.types import FloatArray
 
 FLOOR = 1e-3  # share of the range of an image that is never taken for signal
+_ROUNDING = 1e-9  # share of the largest value that is not, either
 PIXELS_PER_UNKNOWN = 4
 SMOOTHING_PX = 1.5
 _MASK_PX = 256
+_BINS = 256
 
 
 def find_specimen(
-    values: FloatArray,
-    blocked: BoolArray,
+    values: Batch,
+    blocked: Batch,
     degree_yx: tuple[int, int],
     threshold: float,
     dilation_px: int,
-) -> BoolArray:
-    """Return (y, x) bool, True on the specimen and where ``blocked``.
+) -> Batch:
+    """Return (tilt, y, x) bool, True on the specimen and where ``blocked``.
 
-    values, blocked: (y, x).  The search works on block means of at most 256 pixels a
-    side; the settings are those of `fit_background`.
+    values, blocked: (tilt, y, x).  The search works on block means of at most 256
+    pixels a side; the settings are those of `fit_background`.
     """
-    factor = -(-max(values.shape) // _MASK_PX)
+    height, width = values.shape[1:]
+    factor = -(-max(height, width) // _MASK_PX)
     if factor == 1:
         return _specimen(values, blocked, degree_yx, threshold, dilation_px)
-    pad = [(0, -n % factor) for n in values.shape]
-    blocks = [part for n in values.shape for part in (-(-n // factor), factor)]
-    weight = np.pad((~blocked).astype(np.float64), pad).reshape(blocks)
-    total = (np.pad(values, pad).reshape(blocks) * weight).sum(axis=(1, 3))
-    number = weight.sum(axis=(1, 3))
+    weight = doubles(~blocked)
+    total, number = block_sums(values * weight, factor), block_sums(weight, factor)
     small = _specimen(
-        total / np.maximum(number, 1),
+        total / number.clip(1),
         number == 0,
         degree_yx,
         threshold,
         -(-dilation_px // factor),
     )
-    large = small.repeat(factor, axis=0).repeat(factor, axis=1)
-    return np.asarray(large[: values.shape[0], : values.shape[1]] | blocked)
+    return repeated(small, factor)[:, :height, :width] | blocked
 
 
-def above_level(
-    values: FloatArray, blocked: BoolArray, level: float, dilation_px: int
-) -> BoolArray:
-    """Return (y, x) bool, True where the smoothed image is above a level, or blocked.
+def above_level(values: Batch, blocked: Batch, level: float, dilation_px: int) -> Batch:
+    """Return (tilt, y, x) bool: the smoothed image is above a level, or blocked.
 
     level: intensity; dilation_px: pixels by which what is above is grown.
     """
@@ -57,12 +71,9 @@ def above_level(
 
 
 def above_otsu(
-    values: FloatArray,
-    blocked: BoolArray,
-    degree_yx: tuple[int, int],
-    dilation_px: int,
-) -> BoolArray:
-    """Return (y, x) bool, True in the brighter of two classes, or blocked.
+    values: Batch, blocked: Batch, degree_yx: tuple[int, int], dilation_px: int
+) -> Batch:
+    """Return (tilt, y, x) bool, True in the brighter of two classes, or blocked.
 
     The classes are those of Otsu (1979), of the smoothed image above a surface of this
     degree laid under it, so that an uneven background is no class of its own.
@@ -71,28 +82,42 @@ def above_otsu(
 
     free = ~blocked
     smooth = smoothed(values, free)
-    surface = SurfaceFit((values.shape[0], values.shape[1]), degree_yx)
-    height = smooth - lower_envelope(smooth, free.astype(np.float64), surface)
-    if not np.ptp(height[free]) > 0:
-        return blocked
-    return _tidy(height > threshold_otsu(height[free]), dilation_px) | blocked
+    height = smooth - lower_envelope(smooth, free, SurfaceFit(values, degree_yx))
+    low, high = extremes(height, free)
+    limits = np.full(len(low), np.inf)
+    uneven = np.flatnonzero(high - low > least_signal(smooth, free))
+    found = histogram(taken(height, uneven), taken(free, uneven), _BINS)
+    for tilt, (counts, edges) in zip(uneven, found, strict=True):
+        limits[tilt] = threshold_otsu(hist=(counts, (edges[1:] + edges[:-1]) / 2))
+    return _tidy(height > per_tilt(limits, height), dilation_px) | blocked
 
 
-def smoothed(values: FloatArray, free: BoolArray) -> FloatArray:
-    """Return the lightly smoothed image; what is not free has the median's value."""
-    filled = np.where(free, values, np.median(values[free]) if free.any() else 0.0)
-    return np.asarray(ndimage.gaussian_filter(filled, SMOOTHING_PX, mode="nearest"))
+def least_signal(values: Batch, among: Batch | None = None) -> FloatArray:
+    """Return (tilt,) what is too small to mean anything, by range and rounding.
+
+    values: (tilt, y, x), of which only the True pixels of ``among`` are looked at.
+    """
+    low, high = extremes(values, among)
+    rounding = _ROUNDING * np.maximum(np.abs(low), np.abs(high))
+    least = np.maximum(FLOOR * (high - low), rounding)
+    return np.maximum(least, np.finfo(float).tiny)
+
+
+def smoothed(values: Batch, free: Batch) -> Batch:
+    """Return the lightly smoothed images; what is not free has the median's value."""
+    filled = where(free, values, per_tilt(median(values, free), values))
+    return gaussian(filled, SMOOTHING_PX)
 
 
 def _specimen(
-    values: FloatArray,
-    blocked: BoolArray,
+    values: Batch,
+    blocked: Batch,
     degree_yx: tuple[int, int],
     threshold: float,
     dilation_px: int,
     rounds: int = 15,
-) -> BoolArray:
-    """Return (y, x) bool, True on the specimen and where blocked.
+) -> Batch:
+    """Return (tilt, y, x) bool, True on the specimen and where blocked.
 
     The set of background pixels grows from the darkest tenth upwards until it takes in
     all that lies within the threshold of a surface through it, and the degree of the
@@ -102,49 +127,46 @@ def _specimen(
     """
     free = ~blocked
     smooth = smoothed(values, free)
-    floor = FLOOR * float(np.ptp(smooth[free]))
-    chosen: BoolArray | None = None
-    for highest in range(0, max(degree_yx) + 1):
+    floor = least_signal(smooth, free)
+    residual = smooth - lower_envelope(smooth, free, SurfaceFit(smooth, (0, 0)))
+    darkest = quantile(residual, free, 0.1)
+    chosen = free & (residual <= per_tilt(darkest, residual))
+    for highest in range(max(degree_yx) + 1):
         degree = (min(degree_yx[0], highest), min(degree_yx[1], highest))
-        surface = SurfaceFit((values.shape[0], values.shape[1]), degree)
-        if chosen is None:
-            below = lower_envelope(smooth, free.astype(np.float64), surface)
-            residual = smooth - below
-            chosen = free & (residual <= np.quantile(residual[free], 0.1))
-        least = PIXELS_PER_UNKNOWN * surface.unknowns
+        surface = SurfaceFit(smooth, degree)
+        tilts = np.arange(len(smooth))
         for _ in range(rounds):
-            residual = smooth - surface(smooth, chosen.astype(np.float64))
-            centre, spread = centre_and_spread(residual[chosen])
-            limit = centre + threshold * max(spread, floor)
-            wanted = free & ~_tidy(residual > limit, dilation_px)
-            same = np.array_equal(wanted, chosen)
-            if same or wanted.sum() < least:
+            seen, allowed, now = (taken(part, tilts) for part in (smooth, free, chosen))
+            residual = seen - surface(seen, now)
+            centre, spread = centre_and_spread(residual, now)
+            limit = centre + threshold * np.maximum(spread, floor[tilts])
+            bright = residual > per_tilt(limit, residual)
+            wanted = allowed & ~_tidy(bright, dilation_px)
+            enough = count(wanted) >= PIXELS_PER_UNKNOWN * surface.unknowns
+            going = np.flatnonzero(enough & differ(wanted, now))
+            tilts = tilts[going]
+            if len(tilts) == 0:
                 break
-            chosen = wanted
-    return blocked if chosen is None else ~chosen
+            put(chosen, tilts, taken(wanted, going))
+    return ~chosen
 
 
 def lower_envelope(
-    smooth: FloatArray, weight: FloatArray, surface: SurfaceFit, rounds: int = 10
-) -> FloatArray:
-    """Return a surface under the image: pixels above it count one fiftieth."""
-    below = surface(smooth, weight)
+    smooth: Batch, weight: Batch, surface: SurfaceFit, rounds: int = 10
+) -> Batch:
+    """Return surfaces under the images: pixels above them count one fiftieth."""
+    weight = doubles(weight)
+    found = surface.solved(smooth, lambda rows: weight[:, rows])
     for _ in range(rounds):
-        below = surface(smooth, weight * np.where(smooth > below, 0.02, 1.0))
-    return below
+
+        def lowered(rows: slice, found: Batch = found) -> Batch:
+            above = doubles(smooth[:, rows] > surface.drawn(found, rows))
+            return weight[:, rows] * (1 - 0.98 * above)
+
+        found = surface.solved(smooth, lowered)
+    return surface.drawn(found)
 
 
-def centre_and_spread(residual: NDArray[np.floating]) -> tuple[float, float]:
-    """Return the median and the robust spread of what lies below it."""
-    centre = float(np.median(residual))
-    lower = centre - residual[residual < centre]
-    return centre, 1.4826 * float(np.median(lower)) if lower.size else 0.0
-
-
-def _tidy(bright: BoolArray, dilation_px: int) -> BoolArray:
+def _tidy(bright: Batch, dilation_px: int) -> Batch:
     """Drop specks smaller than the smoothing makes by chance, then grow the rest."""
-    kept = ndimage.binary_opening(bright, np.ones((2, 2), bool))
-    if dilation_px > 0:
-        distance = ndimage.distance_transform_edt(~kept) if kept.any() else None
-        kept = kept if distance is None else distance <= dilation_px
-    return np.asarray(kept, bool)
+    return dilated(opened(bright), dilation_px)

@@ -3,6 +3,7 @@
 No torch and no Qt: a watcher stays light.  The workers are a program of their own.
 """
 
+from napari_inr_tomo.hardware import visible_gpus
 from napari_inr_tomo.layout import RunPaths, RunSpec
 from napari_inr_tomo.runs.catalogue import RunEntry, delete_run, list_runs
 from napari_inr_tomo.runs.continuing import continue_run, known_poses
@@ -15,7 +16,6 @@ from napari_inr_tomo.runs.launching import (
     default_processes,
     launch,
     start_command,
-    visible_gpus,
 )
 from napari_inr_tomo.runs.queue import (
     QueuedRun,

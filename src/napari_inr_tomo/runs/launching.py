@@ -8,7 +8,6 @@ whoever started them, Ctrl-C in its terminal, or the terminal's end do not reach
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -21,8 +20,8 @@ from typing import Any
 from napari_inr_tomo import atomic, lock, restarts
 from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.hardware import cores, visible_gpus
 from napari_inr_tomo.layout import CONTROLS, DEVICE_VARIABLE, RunPaths
-from napari_inr_tomo.provenance import versions
 from napari_inr_tomo.runs import status
 from napari_inr_tomo.runs.estimates import check_space, estimate
 from napari_inr_tomo.runs.folder import RunFolder
@@ -185,13 +184,6 @@ def environment(processes: int, device: str | None = None) -> dict[str, str]:
     return kept
 
 
-def cores() -> int:
-    """Return the number of cores this process may use."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def default_processes(config: ReconstructionConfig, device: str | None = None) -> int:
     """Return how many workers a run gets: as set, else one per GPU, one on a CPU.
 
@@ -202,24 +194,6 @@ def default_processes(config: ReconstructionConfig, device: str | None = None) -
     if config.method != "inr" or (device or config.compute.device) == "cpu":
         return 1
     return max(1, visible_gpus())
-
-
-def visible_gpus() -> int:
-    """Return the number of NVIDIA cards the workers may use; imports no torch."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None or "+cpu" in versions()["torch"]:
-        return 0
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if chosen is not None:
-        names = [name.strip() for name in chosen.split(",")]
-        return next((i for i, n in enumerate(names) if n in ("", "-1")), len(names))
-    try:
-        answer = subprocess.run(
-            [tool, "-L"], capture_output=True, text=True, timeout=10, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return 0
-    return sum(line.startswith("GPU ") for line in answer.stdout.splitlines())
 
 
 def _identity(pid: int, started: float) -> dict[str, Any]:

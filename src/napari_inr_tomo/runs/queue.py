@@ -18,8 +18,9 @@ from pathlib import Path
 from napari_inr_tomo import atomic, lock
 from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.hardware import visible_gpus
 from napari_inr_tomo.runs.folder import RunFolder, create_run
-from napari_inr_tomo.runs.launching import ENGINE, launch, visible_gpus
+from napari_inr_tomo.runs.launching import ENGINE, launch
 from napari_inr_tomo.runs.status import RunStatus
 from napari_inr_tomo.runs.variations import Variation
 from napari_inr_tomo.types import TiltSeries

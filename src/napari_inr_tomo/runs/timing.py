@@ -25,16 +25,15 @@ import numpy as np
 from napari_inr_tomo import atomic
 from napari_inr_tomo.config import USUAL_RAYS, ReconstructionConfig
 from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.hardware import cores, visible_gpus
 from napari_inr_tomo.provenance import versions
 from napari_inr_tomo.runs.estimates import estimate
 from napari_inr_tomo.runs.folder import create_run
 from napari_inr_tomo.runs.launching import (
     be_nice,
     check_needs,
-    cores,
     environment,
     own_session,
-    visible_gpus,
 )
 from napari_inr_tomo.types import TiltSeries
 

@@ -23,8 +23,11 @@ SPECIMENS = {
 }
 
 
+DEVICES = {word: word for word in ("auto", "cpu", "cuda")}
+
+
 class BackgroundChoices(QWidget):
-    """Kind and degree of the background; folded away, how the specimen is told."""
+    """Kind and degree of the background; folded away, the specimen and the device."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,6 +94,11 @@ class BackgroundChoices(QWidget):
         self.edge_weight = number(
             0.0, 0, 100, "Weight of the pixels at the borders; 0: not fitted", " x", 0.5
         )
+        self.device = _choice(
+            DEVICES,
+            "For all tilts: auto takes the graphics card where there is one and the "
+            "processor would need more than some seconds",
+        )
         fields = form()
         fields.addRow("Specimen", self.specimen)
         fields.addRow("Threshold", self.threshold)
@@ -103,6 +111,7 @@ class BackgroundChoices(QWidget):
         edges.addWidget(self.edge)
         edges.addWidget(self.edge_weight)
         fields.addRow("Edges", edges)
+        fields.addRow("Device", self.device)
         inside = QWidget()
         inside.setLayout(fields)
         return Fold("Specimen and edges", inside)
@@ -131,6 +140,12 @@ class BackgroundChoices(QWidget):
             "box": self._box() if kind == "box-mean" else None,
         }
 
+    @property
+    def series_settings(self) -> dict[str, Any]:
+        """What `subtract_background` takes beside them."""
+        device = self.device.currentText()
+        return {"same_degree": self.same.isChecked(), "device": device}
+
     def _box(self) -> tuple[int, ...] | None:
         text = self.box.text().strip()
         if not text:
@@ -157,6 +172,7 @@ class BackgroundChoices(QWidget):
         chosen = SPECIMENS[self.specimen.currentText()]
         self.specimen.setEnabled(not boxed)
         self.threshold.setEnabled(not boxed and chosen == "robust")
+        self.device.setEnabled(not boxed)
         self.level.setEnabled(not boxed and chosen == "threshold")
         self.dilation.setEnabled(not boxed and chosen != "none")
         for part in (self.reweight, self.edge, self.edge_weight):

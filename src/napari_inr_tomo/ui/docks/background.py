@@ -174,7 +174,7 @@ class BackgroundPanel(Panel):
             steps.subtract_background,
             self.choices.degrees,
             self._mask(),
-            settings | {"same_degree": self.choices.same.isChecked()},
+            settings | self.choices.series_settings,
         )
 
     def _settings(self) -> dict[str, Any] | None:
