@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from scripted_run import LONG_MS, Worker, follow
 
-from napari_inr_tomo import events
+from napari_inr_tomo import events, runs
+from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.types import TiltSeries
 from napari_inr_tomo.ui.docks.monitor import MonitorDock
 from napari_inr_tomo.ui.docks.reconstruction import ReconstructionDock
@@ -65,6 +66,26 @@ def test_everything_streams_into_layers_and_plots(
     assert volume.scale == pytest.approx([1, 1, 1])
     assert run.layers.points.features["z3_deg"].tolist() == [5.0] * 25
     assert "has ended" in panel.row.reason_text
+
+
+def test_a_submitted_run_waits_and_is_followed_when_its_job_begins(
+    open_dock: Any, qtbot: Any, tmp_path: Path, small_series: TiltSeries
+) -> None:
+    config = ReconstructionConfig.from_preset("preview")
+    folder = runs.create_run(tmp_path / "volume.inr-run", small_series, config)
+    (folder.path / "submit.sbatch").write_text("#!/bin/bash\n")
+    panel, run = open_dock(MonitorDock).panel, open_dock.session.run
+    run.open(folder.path)
+    qtbot.waitUntil(lambda: run.state is RunState.WAITING, timeout=LONG_MS)
+    assert "Waiting in the queue (volume.inr-run)" in panel.state.text()
+    assert "scancel" in panel.row.reason_text
+    assert panel.open_button.isEnabled()
+    assert not panel.resume_button.isEnabled()
+    job = Worker(folder.path, small_series)
+    qtbot.waitUntil(lambda: run.state is RunState.RUNNING, timeout=LONG_MS)
+    assert panel.stop_button.isEnabled()
+    job.finish()
+    qtbot.waitUntil(lambda: run.state is RunState.DONE, timeout=LONG_MS)
 
 
 def test_axis_and_points_lie_where_the_poses_say(

@@ -30,6 +30,7 @@ class RunState(Enum):
     """Where the run stands, in the words of the Monitor."""
 
     IDLE = "no reconstruction"
+    WAITING = "waiting in the queue"
     STARTING = "starting"
     RUNNING = "running"
     STOPPING = "stopping"
@@ -38,6 +39,8 @@ class RunState(Enum):
 
 
 ALIVE = (RunState.STARTING, RunState.RUNNING, RunState.STOPPING)
+BEFORE = (RunState.STARTING, RunState.WAITING)
+NOT_BEGUN = "Its job has not begun: take it out of the queue with scancel"
 
 
 class RunControl:
@@ -80,12 +83,16 @@ class RunControl:
             return NO_RUN
         if self.state is RunState.STOPPING:
             return "Stopping already: the result is being written"
+        if self.state is RunState.WAITING:
+            return NOT_BEGUN
         return None if self.state in ALIVE else "The reconstruction has ended"
 
     def why_not_cancel(self) -> str | None:
         """Return why there is nothing to cancel, or None."""
         if self.run is None:
             return NO_RUN
+        if self.state is RunState.WAITING:
+            return NOT_BEGUN
         return None if self.state in ALIVE else "The reconstruction has ended"
 
     def why_not_resume(self) -> str | None:
@@ -94,6 +101,8 @@ class RunControl:
             return NO_RUN
         if self.state in ALIVE:
             return "The reconstruction is going on"
+        if self.state is RunState.WAITING:
+            return "Its job has not begun yet"
         if self.record.finished_all:
             return "The reconstruction is complete"
         return None
@@ -131,6 +140,7 @@ class RunControl:
             again = "Then press Start again"
             raise UserError("The reconstruction cannot start", reason, again)
         series = self.session.series
+        self.detach()  # from a run that waits
         self._enter(RunState.STARTING, "Writing the run folder")
         start_job(
             self.session,
@@ -202,7 +212,8 @@ class RunControl:
 
     def follow_again(self) -> None:
         """Follow a run that goes on but is not followed any more."""
-        if self.run is not None and self.state in ALIVE and self._worker is None:
+        followed = self.state in (*ALIVE, RunState.WAITING)
+        if self.run is not None and followed and self._worker is None:
             self._attach(self.run, "Reading the run folder")
 
     def detach(self) -> None:
@@ -276,7 +287,9 @@ class RunControl:
             _notify("warning", f"{warning.what}: {warning.why}. {warning.do}.")
         if update.end is not None:
             self._ended(update)
-        elif self.state is RunState.STARTING and (update.started or update.epochs):
+        elif update.waiting:
+            self._enter(RunState.WAITING, f"{update.waiting}.")
+        elif self.state in BEFORE and (update.started or update.epochs):
             self._enter(RunState.RUNNING, "")
         self.updated.emit(update)
 
