@@ -105,7 +105,7 @@ def watch(tour: Tour, cluster: Cluster, folder: Path) -> None:
     run.open(folder)
 
     def learning() -> bool:
-        return run.record.phase == "rays" and run.record.share > 0.3
+        return run.record.phase == "rays" and run.record.share > 0.7
 
     tour.wait(learning, LONGEST_S)
     tour.take("cluster_monitor")
@@ -116,7 +116,6 @@ def watch(tour: Tour, cluster: Cluster, folder: Path) -> None:
     tour.wait(volume.exists, 60)
     if not volume.exists() or "early, as asked" not in panel.state.text():
         raise SystemExit(f"The job has not ended as it should: {panel.state.text()}")
-    tour.take("cluster_stopped")
 
 
 def main() -> None:
@@ -126,7 +125,7 @@ def main() -> None:
     parser.add_argument("--theme", default="dark")
     arguments = parser.parse_args()
     tour = Tour(arguments.folder, arguments.theme)
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory(prefix="sea-mine-") as place:
         cluster = Cluster(Path(place))
         try:
             prepare(tour, cluster.place / "aligned.mrc")

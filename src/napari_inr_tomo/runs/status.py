@@ -47,8 +47,8 @@ class RunStatus:
 
     state: created (never started), waiting (submitted, its job has not begun), running,
     stopping (asked to stop or cancel), finished, stopped (early, with a result),
-    cancelled, failed, or interrupted (ended without a word: killed, or the computer went
-    down; it can be resumed).
+    cancelled, failed, or interrupted (ended without a word: killed, or the computer
+    went down; it can be resumed).
     step, total: epochs or iterations; phase: what is being done.
     loss, holdout: of the last step; eta_s: seconds; elapsed_s: seconds of work, those
     before the run was taken up again included.
@@ -158,8 +158,8 @@ def judge(told: Told, alive_since: float | None, paths: RunPaths) -> RunStatus:
 
 
 _WAITING = (
-    "Submitted; its job has not begun. If the queue does not list it any more, look into "
-    "the logs folder of the run"
+    "Submitted; its job has not begun. If the queue does not list it any more, look "
+    "into the logs folder of the run"
 )
 
 
