@@ -29,8 +29,12 @@ def test_everything_streams_into_layers_and_plots(
         worker.epoch(step)
     worker.poses(7.0)
     worker.preview(4.0, (12, 12, 14))
-    qtbot.waitUntil(lambda: run.layers.volume is not None, timeout=LONG_MS)
+    qtbot.waitUntil(lambda: "loss" in panel.loss.names, timeout=LONG_MS)
     volume = run.layers.volume
+    assert volume.visible
+    assert not session.layer.visible
+    assert viewer.layers.selection == {volume}
+    assert viewer.dims.point[0] == pytest.approx(volume.extent.world[:, 0].mean())
     assert panel.loss.line("loss")[0].tolist() == [1, 2, 3]
     assert panel.loss.line("hold-out")[1] == pytest.approx([1.5, 0.75, 0.5])
     assert panel.poses.turns.line("z3")[1] == pytest.approx(np.full(25, 7.0))
@@ -102,6 +106,32 @@ def test_axis_and_points_lie_where_the_poses_say(
     start, step = run.layers.axis.data[4]
     assert start + step / 2 == pytest.approx(point)
     assert np.rad2deg(np.arctan2(step[1], step[2])) == pytest.approx(30)
+
+
+def test_a_new_volume_gives_way_to_what_was_asked_for_meanwhile(
+    open_dock: Any, qtbot: Any, worker: Worker, small_series: TiltSeries
+) -> None:
+    from qtpy.QtCore import QTimer
+
+    session, viewer = open_dock.session, open_dock.viewer
+    session.add_series(small_series)
+    panel = follow(open_dock, qtbot, worker, MonitorDock)
+    layers = session.run.layers
+    told: list[Any] = []
+    session.run.updated.connect(told.append)
+
+    def ask() -> None:
+        assert not layers.volume.visible
+        assert viewer.layers.selection == {session.layer}
+        panel.stack_button.click()
+
+    inserted = viewer.layers.events.inserted
+    inserted.connect(lambda _: QTimer.singleShot(0, ask), position="last")
+    worker.preview(4.0, worker.shape)
+    qtbot.waitUntil(lambda: bool(told), timeout=LONG_MS)
+    assert told[-1].preview is not None
+    assert session.layer.visible
+    assert not layers.volume.visible
 
 
 @pytest.mark.scenario(35)

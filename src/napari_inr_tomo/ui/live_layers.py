@@ -6,7 +6,9 @@ stays away until asked for again.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +23,7 @@ from napari_inr_tomo.ui.series_layer import (
     space,
     value_range,
 )
+from napari_inr_tomo.ui.turns import later
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -62,6 +65,17 @@ def axis_vectors(poses: PoseTable, shape_yx: tuple[int, int]) -> np.ndarray:
     return np.stack([centres(poses, shape_yx) - along / 2, along], axis=1)
 
 
+@contextmanager
+def unselected(viewer: Any) -> Iterator[None]:
+    """Let layers be added but not selected: napari would draw their controls now."""
+    selection = viewer.layers.selection
+    before = set(selection)
+    with selection.events.blocker_all():
+        yield
+        selection.clear()
+        selection.update(before)
+
+
 class LiveLayers:
     """The layers of one run."""
 
@@ -74,12 +88,13 @@ class LiveLayers:
         self._stack_shown = False
         self._latest: tuple[PoseTable, RunRecord] | None = None
         self._first_limits: tuple[float, float] | None = None
+        self._new = False
 
     def reset(self) -> None:
         """Begin with a new run; the layers of the last one stay as they are."""
         self.volume = self.points = self.axis = None
         self._stack_shown, self._latest = False, None
-        self._first_limits = None
+        self._first_limits, self._new = None, False
         self.dismissed.clear()
 
     @property
@@ -122,6 +137,8 @@ class LiveLayers:
         voxel = record.voxel_nm if record.voxel_nm is None else pixel * zoom.max()
         volume = Volume(data, voxel, f"{record.method.upper()} volume")
         self._show_volume(volume, pixel * zoom, pixel * (zoom - 1) / 2, record)
+        if self._new:
+            later(self._look)  # making the layer took time enough
 
     def show_result(self, volume: Volume, record: RunRecord) -> None:
         """Show the finished volume in the place of the live one."""
@@ -131,6 +148,7 @@ class LiveLayers:
             volume.data, volume.voxel_nm, volume.name, (*volume.history, step)
         )
         self._show_volume(volume, np.full(3, pixel), np.zeros(3), record)
+        self._look()
         self._fit_contrast_once()
 
     def _show_volume(
@@ -143,16 +161,16 @@ class LiveLayers:
             options = space(record.voxel_nm, VOLUME_LABELS)
             options |= {"scale": scale, "translate": move}
             self._first_limits = contrast(volume.data)
-            self.volume = viewer.add_image(
-                volume.data,
-                name=f"{record.method.upper()} volume",
-                contrast_limits=self._first_limits,
-                metadata={KEY: volume},
-                **options,
-            )
-            self.show_only("volume")
-            middle = move[0] + (volume.data.shape[0] - 1) / 2 * scale[0]
-            viewer.dims.set_point(viewer.dims.ndim - 3, middle)
+            with unselected(viewer):
+                self.volume = viewer.add_image(
+                    volume.data,
+                    name=f"{record.method.upper()} volume",
+                    contrast_limits=self._first_limits,
+                    metadata={KEY: volume},
+                    visible=False,
+                    **options,
+                )
+            self._new = True
             return
         finer = self.volume.data.shape != volume.data.shape
         self.volume.metadata[KEY] = volume
@@ -162,6 +180,15 @@ class LiveLayers:
         if not np.allclose(self.volume.scale, scale):
             self.volume.scale = scale
             self.volume.translate = move
+
+    def _look(self) -> None:
+        """Show a new volume, cut through its middle, if nothing else was asked for."""
+        viewer, layer = self.session.viewer, self.volume
+        if viewer is None or layer is None or not self._new:
+            return
+        self.show_only("volume")
+        middle = layer.translate[0] + (layer.data.shape[0] - 1) / 2 * layer.scale[0]
+        viewer.dims.set_point(viewer.dims.ndim - 3, middle)
 
     def _fit_contrast_once(self) -> None:
         """Fit the contrast to another resolution, unless the user has set it."""
@@ -227,6 +254,7 @@ class LiveLayers:
         viewer = self.session.viewer
         if viewer is None:
             return
+        self._new = False
         if what == "stack" and not self._stack_shown:
             self._stack_shown = True
             if self._latest is not None:

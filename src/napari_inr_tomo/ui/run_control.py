@@ -14,8 +14,10 @@ from psygnal import Signal
 from napari_inr_tomo import events
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.ui import live
+from napari_inr_tomo.ui.activity import Activity
 from napari_inr_tomo.ui.live_layers import LiveLayers
-from napari_inr_tomo.ui.record import PHASES, RunRecord, duration
+from napari_inr_tomo.ui.record import RunRecord, duration
+from napari_inr_tomo.ui.turns import later
 
 if TYPE_CHECKING:
     from napari_inr_tomo.config import ReconstructionConfig
@@ -62,7 +64,7 @@ class RunControl:
         self.live.set()
         self._stop = threading.Event()
         self._worker: Any = None
-        self._progress: Any = None
+        self._activity = Activity()
 
     @property
     def alive(self) -> bool:
@@ -151,6 +153,7 @@ class RunControl:
             config,
             done=self._launched,
             failed=self._not_started,
+            bar=False,
         )
 
     def resume(self) -> None:
@@ -165,6 +168,7 @@ class RunControl:
             self.run,
             done=self._launched,
             failed=self._not_started,
+            bar=False,
         )
 
     def resume_folder(self, folder: Path) -> None:
@@ -179,6 +183,7 @@ class RunControl:
             Path(folder),
             done=self._launched,
             failed=self._not_started,
+            bar=False,
         )
 
     def open(self, folder: Path, same_layers: bool = False) -> None:
@@ -222,7 +227,7 @@ class RunControl:
         if self._worker is not None:
             self._worker.quit()
             self._worker = None
-        self._close_progress()
+        self._activity.close()
 
     def load_result(self) -> None:
         """Put the result of the open run into a layer again."""
@@ -273,7 +278,7 @@ class RunControl:
 
     def _lost(self, error: Exception) -> None:
         self._worker = None
-        self._close_progress()
+        self._activity.close()
         self._enter(RunState.FAILED, f"The run can no longer be followed: {error}")
 
     def _take(self, update: live.LiveUpdate | None) -> None:
@@ -281,8 +286,8 @@ class RunControl:
         if update is None or self.session.viewer is None or self._stop.is_set():
             return
         self.record.take(update)
+        first = self.layers.volume is None
         self.layers.take(update, self.record)
-        self._show_progress(update)
         for warning in update.warnings:
             _notify("warning", f"{warning.what}: {warning.why}. {warning.do}.")
         if update.end is not None:
@@ -291,11 +296,20 @@ class RunControl:
             self._enter(RunState.WAITING, f"{update.waiting}.")
         elif self.state in BEFORE and (update.started or update.epochs):
             self._enter(RunState.RUNNING, "")
+        if update.end is None:
+            self._activity.show(self.record)
+            if first and self.layers.volume is not None:
+                later(lambda: self._tell(update))  # its layer took time enough
+                return
         self.updated.emit(update)
+
+    def _tell(self, update: live.LiveUpdate) -> None:
+        if self.session.viewer is not None:
+            self.updated.emit(update)
 
     def _ended(self, update: live.LiveUpdate) -> None:
         self._worker = None
-        self._close_progress()
+        self._activity.close()
         end = update.end
         if isinstance(end, events.Finished):
             early = " early, as asked," if end.stopped else ""
@@ -315,28 +329,6 @@ class RunControl:
         self.state, self.message = state, message
         self.changed.emit()
 
-    def _show_progress(self, update: live.LiveUpdate) -> None:
-        """Show the present phase in napari's activity dock, in per cent."""
-        from napari.utils import progress
-
-        record = self.record
-        if update.end is not None or not record.total:
-            return
-        phase = PHASES.get(record.phase, record.phase)
-        name = f"{record.method.upper()}: {phase}"
-        if self._progress is not None and self._progress.desc.strip(" :") != name:
-            self._close_progress()
-        if self._progress is None:
-            self._progress = progress(total=100, desc=name)
-        advance = int(100 * record.share) - self._progress.n
-        if advance > 0:
-            self._progress.update(advance)
-
-    def _close_progress(self) -> None:
-        if self._progress is not None:
-            self._progress.close()
-            self._progress = None
-
 
 def create_and_launch(folder: Path, series: Any, config: Any) -> RunFolder:
     """Write the run folder and start its processes (worker thread)."""
@@ -344,7 +336,6 @@ def create_and_launch(folder: Path, series: Any, config: Any) -> RunFolder:
 
     run = runs.create_run(folder, series, config)
     runs.launch(run)
-    _load_ahead()
     return run
 
 
@@ -353,13 +344,7 @@ def relaunch(run: RunFolder) -> RunFolder:
     from napari_inr_tomo import runs
 
     runs.launch(run)
-    _load_ahead()
     return run
-
-
-def _load_ahead() -> None:
-    """Import here what layers with features would import in the event loop."""
-    import pandas  # noqa: F401
 
 
 def reopen(folder: Path) -> RunFolder:
@@ -371,7 +356,6 @@ def open_folder(folder: Path) -> RunFolder:
     """Open and check a run folder (worker thread)."""
     from napari_inr_tomo import runs
 
-    _load_ahead()
     run = runs.RunFolder(folder)
     run.status()
     return run
