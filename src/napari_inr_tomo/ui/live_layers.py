@@ -137,8 +137,9 @@ class LiveLayers:
         voxel = record.voxel_nm if record.voxel_nm is None else pixel * zoom.max()
         volume = Volume(data, voxel, f"{record.method.upper()} volume")
         self._show_volume(volume, pixel * zoom, pixel * (zoom - 1) / 2, record)
-        if self._new:
-            later(self._look)  # making the layer took time enough
+        if self._new:  # making the layer took time enough
+            later(self._look)
+            later(self._select)
 
     def show_result(self, volume: Volume, record: RunRecord) -> None:
         """Show the finished volume in the place of the live one."""
@@ -148,7 +149,9 @@ class LiveLayers:
             volume.data, volume.voxel_nm, volume.name, (*volume.history, step)
         )
         self._show_volume(volume, np.full(3, pixel), np.zeros(3), record)
-        self._look()
+        if self._new:
+            self._look()
+            self._select()
         self._fit_contrast_once()
 
     def _show_volume(
@@ -186,9 +189,15 @@ class LiveLayers:
         viewer, layer = self.session.viewer, self.volume
         if viewer is None or layer is None or not self._new:
             return
-        self.show_only("volume")
+        self.show_only("volume", select=False)
         middle = layer.translate[0] + (layer.data.shape[0] - 1) / 2 * layer.scale[0]
         viewer.dims.set_point(viewer.dims.ndim - 3, middle)
+
+    def _select(self) -> None:
+        """Select the volume, unless something else was asked for."""
+        viewer, layer = self.session.viewer, self.volume
+        if viewer is not None and layer is not None and layer.visible:
+            viewer.layers.selection.active = layer
 
     def _fit_contrast_once(self) -> None:
         """Fit the contrast to another resolution, unless the user has set it."""
@@ -249,8 +258,11 @@ class LiveLayers:
         if self.volume is not None and self.volume.visible:
             self.show_only("volume")
 
-    def show_only(self, what: str) -> None:
-        """Show the "volume", or the "stack" with its axis and poses, and no other."""
+    def show_only(self, what: str, select: bool = True) -> None:
+        """Show the "volume", or the "stack" with its axis and poses, and no other.
+
+        select: select the volume that is shown.
+        """
         viewer = self.session.viewer
         if viewer is None:
             return
@@ -269,5 +281,5 @@ class LiveLayers:
         ):
             if layer is not None and self.session.has_layer(layer):
                 layer.visible = group == what
-        if what == "volume" and self.volume is not None:
-            viewer.layers.selection.active = self.volume
+        if what == "volume" and select:
+            self._select()
