@@ -16,6 +16,7 @@ from napari_inr_tomo.types import TiltSeries
 from napari_inr_tomo.ui.docks.monitor import MonitorDock
 from napari_inr_tomo.ui.docks.reconstruction import ReconstructionDock
 from napari_inr_tomo.ui.run_control import RunState
+from napari_inr_tomo.ui.turns import later
 
 
 def test_everything_streams_into_layers_and_plots(
@@ -29,8 +30,9 @@ def test_everything_streams_into_layers_and_plots(
         worker.epoch(step)
     worker.poses(7.0)
     worker.preview(4.0, (12, 12, 14))
-    qtbot.waitUntil(lambda: "loss" in panel.loss.names, timeout=LONG_MS)
+    qtbot.waitUntil(lambda: run.layers.volume is not None, timeout=LONG_MS)
     volume = run.layers.volume
+    qtbot.waitUntil(lambda: volume in viewer.layers.selection, timeout=LONG_MS)
     assert volume.visible
     assert not session.layer.visible
     assert viewer.layers.selection == {volume}
@@ -117,19 +119,18 @@ def test_a_new_volume_gives_way_to_what_was_asked_for_meanwhile(
     session.add_series(small_series)
     panel = follow(open_dock, qtbot, worker, MonitorDock)
     layers = session.run.layers
-    told: list[Any] = []
-    session.run.updated.connect(told.append)
+    story: list[str] = []
 
     def ask() -> None:
         assert not layers.volume.visible
         assert viewer.layers.selection == {session.layer}
         panel.stack_button.click()
+        later(lambda: story.append("all has had its turn"))
 
     inserted = viewer.layers.events.inserted
     inserted.connect(lambda _: QTimer.singleShot(0, ask), position="last")
     worker.preview(4.0, worker.shape)
-    qtbot.waitUntil(lambda: bool(told), timeout=LONG_MS)
-    assert told[-1].preview is not None
+    qtbot.waitUntil(lambda: bool(story), timeout=LONG_MS)
     assert session.layer.visible
     assert not layers.volume.visible
 

@@ -89,12 +89,13 @@ class LiveLayers:
         self._latest: tuple[PoseTable, RunRecord] | None = None
         self._first_limits: tuple[float, float] | None = None
         self._new = False
+        self._coming: tuple[np.ndarray, RunRecord] | None = None
 
     def reset(self) -> None:
         """Begin with a new run; the layers of the last one stay as they are."""
         self.volume = self.points = self.axis = None
         self._stack_shown, self._latest = False, None
-        self._first_limits, self._new = None, False
+        self._first_limits, self._new, self._coming = None, False, None
         self.dismissed.clear()
 
     @property
@@ -130,20 +131,39 @@ class LiveLayers:
             self.show_preview(update.preview, record)
 
     def show_preview(self, data: np.ndarray, record: RunRecord) -> None:
-        """Show a live volume, maybe coarser than the box, over the same place."""
+        """Show a live volume, maybe coarser than the box, over the same place.
+
+        The first one comes in a later turn: making its layer takes time enough.
+        """
+        if self.volume is None:
+            if self._coming is None:
+                later(self._begin)
+            self._coming = data, record
+        else:
+            self._place(data, record)
+
+    def _begin(self) -> None:
+        """Show the first live volume; of several that came, the newest."""
+        coming, self._coming = self._coming, None
+        if coming is None or self.volume is not None:
+            return
+        self._place(*coming)
+        if self._new:
+            later(self._look)
+            later(self._select)
+
+    def _place(self, data: np.ndarray, record: RunRecord) -> None:
         full = record.shape_zyx or data.shape
         zoom = np.array(full, float) / np.array(data.shape)
         pixel = record.voxel_nm or 1.0
         voxel = record.voxel_nm if record.voxel_nm is None else pixel * zoom.max()
         volume = Volume(data, voxel, f"{record.method.upper()} volume")
         self._show_volume(volume, pixel * zoom, pixel * (zoom - 1) / 2, record)
-        if self._new:  # making the layer took time enough
-            later(self._look)
-            later(self._select)
 
     def show_result(self, volume: Volume, record: RunRecord) -> None:
         """Show the finished volume in the place of the live one."""
         pixel = volume.voxel_nm or 1.0
+        self._coming = None
         step = Step("reconstruct", {"method": record.method, "run": record.name})
         volume = Volume(
             volume.data, volume.voxel_nm, volume.name, (*volume.history, step)
@@ -157,6 +177,8 @@ class LiveLayers:
     def _show_volume(
         self, volume: Volume, scale: np.ndarray, move: np.ndarray, record: RunRecord
     ) -> None:
+        from napari.layers import Image
+
         viewer = self.session.viewer
         if viewer is None or "volume" in self.dismissed:
             return
@@ -164,16 +186,17 @@ class LiveLayers:
             options = space(record.voxel_nm, VOLUME_LABELS)
             options |= {"scale": scale, "translate": move}
             self._first_limits = contrast(volume.data)
-            with unselected(viewer):
-                self.volume = viewer.add_image(
-                    volume.data,
-                    name=f"{record.method.upper()} volume",
-                    contrast_limits=self._first_limits,
-                    metadata={KEY: volume},
-                    visible=False,
-                    **options,
-                )
             self._new = True
+            self.volume = Image(
+                volume.data,
+                name=f"{record.method.upper()} volume",
+                contrast_limits=self._first_limits,
+                metadata={KEY: volume},
+                visible=False,
+                **options,
+            )
+            with unselected(viewer):
+                viewer.add_layer(self.volume)
             return
         finer = self.volume.data.shape != volume.data.shape
         self.volume.metadata[KEY] = volume

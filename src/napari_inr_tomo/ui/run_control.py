@@ -17,7 +17,6 @@ from napari_inr_tomo.ui import live
 from napari_inr_tomo.ui.activity import Activity
 from napari_inr_tomo.ui.live_layers import LiveLayers
 from napari_inr_tomo.ui.record import RunRecord, duration
-from napari_inr_tomo.ui.turns import later
 
 if TYPE_CHECKING:
     from napari_inr_tomo.config import ReconstructionConfig
@@ -286,7 +285,6 @@ class RunControl:
         if update is None or self.session.viewer is None or self._stop.is_set():
             return
         self.record.take(update)
-        first = self.layers.volume is None
         self.layers.take(update, self.record)
         for warning in update.warnings:
             _notify("warning", f"{warning.what}: {warning.why}. {warning.do}.")
@@ -298,14 +296,7 @@ class RunControl:
             self._enter(RunState.RUNNING, "")
         if update.end is None:
             self._activity.show(self.record)
-            if first and self.layers.volume is not None:
-                later(lambda: self._tell(update))  # its layer took time enough
-                return
         self.updated.emit(update)
-
-    def _tell(self, update: live.LiveUpdate) -> None:
-        if self.session.viewer is not None:
-            self.updated.emit(update)
 
     def _ended(self, update: live.LiveUpdate) -> None:
         self._worker = None
