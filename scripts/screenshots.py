@@ -27,6 +27,7 @@ MADE_BY = {
     ),
     "acquisition": ("acquisition", "acquisition_inr"),
     "queue": ("runs",),
+    "cluster": ("cluster_export", "cluster_monitor"),
     "tilt_axis": ("tilt_axis_wrong", "tilt_axis_right"),
     "low_dose": ("low_dose_sirt", "low_dose_inr", "low_dose_curves"),
     "missing_wedge": (

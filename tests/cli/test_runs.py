@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import pytest
@@ -55,6 +56,20 @@ def test_a_run_is_followed_and_stopped(
     assert told.json["state"] == "stopped"
     assert told.json["step"] >= 1
     assert "stopped: Stopped on request at step" in cli("follow", run.path).out
+
+
+@pytest.mark.usefixtures("fake_engine")
+def test_a_submitted_run_is_followed_from_the_queue_on(
+    cli: Cli, run: RunFolder, worker: str
+) -> None:
+    (run.path / "submit.sbatch").write_text("#!/bin/bash\n")
+    assert run.status().state == "waiting"
+    assert "waiting. Take its job out of the queue" in cli("stop", run.path).problem
+    job = Timer(1.0, launch, (run, 1), {"module": worker})
+    job.start()
+    told = cli("follow", run.path, "--json")
+    job.join()
+    assert told.json["state"] == "finished"
 
 
 def test_a_run_is_cancelled(

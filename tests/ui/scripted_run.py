@@ -22,8 +22,10 @@ class Worker:
     def __init__(self, folder: Path, series: TiltSeries) -> None:
         from napari_inr_tomo.lock import FolderLock
 
-        config = ReconstructionConfig.from_preset("preview")
-        self.run = runs.create_run(folder, series, config)
+        if not (folder / "run.json").exists():
+            config = ReconstructionConfig.from_preset("preview")
+            runs.create_run(folder, series, config)
+        self.run = runs.RunFolder(folder)
         self.series = series
         self.count = len(series)
         self.writer = EventWriter(self.run.paths.events)

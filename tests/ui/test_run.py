@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from scripted_run import LONG_MS, Worker, follow
 
-from napari_inr_tomo import events
+from napari_inr_tomo import events, runs
+from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.types import TiltSeries
 from napari_inr_tomo.ui.docks.monitor import MonitorDock
 from napari_inr_tomo.ui.docks.reconstruction import ReconstructionDock
 from napari_inr_tomo.ui.run_control import RunState
+from napari_inr_tomo.ui.turns import later
 
 
 def test_everything_streams_into_layers_and_plots(
@@ -30,6 +32,11 @@ def test_everything_streams_into_layers_and_plots(
     worker.preview(4.0, (12, 12, 14))
     qtbot.waitUntil(lambda: run.layers.volume is not None, timeout=LONG_MS)
     volume = run.layers.volume
+    qtbot.waitUntil(lambda: volume in viewer.layers.selection, timeout=LONG_MS)
+    assert volume.visible
+    assert not session.layer.visible
+    assert viewer.layers.selection == {volume}
+    assert viewer.dims.point[0] == pytest.approx(volume.extent.world[:, 0].mean())
     assert panel.loss.line("loss")[0].tolist() == [1, 2, 3]
     assert panel.loss.line("hold-out")[1] == pytest.approx([1.5, 0.75, 0.5])
     assert panel.poses.turns.line("z3")[1] == pytest.approx(np.full(25, 7.0))
@@ -67,6 +74,26 @@ def test_everything_streams_into_layers_and_plots(
     assert "has ended" in panel.row.reason_text
 
 
+def test_a_submitted_run_waits_and_is_followed_when_its_job_begins(
+    open_dock: Any, qtbot: Any, tmp_path: Path, small_series: TiltSeries
+) -> None:
+    config = ReconstructionConfig.from_preset("preview")
+    folder = runs.create_run(tmp_path / "volume.inr-run", small_series, config)
+    (folder.path / "submit.sbatch").write_text("#!/bin/bash\n")
+    panel, run = open_dock(MonitorDock).panel, open_dock.session.run
+    run.open(folder.path)
+    qtbot.waitUntil(lambda: run.state is RunState.WAITING, timeout=LONG_MS)
+    assert "Waiting in the queue (volume.inr-run)" in panel.state.text()
+    assert "scancel" in panel.row.reason_text
+    assert panel.open_button.isEnabled()
+    assert not panel.resume_button.isEnabled()
+    job = Worker(folder.path, small_series)
+    qtbot.waitUntil(lambda: run.state is RunState.RUNNING, timeout=LONG_MS)
+    assert panel.stop_button.isEnabled()
+    job.finish()
+    qtbot.waitUntil(lambda: run.state is RunState.DONE, timeout=LONG_MS)
+
+
 def test_axis_and_points_lie_where_the_poses_say(
     open_dock: Any, qtbot: Any, worker: Worker
 ) -> None:
@@ -81,6 +108,31 @@ def test_axis_and_points_lie_where_the_poses_say(
     start, step = run.layers.axis.data[4]
     assert start + step / 2 == pytest.approx(point)
     assert np.rad2deg(np.arctan2(step[1], step[2])) == pytest.approx(30)
+
+
+def test_a_new_volume_gives_way_to_what_was_asked_for_meanwhile(
+    open_dock: Any, qtbot: Any, worker: Worker, small_series: TiltSeries
+) -> None:
+    from qtpy.QtCore import QTimer
+
+    session, viewer = open_dock.session, open_dock.viewer
+    session.add_series(small_series)
+    panel = follow(open_dock, qtbot, worker, MonitorDock)
+    layers = session.run.layers
+    story: list[str] = []
+
+    def ask() -> None:
+        assert not layers.volume.visible
+        assert viewer.layers.selection == {session.layer}
+        panel.stack_button.click()
+        later(lambda: story.append("all has had its turn"))
+
+    inserted = viewer.layers.events.inserted
+    inserted.connect(lambda _: QTimer.singleShot(0, ask), position="last")
+    worker.preview(4.0, worker.shape)
+    qtbot.waitUntil(lambda: bool(story), timeout=LONG_MS)
+    assert session.layer.visible
+    assert not layers.volume.visible
 
 
 @pytest.mark.scenario(35)

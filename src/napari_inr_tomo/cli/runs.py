@@ -111,7 +111,9 @@ def stop(
         raise UserError(
             f"The run {run.path} is not running",
             f"it is {status.state}",
-            "There is nothing to stop",
+            "Take its job out of the queue with scancel"
+            if status.state == "waiting"
+            else "There is nothing to stop",
         )
     run.request("cancel" if cancel else "stop")
     common.say("Asked it to cancel." if cancel else "Asked it to stop and keep.")

@@ -71,6 +71,8 @@ class BarDisplay:
 
 def in_words(status: RunStatus) -> str:
     """Return the state of a run in one line."""
+    from napari_inr_tomo.runs.timing import in_seconds
+
     parts = [status.phase or status.state]
     if status.total:
         parts.append(f"{status.step} of {status.total}")
@@ -79,7 +81,7 @@ def in_words(status: RunStatus) -> str:
     if status.holdout is not None:
         parts.append(f"hold-out {status.holdout:.4g}")
     if status.eta_s is not None:
-        parts.append(f"{status.eta_s:.0f} s left")
+        parts.append(f"about {in_seconds(status.eta_s)} left")
     return ", ".join(parts)
 
 
@@ -139,7 +141,7 @@ def watch(run: RunFolder, mine: bool) -> RunStatus:
             for event in follower.poll():
                 if isinstance(event, Warned):
                     screen.line(f"Warning: {event.what}: {event.why}. {event.do}.")
-            if left or not status.active:
+            if left or not (status.active or status.state == "waiting"):
                 break
             screen.show(status)
             time.sleep(POLL_S)

@@ -14,6 +14,7 @@ from napari_inr_tomo import atomic, restarts
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.layout import CONTROLS, RunPaths
 from napari_inr_tomo.runs.launching import ENGINE
+from napari_inr_tomo.runs.status import SUBMITTED
 
 _SCRIPT = """\
 #!/bin/bash
@@ -163,7 +164,7 @@ def submit_slurm(folder: Path, script: str) -> str:
             "--dry-run",
         )
     restarts.forget(RunPaths(folder))
-    path = RunPaths(folder).folder / "submit.sbatch"
+    path = RunPaths(folder).folder / SUBMITTED
     atomic.write_bytes(path, script.encode())
     answer = subprocess.run(
         [tool, str(path)], capture_output=True, text=True, check=False

@@ -22,6 +22,7 @@ from napari_inr_tomo.layout import RunPaths
 
 State = Literal[
     "created",
+    "waiting",
     "running",
     "stopping",
     "finished",
@@ -30,6 +31,9 @@ State = Literal[
     "failed",
     "interrupted",
 ]
+
+SUBMITTED = "submit.sbatch"
+"""The script in the run folder that was given to SLURM."""
 
 FOREIGN_SILENCE_S = 300.0
 _LOG_TAIL = 1 << 14
@@ -41,9 +45,10 @@ events have been silent for this long."""
 class RunStatus:
     """How a run stands.
 
-    state: created (never started), running, stopping (asked to stop or cancel),
-    finished, stopped (early, with a result), cancelled, failed, or interrupted (ended
-    without a word: killed, or the computer went down; it can be resumed).
+    state: created (never started), waiting (submitted, its job has not begun), running,
+    stopping (asked to stop or cancel), finished, stopped (early, with a result),
+    cancelled, failed, or interrupted (ended without a word: killed, or the computer
+    went down; it can be resumed).
     step, total: epochs or iterations; phase: what is being done.
     loss, holdout: of the last step; eta_s: seconds; elapsed_s: seconds of work, those
     before the run was taken up again included.
@@ -146,8 +151,16 @@ def judge(told: Told, alive_since: float | None, paths: RunPaths) -> RunStatus:
     if end is not None and not died:
         return replace(status, state=_ended(end), message=_last_words(end, status))
     if told.begun is None and launched is None:
+        if (paths.folder / SUBMITTED).is_file():
+            return replace(status, state="waiting", message=_WAITING)
         return replace(status, state="created", message="Not started yet")
     return replace(status, state="interrupted", message=_interrupted(paths))
+
+
+_WAITING = (
+    "Submitted; its job has not begun. If the queue does not list it any more, look "
+    "into the logs folder of the run"
+)
 
 
 def _ended(end: Finished | Cancelled | Failed) -> State:

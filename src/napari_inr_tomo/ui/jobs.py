@@ -28,6 +28,7 @@ def start_job(
     done: Callable[[Any], None],
     failed: Callable[[Exception], None] | None = None,
     owner: QWidget | None = None,
+    bar: bool = True,
     **kwargs: Any,
 ) -> None:
     """Run ``function`` in a worker thread and hand its result to ``done``.
@@ -36,6 +37,7 @@ def start_job(
     to the user; anything else also to napari, with its trace.
     owner: a widget that ``done`` and ``failed`` write into; they are left out when it
     has been closed and deleted meanwhile.
+    bar: show it in napari's activity dock.
     """
     from napari.qt.threading import create_worker
     from napari.utils.notifications import show_error
@@ -64,9 +66,8 @@ def start_job(
             failed(error)
 
     session.set_busy(label)
-    worker = create_worker(
-        _guarded, function, args, kwargs, _progress={"desc": label, "total": 0}
-    )
+    shown = {"desc": label, "total": 0} if bar else None
+    worker = create_worker(_guarded, function, args, kwargs, _progress=shown)
     worker.returned.connect(returned)
     worker.errored.connect(errored)
     worker.start()

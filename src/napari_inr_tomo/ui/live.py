@@ -88,6 +88,8 @@ class LiveUpdate:
     slices_event: events.Slices | None = None
     warnings: list[events.Warned] = field(default_factory=list)
     checkpoint_step: int | None = None
+    waiting: str | None = None
+    """What to tell of a run that was submitted and has not begun."""
     end: events.Finished | events.Cancelled | events.Failed | None = None
     result: Volume | None = None
 
@@ -96,6 +98,7 @@ class LiveUpdate:
         """Whether nothing happened."""
         return not (
             self.started
+            or self.waiting
             or self.phase
             or self.epochs
             or self.warnings
@@ -192,6 +195,9 @@ def follow(
 
     follower = Follower(run)
     path = Path(run.path)
+    status = run.status()
+    if status.state == "waiting":
+        yield LiveUpdate(waiting=status.message)
     checked, told = time.monotonic(), set[str]()
     while not stop.is_set():
         new = follower.poll()
@@ -214,7 +220,7 @@ def follow(
 def _silent_end(run: RunFolder, follower: Any, update: LiveUpdate) -> Any:
     """Return an end for a run whose processes are gone without having said so."""
     status = run.status()
-    if status.state in ("running", "stopping"):
+    if status.active or status.state == "waiting":
         return None
     last = merge(Path(run.path), follower.poll())
     update.epochs.extend(last.epochs)

@@ -6,7 +6,9 @@ stays away until asked for again.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +23,7 @@ from napari_inr_tomo.ui.series_layer import (
     space,
     value_range,
 )
+from napari_inr_tomo.ui.turns import later
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -62,6 +65,17 @@ def axis_vectors(poses: PoseTable, shape_yx: tuple[int, int]) -> np.ndarray:
     return np.stack([centres(poses, shape_yx) - along / 2, along], axis=1)
 
 
+@contextmanager
+def unselected(viewer: Any) -> Iterator[None]:
+    """Let layers be added but not selected: napari would draw their controls now."""
+    selection = viewer.layers.selection
+    before = set(selection)
+    with selection.events.blocker_all():
+        yield
+        selection.clear()
+        selection.update(before)
+
+
 class LiveLayers:
     """The layers of one run."""
 
@@ -74,12 +88,14 @@ class LiveLayers:
         self._stack_shown = False
         self._latest: tuple[PoseTable, RunRecord] | None = None
         self._first_limits: tuple[float, float] | None = None
+        self._new = False
+        self._coming: tuple[np.ndarray, RunRecord] | None = None
 
     def reset(self) -> None:
         """Begin with a new run; the layers of the last one stay as they are."""
         self.volume = self.points = self.axis = None
         self._stack_shown, self._latest = False, None
-        self._first_limits = None
+        self._first_limits, self._new, self._coming = None, False, None
         self.dismissed.clear()
 
     @property
@@ -115,7 +131,28 @@ class LiveLayers:
             self.show_preview(update.preview, record)
 
     def show_preview(self, data: np.ndarray, record: RunRecord) -> None:
-        """Show a live volume, maybe coarser than the box, over the same place."""
+        """Show a live volume, maybe coarser than the box, over the same place.
+
+        The first one comes in a later turn: making its layer takes time enough.
+        """
+        if self.volume is None:
+            if self._coming is None:
+                later(self._begin)
+            self._coming = data, record
+        else:
+            self._place(data, record)
+
+    def _begin(self) -> None:
+        """Show the first live volume; of several that came, the newest."""
+        coming, self._coming = self._coming, None
+        if coming is None or self.volume is not None:
+            return
+        self._place(*coming)
+        if self._new:
+            later(self._look)
+            later(self._select)
+
+    def _place(self, data: np.ndarray, record: RunRecord) -> None:
         full = record.shape_zyx or data.shape
         zoom = np.array(full, float) / np.array(data.shape)
         pixel = record.voxel_nm or 1.0
@@ -126,16 +163,22 @@ class LiveLayers:
     def show_result(self, volume: Volume, record: RunRecord) -> None:
         """Show the finished volume in the place of the live one."""
         pixel = volume.voxel_nm or 1.0
+        self._coming = None
         step = Step("reconstruct", {"method": record.method, "run": record.name})
         volume = Volume(
             volume.data, volume.voxel_nm, volume.name, (*volume.history, step)
         )
         self._show_volume(volume, np.full(3, pixel), np.zeros(3), record)
+        if self._new:
+            self._look()
+            self._select()
         self._fit_contrast_once()
 
     def _show_volume(
         self, volume: Volume, scale: np.ndarray, move: np.ndarray, record: RunRecord
     ) -> None:
+        from napari.layers import Image
+
         viewer = self.session.viewer
         if viewer is None or "volume" in self.dismissed:
             return
@@ -143,16 +186,17 @@ class LiveLayers:
             options = space(record.voxel_nm, VOLUME_LABELS)
             options |= {"scale": scale, "translate": move}
             self._first_limits = contrast(volume.data)
-            self.volume = viewer.add_image(
+            self._new = True
+            self.volume = Image(
                 volume.data,
                 name=f"{record.method.upper()} volume",
                 contrast_limits=self._first_limits,
                 metadata={KEY: volume},
+                visible=False,
                 **options,
             )
-            self.show_only("volume")
-            middle = move[0] + (volume.data.shape[0] - 1) / 2 * scale[0]
-            viewer.dims.set_point(viewer.dims.ndim - 3, middle)
+            with unselected(viewer):
+                viewer.add_layer(self.volume)
             return
         finer = self.volume.data.shape != volume.data.shape
         self.volume.metadata[KEY] = volume
@@ -162,6 +206,21 @@ class LiveLayers:
         if not np.allclose(self.volume.scale, scale):
             self.volume.scale = scale
             self.volume.translate = move
+
+    def _look(self) -> None:
+        """Show a new volume, cut through its middle, if nothing else was asked for."""
+        viewer, layer = self.session.viewer, self.volume
+        if viewer is None or layer is None or not self._new:
+            return
+        self.show_only("volume", select=False)
+        middle = layer.translate[0] + (layer.data.shape[0] - 1) / 2 * layer.scale[0]
+        viewer.dims.set_point(viewer.dims.ndim - 3, middle)
+
+    def _select(self) -> None:
+        """Select the volume, unless something else was asked for."""
+        viewer, layer = self.session.viewer, self.volume
+        if viewer is not None and layer is not None and layer.visible:
+            viewer.layers.selection.active = layer
 
     def _fit_contrast_once(self) -> None:
         """Fit the contrast to another resolution, unless the user has set it."""
@@ -222,11 +281,15 @@ class LiveLayers:
         if self.volume is not None and self.volume.visible:
             self.show_only("volume")
 
-    def show_only(self, what: str) -> None:
-        """Show the "volume", or the "stack" with its axis and poses, and no other."""
+    def show_only(self, what: str, select: bool = True) -> None:
+        """Show the "volume", or the "stack" with its axis and poses, and no other.
+
+        select: select the volume that is shown.
+        """
         viewer = self.session.viewer
         if viewer is None:
             return
+        self._new = False
         if what == "stack" and not self._stack_shown:
             self._stack_shown = True
             if self._latest is not None:
@@ -241,5 +304,5 @@ class LiveLayers:
         ):
             if layer is not None and self.session.has_layer(layer):
                 layer.visible = group == what
-        if what == "volume" and self.volume is not None:
-            viewer.layers.selection.active = self.volume
+        if what == "volume" and select:
+            self._select()

@@ -14,8 +14,9 @@ from psygnal import Signal
 from napari_inr_tomo import events
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.ui import live
+from napari_inr_tomo.ui.activity import Activity
 from napari_inr_tomo.ui.live_layers import LiveLayers
-from napari_inr_tomo.ui.record import PHASES, RunRecord, duration
+from napari_inr_tomo.ui.record import RunRecord, duration
 
 if TYPE_CHECKING:
     from napari_inr_tomo.config import ReconstructionConfig
@@ -30,6 +31,7 @@ class RunState(Enum):
     """Where the run stands, in the words of the Monitor."""
 
     IDLE = "no reconstruction"
+    WAITING = "waiting in the queue"
     STARTING = "starting"
     RUNNING = "running"
     STOPPING = "stopping"
@@ -38,6 +40,8 @@ class RunState(Enum):
 
 
 ALIVE = (RunState.STARTING, RunState.RUNNING, RunState.STOPPING)
+BEFORE = (RunState.STARTING, RunState.WAITING)
+NOT_BEGUN = "Its job has not begun: take it out of the queue with scancel"
 
 
 class RunControl:
@@ -59,7 +63,7 @@ class RunControl:
         self.live.set()
         self._stop = threading.Event()
         self._worker: Any = None
-        self._progress: Any = None
+        self._activity = Activity()
 
     @property
     def alive(self) -> bool:
@@ -80,12 +84,16 @@ class RunControl:
             return NO_RUN
         if self.state is RunState.STOPPING:
             return "Stopping already: the result is being written"
+        if self.state is RunState.WAITING:
+            return NOT_BEGUN
         return None if self.state in ALIVE else "The reconstruction has ended"
 
     def why_not_cancel(self) -> str | None:
         """Return why there is nothing to cancel, or None."""
         if self.run is None:
             return NO_RUN
+        if self.state is RunState.WAITING:
+            return NOT_BEGUN
         return None if self.state in ALIVE else "The reconstruction has ended"
 
     def why_not_resume(self) -> str | None:
@@ -94,6 +102,8 @@ class RunControl:
             return NO_RUN
         if self.state in ALIVE:
             return "The reconstruction is going on"
+        if self.state is RunState.WAITING:
+            return "Its job has not begun yet"
         if self.record.finished_all:
             return "The reconstruction is complete"
         return None
@@ -131,6 +141,7 @@ class RunControl:
             again = "Then press Start again"
             raise UserError("The reconstruction cannot start", reason, again)
         series = self.session.series
+        self.detach()  # from a run that waits
         self._enter(RunState.STARTING, "Writing the run folder")
         start_job(
             self.session,
@@ -141,6 +152,7 @@ class RunControl:
             config,
             done=self._launched,
             failed=self._not_started,
+            bar=False,
         )
 
     def resume(self) -> None:
@@ -155,6 +167,7 @@ class RunControl:
             self.run,
             done=self._launched,
             failed=self._not_started,
+            bar=False,
         )
 
     def resume_folder(self, folder: Path) -> None:
@@ -169,6 +182,7 @@ class RunControl:
             Path(folder),
             done=self._launched,
             failed=self._not_started,
+            bar=False,
         )
 
     def open(self, folder: Path, same_layers: bool = False) -> None:
@@ -202,7 +216,8 @@ class RunControl:
 
     def follow_again(self) -> None:
         """Follow a run that goes on but is not followed any more."""
-        if self.run is not None and self.state in ALIVE and self._worker is None:
+        followed = self.state in (*ALIVE, RunState.WAITING)
+        if self.run is not None and followed and self._worker is None:
             self._attach(self.run, "Reading the run folder")
 
     def detach(self) -> None:
@@ -211,7 +226,7 @@ class RunControl:
         if self._worker is not None:
             self._worker.quit()
             self._worker = None
-        self._close_progress()
+        self._activity.close()
 
     def load_result(self) -> None:
         """Put the result of the open run into a layer again."""
@@ -262,7 +277,7 @@ class RunControl:
 
     def _lost(self, error: Exception) -> None:
         self._worker = None
-        self._close_progress()
+        self._activity.close()
         self._enter(RunState.FAILED, f"The run can no longer be followed: {error}")
 
     def _take(self, update: live.LiveUpdate | None) -> None:
@@ -271,18 +286,21 @@ class RunControl:
             return
         self.record.take(update)
         self.layers.take(update, self.record)
-        self._show_progress(update)
         for warning in update.warnings:
             _notify("warning", f"{warning.what}: {warning.why}. {warning.do}.")
         if update.end is not None:
             self._ended(update)
-        elif self.state is RunState.STARTING and (update.started or update.epochs):
+        elif update.waiting:
+            self._enter(RunState.WAITING, f"{update.waiting}.")
+        elif self.state in BEFORE and (update.started or update.epochs):
             self._enter(RunState.RUNNING, "")
+        if update.end is None:
+            self._activity.show(self.record)
         self.updated.emit(update)
 
     def _ended(self, update: live.LiveUpdate) -> None:
         self._worker = None
-        self._close_progress()
+        self._activity.close()
         end = update.end
         if isinstance(end, events.Finished):
             early = " early, as asked," if end.stopped else ""
@@ -302,28 +320,6 @@ class RunControl:
         self.state, self.message = state, message
         self.changed.emit()
 
-    def _show_progress(self, update: live.LiveUpdate) -> None:
-        """Show the present phase in napari's activity dock, in per cent."""
-        from napari.utils import progress
-
-        record = self.record
-        if update.end is not None or not record.total:
-            return
-        phase = PHASES.get(record.phase, record.phase)
-        name = f"{record.method.upper()}: {phase}"
-        if self._progress is not None and self._progress.desc.strip(" :") != name:
-            self._close_progress()
-        if self._progress is None:
-            self._progress = progress(total=100, desc=name)
-        advance = int(100 * record.share) - self._progress.n
-        if advance > 0:
-            self._progress.update(advance)
-
-    def _close_progress(self) -> None:
-        if self._progress is not None:
-            self._progress.close()
-            self._progress = None
-
 
 def create_and_launch(folder: Path, series: Any, config: Any) -> RunFolder:
     """Write the run folder and start its processes (worker thread)."""
@@ -331,7 +327,6 @@ def create_and_launch(folder: Path, series: Any, config: Any) -> RunFolder:
 
     run = runs.create_run(folder, series, config)
     runs.launch(run)
-    _load_ahead()
     return run
 
 
@@ -340,13 +335,7 @@ def relaunch(run: RunFolder) -> RunFolder:
     from napari_inr_tomo import runs
 
     runs.launch(run)
-    _load_ahead()
     return run
-
-
-def _load_ahead() -> None:
-    """Import here what layers with features would import in the event loop."""
-    import pandas  # noqa: F401
 
 
 def reopen(folder: Path) -> RunFolder:
@@ -358,7 +347,6 @@ def open_folder(folder: Path) -> RunFolder:
     """Open and check a run folder (worker thread)."""
     from napari_inr_tomo import runs
 
-    _load_ahead()
     run = runs.RunFolder(folder)
     run.status()
     return run

@@ -23,6 +23,7 @@ from napari_inr_tomo.ui.series_layer import (
     series_of,
     set_series,
 )
+from napari_inr_tomo.ui.turns import load_ahead
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -44,6 +45,7 @@ def session_of(viewer: Any) -> Session:
     key = id(viewer)
     if key not in _sessions:
         session = Session(viewer)
+        load_ahead()
         _sessions[key] = session
         weakref.finalize(viewer, _forget, key)
     return _sessions[key]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import napari
-from qtpy.QtWidgets import QApplication, QDockWidget, QWidget
+from qtpy.QtWidgets import QApplication, QDialog, QDockWidget, QWidget
 
 from napari_inr_tomo.config import Method, PresetName
 from napari_inr_tomo.errors import UserError
@@ -72,9 +72,12 @@ class Tour:
         self.dock.pages.currentWidget().ensureWidgetVisible(widget)
 
     def take(self, name: str) -> None:
-        """Save a picture of the whole window."""
-        self.wait(most_s=0.5)
+        """Save a picture of the whole window, without napari's notifications."""
         window = self.dock.window()
+        for child in window.findChildren(QDialog):
+            if type(child).__name__ == "NapariQtNotification":
+                child.close()  # under a pointer that rests on it, it never goes
+        self.wait(most_s=0.5)
         picture = window.screen().grabWindow(window.winId())
         picture.save(str(self.folder / f"{name}.png"))
 

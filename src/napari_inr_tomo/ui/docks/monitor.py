@@ -180,7 +180,9 @@ class MonitorPanel(Panel):
             self.bar.setRange(0, 0)
         else:
             self.bar.setRange(0, 1000)
+            self.bar.setUpdatesEnabled(False)  # else it draws the window at once
             self.bar.setValue(int(1000 * record.share))
+            self.bar.setUpdatesEnabled(True)
         words = record.progress_words
         self.bar.setFormat(words if record.total else "")
         lines = []

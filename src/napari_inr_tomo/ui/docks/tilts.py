@@ -141,7 +141,7 @@ class TiltsPanel(Panel):
         session, viewer = self.session, self.session.viewer
         return [
             *super().connections(),
-            (session.layers_changed, self.refresh),
+            (session.layers_changed, self._layers_changed),
             (session.run.changed, self.refresh),
             (session.run.updated, self._updated),
             (viewer.dims.events.point, self._slider_moved),
@@ -171,6 +171,11 @@ class TiltsPanel(Panel):
         if update.poses is not None or update.preview is not None or update.result:
             self._draw_run()
             self.refresh()
+
+    def _layers_changed(self) -> None:
+        if self._view is None:
+            self._compute()  # the volume of the run may have come
+        self.refresh()
 
     def _slider_moved(self, *_: Any) -> None:
         session, tilt = self.session, self.session.shown_tilt()
