@@ -13,7 +13,7 @@ from napari_inr_tomo.engine.job import Job
 from napari_inr_tomo.engine.sharded import ShardedProjector
 from napari_inr_tomo.engine.watch import Watch
 
-TV_SHARE = 0.25
+TV_SHARE = 0.15
 """The network's TV weight against the one that would make its loss that of the
 classical TV: the network is smooth by itself.  Factors of 3 hardly matter."""
 
