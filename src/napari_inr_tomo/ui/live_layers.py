@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 AXIS_COLOUR = "#ffd24d"
 POINT_COLOUR = "#4dc3ff"
+FAR_OFF = 0.3
+"""Share of the contrast by which a live volume may miss it before it is fitted anew."""
 
 
 def pose_features(poses: PoseTable) -> dict[str, np.ndarray]:
@@ -87,7 +89,7 @@ class LiveLayers:
         self.dismissed: set[str] = set()
         self._stack_shown = False
         self._latest: tuple[PoseTable, RunRecord] | None = None
-        self._first_limits: tuple[float, float] | None = None
+        self._own_limits: tuple[float, float] | None = None
         self._new = False
         self._coming: tuple[np.ndarray, RunRecord] | None = None
 
@@ -95,7 +97,7 @@ class LiveLayers:
         """Begin with a new run; the layers of the last one stay as they are."""
         self.volume = self.points = self.axis = None
         self._stack_shown, self._latest = False, None
-        self._first_limits, self._new, self._coming = None, False, None
+        self._own_limits, self._new, self._coming = None, False, None
         self.dismissed.clear()
 
     @property
@@ -172,7 +174,6 @@ class LiveLayers:
         if self._new:
             self._look()
             self._select()
-        self._fit_contrast_once()
 
     def _show_volume(
         self, volume: Volume, scale: np.ndarray, move: np.ndarray, record: RunRecord
@@ -185,12 +186,12 @@ class LiveLayers:
         if self.volume is None:
             options = space(record.voxel_nm, VOLUME_LABELS)
             options |= {"scale": scale, "translate": move}
-            self._first_limits = contrast(volume.data)
+            self._own_limits = contrast(volume.data)
             self._new = True
             self.volume = Image(
                 volume.data,
                 name=f"{record.method.upper()} volume",
-                contrast_limits=self._first_limits,
+                contrast_limits=self._own_limits,
                 metadata={KEY: volume},
                 visible=False,
                 **options,
@@ -198,11 +199,9 @@ class LiveLayers:
             with unselected(viewer):
                 viewer.add_layer(self.volume)
             return
-        finer = self.volume.data.shape != volume.data.shape
         self.volume.metadata[KEY] = volume
         self.volume.data = volume.data
-        if finer:
-            self._fit_contrast_once()
+        self._fit_contrast()
         if not np.allclose(self.volume.scale, scale):
             self.volume.scale = scale
             self.volume.translate = move
@@ -222,14 +221,18 @@ class LiveLayers:
         if viewer is not None and layer is not None and layer.visible:
             viewer.layers.selection.active = layer
 
-    def _fit_contrast_once(self) -> None:
-        """Fit the contrast to another resolution, unless the user has set it."""
-        first = self._first_limits
-        if self.volume is None or first is None:
+    def _fit_contrast(self) -> None:
+        """Fit the contrast if it is far off, unless the user has set it.
+
+        A first iteration is pale beside the later ones; but limits that moved with
+        every live volume would flicker.
+        """
+        layer, own = self.volume, self._own_limits
+        if layer is None or own is None or not np.allclose(layer.contrast_limits, own):
             return
-        if np.allclose(self.volume.contrast_limits, first):
+        wanted = np.array(contrast(np.asarray(layer.data)))
+        if np.abs(wanted - own).max() > FAR_OFF * (own[1] - own[0]):
             self.rescale()
-            self._first_limits = tuple(self.volume.contrast_limits)
 
     def rescale(self) -> None:
         """Fit the contrast limits of the volume to what it shows now."""
@@ -237,6 +240,7 @@ class LiveLayers:
             data = np.asarray(self.volume.data)
             self.volume.contrast_limits_range = value_range(data)
             self.volume.contrast_limits = contrast(data)
+            self._own_limits = tuple(self.volume.contrast_limits)
 
     def show_poses(self, poses: PoseTable, record: RunRecord) -> None:
         """Show the tilt axis and the centre of rotation on every tilt.
