@@ -336,19 +336,15 @@ _FOUND_BEFORE = PoseSettings(
     start_epoch=0.2, learning_rate_deg=0.007, learning_rate_px=0.005
 )
 
-# with beta = 0.07 the noise of some ten counts is beyond beta: the loss is then an
-# absolute value, and its least a median, below the mean of counts (docs/method.md)
-_FOR_COUNTS = LossSettings(beta=0.25, tv_points=500)
-
 _PRESETS: dict[str, InrSettings] = {
     "fast": InrSettings(
-        loss=_FOR_COUNTS,
+        loss=LossSettings(tv_points=500),
         schedule=_AFTER_WARM_START.model_copy(update={"visits": 200.0}),
         poses=_FOUND_BEFORE,
     ),
     # few rays: they have no time to undo what a short lesson has left out
     "preview": InrSettings(
-        loss=_FOR_COUNTS,
+        loss=LossSettings(tv_points=500),
         schedule=_AFTER_WARM_START.model_copy(update={"visits": 20.0}),
         poses=_FOUND_BEFORE,
         warm_start_steps=300,

@@ -58,7 +58,7 @@ def test_settings_and_series_are_used_again(
     open_dock: Any, qtbot: Any, tmp_path: Path, small_series: TiltSeries
 ) -> None:
     config = ReconstructionConfig.from_preset("preview").merged(
-        {"seed": 7, "inr": {"schedule": {"epochs": 3}, "loss": {"beta": 0.2}}}
+        {"seed": 7, "inr": {"schedule": {"epochs": 3}, "loss": {"beta": 0.5}}}
     )
     runs.create_run(tmp_path / "old", small_series, config)
     workflow = open_dock(WorkflowDock)
@@ -72,10 +72,10 @@ def test_settings_and_series_are_used_again(
     assert isinstance(chosen, ReconstructionPanel)
     assert chosen.config() == config
     chosen.count.setValue(9)
-    assert chosen.config().inr.loss.beta == 0.2
+    assert chosen.config().inr.loss.beta == 0.5
     assert chosen.config().inr.schedule.epochs == 9
     chosen.preset.setCurrentText("fast")
-    assert chosen.config().inr.loss.beta != 0.2
+    assert chosen.config().inr.loss.beta != 0.5
 
 
 def test_frozen_tilts_stay_frozen_where_settings_are_used_again(

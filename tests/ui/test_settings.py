@@ -48,7 +48,7 @@ def test_only_changes_are_kept_and_go_into_the_run(open_dock: Any) -> None:
     assert (config.inr.loss.beta, config.inr.field.kind) == (0.2, "hsiren")
     assert config.inr.loss.tv_points == 500  # the preset's
     form.fields["inr.loss.beta"].undo.click()
-    assert panel.config().inr.loss.beta == 0.25
+    assert panel.config().inr.loss.beta == 0.07
     panel.preset.setCurrentText("paper")
     assert form.changes == {}
     assert form.fields["inr.field.width"].editor.text() == "512"
