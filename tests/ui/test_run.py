@@ -16,7 +16,7 @@ from napari_inr_tomo.types import TiltSeries
 from napari_inr_tomo.ui.docks.monitor import MonitorDock
 from napari_inr_tomo.ui.docks.reconstruction import ReconstructionDock
 from napari_inr_tomo.ui.run_control import RunState
-from napari_inr_tomo.ui.turns import later
+from napari_inr_tomo.ui.turns import idle, later
 
 
 def test_everything_streams_into_layers_and_plots(
@@ -37,6 +37,7 @@ def test_everything_streams_into_layers_and_plots(
     assert not session.layer.visible
     assert viewer.layers.selection == {volume}
     assert viewer.dims.point[0] == pytest.approx(volume.extent.world[:, 0].mean())
+    qtbot.waitUntil(idle, timeout=LONG_MS)
     assert panel.loss.line("loss")[0].tolist() == [1, 2, 3]
     assert panel.loss.line("hold-out")[1] == pytest.approx([1.5, 0.75, 0.5])
     assert panel.poses.turns.line("z3")[1] == pytest.approx(np.full(25, 7.0))

@@ -11,6 +11,7 @@ from scripted_run import LONG_MS, Worker, follow
 from napari_inr_tomo.types import TiltSeries, Volume
 from napari_inr_tomo.ui.docks.slices import SlicesDock
 from napari_inr_tomo.ui.series_layer import volume_layer_data
+from napari_inr_tomo.ui.turns import idle
 
 SHAPE = (9, 14, 11)
 
@@ -34,6 +35,7 @@ def test_slices_follow_the_crosshair_and_the_slider(open_dock: Any, qtbot: Any) 
     assert panel.view.panes["yz"].shown == pytest.approx(data[:, :, 7], abs=1e-4)
     assert "x = +2.0 px (+4 nm)" in panel.view.panes["yz"].caption.text
     # napari went along, and leads as well
+    qtbot.waitUntil(idle, timeout=LONG_MS)
     assert open_dock.viewer.dims.current_step[0] == 1
     open_dock.viewer.dims.set_current_step(0, 6)
     assert panel.view.position == pytest.approx((2.0, 1.5, 2.0))

@@ -16,6 +16,7 @@ from napari_inr_tomo.ui.docks.reconstruction import ReconstructionDock
 from napari_inr_tomo.ui.docks.tilts import NO_RESIDUALS, OTHER_SERIES, TiltsDock
 from napari_inr_tomo.ui.run_folders import next_folder
 from napari_inr_tomo.ui.series_layer import frozen_of
+from napari_inr_tomo.ui.turns import idle
 
 
 def dock_of(panel: Any) -> Any:
@@ -37,7 +38,7 @@ def watched(
     residual[20] = 2.0
     worker.poses(4.0, residual)
     worker.preview(1.0, worker.shape)
-    qtbot.waitUntil(lambda: panel._view is not None, timeout=LONG_MS)
+    qtbot.waitUntil(lambda: panel._view is not None and idle(), timeout=LONG_MS)
     return panel
 
 
@@ -64,7 +65,8 @@ def test_the_volume_at_the_right_pose_explains_the_image(
         )
         panel.tilt.setValue(2)
         qtbot.waitUntil(
-            lambda: panel._work.idle and panel._view is not None, timeout=LONG_MS
+            lambda: idle() and panel._work.idle and panel._view is not None,
+            timeout=LONG_MS,
         )
         shares.append(panel._view.share)
         assert "tilt 2 at -40.0 deg" in panel.picture.caption.text()
@@ -84,7 +86,7 @@ def test_the_picture_has_a_scale_bar_and_bars_come_with_residuals(
     assert width / 12.5 < float(length) <= width / 5
     assert not panel.bars.isHidden()
     worker.poses(4.0, np.full(worker.count, np.nan))
-    qtbot.waitUntil(panel.bars.isHidden, timeout=LONG_MS)
+    qtbot.waitUntil(lambda: idle() and panel.bars.isHidden(), timeout=LONG_MS)
     assert panel.stand_out.text() == NO_RESIDUALS
 
 
@@ -152,7 +154,9 @@ def test_a_backlash_is_said_in_words(qtbot: Any, watched: Any, worker: Worker) -
     dx[15:] = 3.0
     zero = np.zeros(worker.count)
     worker.poses(0.0, found=Poses(zero, zero, dx, zero))
-    qtbot.waitUntil(lambda: bool(watched.steps_found.text()), timeout=LONG_MS)
+    qtbot.waitUntil(
+        lambda: idle() and bool(watched.steps_found.text()), timeout=LONG_MS
+    )
     assert watched.steps_found.text().startswith("dx steps at +12.5 deg.")
     assert watched.poses.shifts.marks[1] == [12.5]
 
@@ -213,6 +217,7 @@ def test_passes_are_told_apart_and_said_where_they_differ(
     table[groups == 1, 3] += 5.0
     worker.poses(0.0, found=Poses.from_array(table))
     qtbot.waitUntil(lambda: "dy pass 2" in panel.poses.shifts.names, timeout=LONG_MS)
+    qtbot.waitUntil(idle, timeout=LONG_MS)
     worker.end()
     angles, dy = panel.poses.shifts.line("dy pass 2")
     assert angles.tolist() == small_series.angles_deg[groups == 1].tolist()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from napari_inr_tomo import geometry
+from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.planes import Plane
 from napari_inr_tomo.types import Poses
 
@@ -139,3 +141,22 @@ def tilt_view(
     height, width = image.shape
     computed = project(volume, angle_deg, pose, (height, width), block)
     return TiltView(block_means(image, block), computed)
+
+
+def view_of(run: Any, shown: Shown, tilt: int, table: Any) -> tuple[int, TiltView]:
+    """Return a tilt, and how the volume explains it, of a run with a table of poses.
+
+    Raises `UserError` where the run left the tilt out.
+    """
+    spec = run.spec
+    row = np.flatnonzero(spec.tilts == tilt)
+    if not len(row):
+        raise UserError(
+            f"Tilt {tilt} cannot be compared",
+            "it was left out of this run",
+            "Choose another one",
+        )
+    poses = spec.original_poses if table is None else table.poses()
+    image = np.asarray(run.series().images[row[0]])
+    angle = float(spec.original_angles_deg[tilt])
+    return tilt, tilt_view(shown, image, angle, poses.take([tilt]))

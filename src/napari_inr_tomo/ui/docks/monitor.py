@@ -13,6 +13,7 @@ from napari_inr_tomo.ui.dock import Dock, Panel
 from napari_inr_tomo.ui.plots import LossPlot, PosePlot
 from napari_inr_tomo.ui.run_buttons import again_buttons, bar_again, stop_buttons
 from napari_inr_tomo.ui.run_control import ALIVE, NO_RUN, RunState
+from napari_inr_tomo.ui.turns import Pieces
 
 if TYPE_CHECKING:
     from napari_inr_tomo.ui.session import Session
@@ -58,6 +59,7 @@ class MonitorPanel(Panel):
         self._build_closer()
         self._build_layers()
         self._build_curves()
+        self._soon = Pieces(self, self._draw_loss, self._draw_poses)
 
     def _build_layers(self) -> None:
         run = self.session.run
@@ -138,7 +140,13 @@ class MonitorPanel(Panel):
         """Connect, and draw what there is already."""
         super().attach()
         self._theme()
-        self._draw()
+        self._draw_loss()
+        self._draw_poses()
+
+    def release(self) -> None:
+        """Let go."""
+        super().release()
+        self._soon.forget()
 
     def bring_back(self) -> None:
         """Let the layers come again, at once where the result is complete."""
@@ -162,16 +170,17 @@ class MonitorPanel(Panel):
     def _updated(self, update: Any) -> None:
         self._numbers()
         if update.epochs or update.poses is not None:
-            self._draw()
+            self._soon()
         if update.preview is not None or update.poses is not None:
             self._bar_buttons()
 
-    def _draw(self) -> None:
-        run, record = self.session.run, self.session.run.record
-        self.loss.show_record(record)
-        self.poses.show_poses(
-            record.poses, None if run.run is None else run.run.spec.groups
-        )
+    def _draw_loss(self) -> None:
+        self.loss.show_record(self.session.run.record)
+
+    def _draw_poses(self) -> None:
+        run = self.session.run
+        groups = None if run.run is None else run.run.spec.groups
+        self.poses.show_poses(run.record.poses, groups)
 
     def _numbers(self) -> None:
         run, record = self.session.run, self.session.run.record
@@ -224,7 +233,7 @@ class MonitorPanel(Panel):
         self._numbers()
         self._bar_buttons()
         if run.state is RunState.STARTING:
-            self._draw()
+            self._soon()
 
 
 def open_closer(session: Session, title: str) -> Any:

@@ -24,6 +24,7 @@ from napari_inr_tomo.ui.dock import Dock, Panel
 from napari_inr_tomo.ui.latest import Latest
 from napari_inr_tomo.ui.series_layer import contrast
 from napari_inr_tomo.ui.slice_view import OrthoView
+from napari_inr_tomo.ui.turns import Pieces
 from napari_inr_tomo.ui.volume_picker import NO_VOLUME, VolumePicker
 
 MOST_ZOOM = 1000.0
@@ -92,6 +93,7 @@ class SlicesPanel(Panel):
         """What was read out of the network since the last live volume."""
         self._fine_for: tuple[planes.Plane, ...] | None = None
         self._limits: tuple[float, float] | None = None
+        self._slide = Pieces(self, self._move_slider)
         self._later = qdebounced(self.cut, timeout=40, parent=self)
         self.view.moved.connect(self._moved)
         self.view.zoomed.connect(lambda by: self.zoom.setValue(by * self.zoom.value()))
@@ -155,6 +157,7 @@ class SlicesPanel(Panel):
     def release(self) -> None:
         """Let go."""
         super().release()
+        self._slide.forget()
         self._work.forget()
 
     def shown(self) -> slicing.Shown | None:
@@ -309,7 +312,7 @@ class SlicesPanel(Panel):
         for axis, value in zip("xyz", position, strict=True):
             with signals_blocked(self.boxes[axis]):
                 self.boxes[axis].setValue(value)
-        self._move_slider(position[2])
+        self._slide()
         self._captions()
         self._later()
 
@@ -344,7 +347,7 @@ class SlicesPanel(Panel):
 
     def _slider_moved(self, *_: Any) -> None:
         shown = self.shown()
-        if not self.follow.isChecked() or shown is None or not self._in_slider():
+        if self._slide.waits or not self._follows(shown):
             return
         z = self._slider_z(shown)
         if abs(z - self.view.position[2]) > 0.6:
@@ -362,9 +365,12 @@ class SlicesPanel(Panel):
         index = (world - layer.translate[-3]) / layer.scale[-3]
         return float(index - (shown.data.shape[0] - 1) / 2) * shown.voxel_px
 
-    def _move_slider(self, z: float) -> None:
-        shown = self.shown()
-        if not self.follow.isChecked() or shown is None or not self._in_slider():
+    def _follows(self, shown: slicing.Shown | None) -> bool:
+        return self.follow.isChecked() and shown is not None and self._in_slider()
+
+    def _move_slider(self) -> None:
+        shown, z = self.shown(), self.view.position[2]
+        if not self._follows(shown):
             return
         if abs(self._slider_z(shown) - z) > 0.6:
             layer, viewer = self.volume_box.layer, self.session.viewer

@@ -29,6 +29,7 @@ from napari_inr_tomo.ui.run_control import NO_RUN
 from napari_inr_tomo.ui.run_folders import next_folder
 from napari_inr_tomo.ui.series_layer import STACK_LABELS, frozen_of, pixel_and_unit
 from napari_inr_tomo.ui.tilt_checks import listed
+from napari_inr_tomo.ui.turns import Pieces
 
 FLICKER_MS = 400
 VIEWS = ("measured", "computed", "residual")
@@ -53,6 +54,7 @@ class TiltsPanel(Panel):
         self._view: slicing.TiltView | None = None
         self._bad = np.empty(0, int)
         self._work = Latest(self, self._computed, self._failed)
+        self._soon = Pieces(self, self._draw_bars, self._draw_poses, self._compute)
         self._timer = QTimer(self)
         self._timer.setInterval(FLICKER_MS)
         self._timer.timeout.connect(self._flick)
@@ -152,7 +154,9 @@ class TiltsPanel(Panel):
         """Connect, and show what there is."""
         super().attach()
         self._theme()
-        self._draw_run()
+        self._draw_bars()
+        self._draw_poses()
+        self._compute()
         self._slider_moved()
         self.refresh()
 
@@ -160,6 +164,7 @@ class TiltsPanel(Panel):
         """Let go; the flicker ends."""
         super().release()
         self.stop_flicker()
+        self._soon.forget()
         self._work.forget()
 
     def hideEvent(self, event: Any) -> None:
@@ -169,7 +174,7 @@ class TiltsPanel(Panel):
 
     def _updated(self, update: Any) -> None:
         if update.poses is not None or update.preview is not None or update.result:
-            self._draw_run()
+            self._soon()
             self.refresh()
 
     def _layers_changed(self) -> None:
@@ -209,7 +214,9 @@ class TiltsPanel(Panel):
         full = run.record.shape_zyx or data.shape
         voxel = max(f / n for f, n in zip(full, data.shape, strict=True))
         shown = slicing.Shown(data, max(1.0, float(round(voxel))))
-        self._work.ask(view_of, run.run, shown, self.tilt.value(), run.record.poses)
+        self._work.ask(
+            slicing.view_of, run.run, shown, self.tilt.value(), run.record.poses
+        )
 
     def _computed(self, result: tuple[int, Any]) -> None:
         tilt, view = result
@@ -283,13 +290,25 @@ class TiltsPanel(Panel):
         table = self.session.run.record.poses
         self._bad = self.bars.show_poses(table, self.tilt.value())
 
-    def _draw_run(self) -> None:
-        """Draw everything that a run says about its tilts."""
-        run, table = self.session.run, self.session.run.record.poses
-        if run.run is not None:
-            self.tilt.setMaximum(len(run.run.spec.original_angles_deg) - 1)
+    def _draw_bars(self) -> None:
+        """Draw the residuals, and say which stand out."""
+        table = self.session.run.record.poses
         self._bars()
-        groups = None if run.run is None else run.run.spec.groups
+        text = ""
+        if table is not None and len(self._bad):
+            verb = "stand out" if len(self._bad) > 1 else "stands out"
+            text = f"{listed(self._bad, table['angle_deg'])} {verb}."
+        elif table is not None and len(self.bars.tilts):
+            text = "No tilt stands out."
+        elif self.session.run.run is not None:
+            text = NO_RESIDUALS
+        self.stand_out.setText(text)
+        self.refresh()
+
+    def _draw_poses(self) -> None:
+        """Draw the poses, and say where they step."""
+        run, table = self.session.run.run, self.session.run.record.poses
+        groups = None if run is None else run.spec.groups
         self.poses.show_poses(table, groups)
         found = self.poses.found
         hint = "A lasting step may be a backlash of the goniometer"
@@ -297,16 +316,6 @@ class TiltsPanel(Panel):
         if table is not None and groups is not None and len(groups) == len(table):
             lines.append(pass_steps.passes_in_words(table, groups))
         self.steps_found.setText(" ".join(filter(None, lines)))
-        text = ""
-        if table is not None and len(self._bad):
-            verb = "stand out" if len(self._bad) > 1 else "stands out"
-            text = f"{listed(self._bad, table['angle_deg'])} {verb}."
-        elif table is not None and len(self.bars.tilts):
-            text = "No tilt stands out."
-        elif run.run is not None:
-            text = NO_RESIDUALS
-        self.stand_out.setText(text)
-        self._compute()
 
     def leave_out(self, tilts: list[int]) -> None:
         """Leave tilts out of the current series."""
@@ -357,6 +366,8 @@ class TiltsPanel(Panel):
     def refresh(self, *_: Any) -> None:
         """Bring the controls into agreement with series and run."""
         session, run = self.session, self.session.run
+        if run.run is not None:
+            self.tilt.setMaximum(len(run.run.spec.original_angles_deg) - 1)
         why = self.why_no_view()
         self.view_row.bar(self.flicker_button, why)
         if why:
@@ -375,22 +386,6 @@ class TiltsPanel(Panel):
         self.again_row.bar(self.again_button, other or run.why_not_start())
         self.pose_row.bar(self.start_button, other)
         self.editor.show_tilt(self.tilt.value())
-
-
-def view_of(run: Any, shown: slicing.Shown, tilt: int, table: Any) -> Any:
-    """Return (tilt, `TiltView`) of a run (worker thread)."""
-    spec = run.spec
-    row = np.flatnonzero(spec.tilts == tilt)
-    if not len(row):
-        raise UserError(
-            f"Tilt {tilt} cannot be compared",
-            "it was left out of this run",
-            "Choose another one",
-        )
-    poses = spec.original_poses if table is None else table.poses()
-    image = np.asarray(run.series().images[row[0]])
-    angle = float(spec.original_angles_deg[tilt])
-    return tilt, slicing.tilt_view(shown, image, angle, poses.take([tilt]))
 
 
 class TiltsDock(Dock):
