@@ -12,6 +12,7 @@ that has just begun.  Without a display it starts Xvfb.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import subprocess
@@ -46,6 +47,9 @@ class Heartbeat:
         self._main = threading.get_ident()
         self._seen: Counter[str] = Counter()
         self._stop = threading.Event()
+        self._collecting = 0.0
+        self._collected_ms = 0.0
+        gc.callbacks.append(self._collects)
         self._timer = QTimer()
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
         self._timer.setInterval(BEAT_MS)
@@ -62,12 +66,20 @@ class Heartbeat:
                 {
                     "at_s": round(now - self.began, 2),
                     "ms": round(gap_ms),
+                    "garbage_ms": round(self._collected_ms),
                     "ran": self._seen.most_common(1)[0][0] if self._seen else "unseen",
                 }
             )
         self.beats += 1
         self._seen.clear()
-        self._last = now
+        self._last, self._collected_ms = now, 0.0
+
+    def _collects(self, what: str, _: dict[str, int]) -> None:
+        """Add up what Python's garbage collection takes."""
+        now = time.perf_counter()
+        if what == "stop":
+            self._collected_ms += 1000 * (now - self._collecting)
+        self._collecting = now
 
     def _watch(self) -> None:
         """Note what the event loop is at whenever a beat is late."""
@@ -78,6 +90,7 @@ class Heartbeat:
 
     def end(self) -> None:
         self._timer.stop()
+        gc.callbacks.remove(self._collects)
         self._stop.set()
         self._thread.join()
 
@@ -270,7 +283,10 @@ def main() -> None:
         figures = child("--sizes", str(size), *chosen)
         print(json.dumps({k: v for k, v in figures.items() if k != "gaps"}))
         for gap in figures["gaps"]:
-            print(f"  {gap['ms']} ms at {gap['at_s']} s: {gap['ran']}")
+            print(
+                f"  {gap['ms']} ms at {gap['at_s']} s, {gap['garbage_ms']} of it "
+                f"collecting garbage: {gap['ran']}"
+            )
         runs.append(figures)
     whole = {"import_ms": import_ms(), "docks": docks, "runs": runs}
     print(record.write("heartbeat", whole, given.folder or record.RESULTS))

@@ -109,7 +109,7 @@ def test_axis_and_points_lie_where_the_poses_say(
     panel = follow(open_dock, qtbot, worker, MonitorDock)
     run = open_dock.session.run
     worker.poses(30.0)
-    qtbot.waitUntil(lambda: run.layers.has_poses, timeout=LONG_MS)
+    qtbot.waitUntil(panel.stack_button.isEnabled, timeout=LONG_MS)
     panel.stack_button.click()
     _, rows, columns = worker.shape
     point = run.layers.points.data[4]

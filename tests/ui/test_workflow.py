@@ -20,6 +20,7 @@ from napari_inr_tomo.ui.docks import (
 )
 from napari_inr_tomo.ui.docks.workflow import WorkflowDock
 from napari_inr_tomo.ui.run_control import RunState
+from napari_inr_tomo.ui.turns import idle
 
 LONG_MS = 60_000
 
@@ -74,6 +75,7 @@ def test_the_whole_workflow_from_file_to_export(
     if isinstance(dock.parts[dock.step], reconstruction.ReconstructionPanel):
         dock.next_button.click()  # it turns by itself when it sees the run begin
     panel = step(monitor.MonitorPanel)
+    qtbot.waitUntil(idle, timeout=LONG_MS)
     assert panel.loss.line("loss")[1][-1] < 1
     assert run.layers.volume.data.shape[1:] == small_series.images.shape[1:]
     assert run.record.poses["used"].tolist() == [False] + [True] * 24

@@ -6,7 +6,7 @@ stays away until asked for again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -149,10 +149,23 @@ class LiveLayers:
         coming, self._coming = self._coming, None
         if coming is None or self.volume is not None:
             return
-        self._place(*coming)
+        self._unpainted(self._place, *coming)
         if self._new:
             later(self._look)
-            later(self._select)
+            later(lambda: self._unpainted(self._select))
+
+    def _unpainted(self, act: Callable[..., None], *args: Any) -> None:
+        """Act while the window does not draw; it draws in the next turn."""
+        self._draw_window(False)
+        try:
+            act(*args)
+        finally:
+            later(lambda: self._draw_window(True))
+
+    def _draw_window(self, on: bool) -> None:
+        viewer = self.session.viewer
+        if viewer is not None:
+            viewer.window._qt_window.setUpdatesEnabled(on)
 
     def _place(self, data: np.ndarray, record: RunRecord) -> None:
         full = record.shape_zyx or data.shape

@@ -17,6 +17,7 @@ from napari_inr_tomo.ui import live
 from napari_inr_tomo.ui.activity import Activity
 from napari_inr_tomo.ui.live_layers import LiveLayers
 from napari_inr_tomo.ui.record import RunRecord, duration
+from napari_inr_tomo.ui.turns import later
 
 if TYPE_CHECKING:
     from napari_inr_tomo.config import ReconstructionConfig
@@ -296,7 +297,14 @@ class RunControl:
             self._enter(RunState.RUNNING, "")
         if update.end is None:
             self._activity.show(self.record)
-        self.updated.emit(update)
+            later(lambda: self._tell(update))
+        else:
+            self.updated.emit(update)
+
+    def _tell(self, update: live.LiveUpdate) -> None:
+        """Tell the docks of an update, in another turn than that of the layers."""
+        if self.session.viewer is not None:
+            self.updated.emit(update)
 
     def _ended(self, update: live.LiveUpdate) -> None:
         self._worker = None

@@ -28,6 +28,7 @@ from napari_inr_tomo.ui.docks.workflow import WorkflowDock
 from napari_inr_tomo.ui.open_docks import show_dock
 from napari_inr_tomo.ui.run_control import ALIVE, RunState
 from napari_inr_tomo.ui.series_layer import volume_layer_data
+from napari_inr_tomo.ui.turns import idle
 
 SIZE = (1366, 768)
 LONGEST_S = 600.0
@@ -57,7 +58,7 @@ class Tour:
 
     def settle(self) -> None:
         """Wait for the step that runs, and for the window to draw."""
-        self.wait(lambda: self.session.busy is None, LONGEST_S)
+        self.wait(lambda: self.session.busy is None and idle(), LONGEST_S)
         self.wait(most_s=0.4)
 
     def panel(self, kind: type) -> Any:

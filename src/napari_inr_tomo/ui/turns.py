@@ -17,10 +17,10 @@ TURN_MS = 15
 """Long enough for the window to draw and to take in keys and clicks."""
 
 
-_waiting: deque[Callable[[], None]] = deque()
+_waiting: deque[Callable[[], object]] = deque()
 
 
-def later(act: Callable[[], None]) -> None:
+def later(act: Callable[[], object]) -> None:
     """Call a function in a later turn of the event loop, one function a turn."""
     _waiting.append(act)
     if len(_waiting) == 1:
