@@ -209,11 +209,13 @@ def heartbeat(result: dict[str, Any] | None) -> Iterator[str]:
             row["beats"],
             row["gaps_above_100_ms"],
             row["longest_gap_ms"],
+            max((gap.get("window_ms", 0) for gap in row["gaps"]), default="") or "",
         ]
         for row in (result or {}).get("runs", [])
     ]
     head = ["series", "preset", "first volume, s", "watched, s", "beats"]
-    yield from table([*head, "late by 100 ms", "longest gap, ms"], rows)
+    own = "of late ones the window's own, ms"
+    yield from table([*head, "late by 100 ms", "longest gap, ms", own], rows)
     if result is not None:
         docks = result["docks"]
         slowest = max(docks, key=lambda row: row["s"])
