@@ -165,6 +165,29 @@ def test_ranges_of_views(cli: Cli, stack: Path, tmp_path: Path) -> None:
     assert record["history"][-2]["parameters"]["tilts"] == [0, 2, 3, 4, 12]
 
 
+def test_the_axis_that_is_said_is_the_one_that_is_written(
+    cli: Cli, tmp_path: Path
+) -> None:
+    raw, out = tmp_path / "raw.mrc", tmp_path / "out.mrc"
+    settings = ("--phantom", "chiral", "--size", 48, "--tilts=-60:60:5")
+    assert cli("simulate", "-o", raw, *settings, "--axis-angle", 4).status == 0
+    found = cli("preprocess", raw, "-o", out, "--auto", "--json").json
+    first = np.loadtxt(out.with_suffix(".xf"))[0]
+    assert found["axis_deg"] == pytest.approx(
+        np.rad2deg(np.arctan2(first[1], first[0])), abs=1e-3
+    )
+    searched = next(s for s in found["history"] if s["name"] == "align_tilt_axis")
+    assert found["axis_deg"] != searched["parameters"]["axis_deg"]
+    assert 0 < found["axis_spread_deg"] < 5
+    assert (
+        f"{found['axis_deg']:.2f} +- "
+        in cli("preprocess", raw, "-o", out, "--auto").out
+    )
+    # what was found before and is applied already is not said again
+    again = cli("preprocess", out, "-o", tmp_path / "again.mrc", "--json").json
+    assert again["axis_deg"] is None
+
+
 def test_the_axis_of_the_needle(cli: Cli, shared_data: Path, tmp_path: Path) -> None:
     needle = shared_data / "needle" / "needle_unaligned.mrc"
     out = tmp_path / "n.mrc"

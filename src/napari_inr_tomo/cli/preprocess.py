@@ -15,6 +15,9 @@ from napari_inr_tomo.errors import UserError
 if TYPE_CHECKING:
     from napari_inr_tomo.types import TiltSeries
 
+AXIS_STEPS = ("align_common_line", "align_tilt_axis", "align_projections")
+"""Steps that find the angle of the tilt axis."""
+
 
 def preprocess(
     stack: Stack,
@@ -146,7 +149,7 @@ def preprocess(
         ratio = factor or longest / (size or longest)
         alignments.export(export_poses, stack, whole, small, done, ratio, flip_y)
         written.append(export_poses)
-    values = _axis_found(done) | {
+    values = _axis_found(done, len(series.history)) | {
         "written": written,
         "shape_tyx": list(done.only_used().images.shape),
         "angle_source": done.angle_source,
@@ -173,24 +176,37 @@ def _automatic(series: TiltSeries) -> TiltSeries:
     return aligned(prepare(series))
 
 
-def _axis_found(series: TiltSeries) -> dict[str, Any]:
-    """Return what the search for the tilt axis found, null where there was none."""
-    keys = ("axis_deg", "shift_px", "negativity_before", "negativity_after", "score")
-    for step in reversed(series.history):
-        if step.name == "align_tilt_axis":
-            return {key: step.parameters[key] for key in keys}
-    return dict.fromkeys(keys)
+def _axis_found(series: TiltSeries, before: int) -> dict[str, Any]:
+    """Return the tilt axis and what its searches say; null where there was none.
+
+    before: steps of the history that are older than this preparation.
+    """
+    from napari_inr_tomo.align import current_axis
+
+    said = {step.name: step.parameters for step in series.history[before:]}
+    found: dict[str, Any] = dict.fromkeys(("axis_deg", "shift_px", "axis_spread_deg"))
+    if any(name in said for name in AXIS_STEPS):
+        found["axis_deg"], found["shift_px"] = current_axis(series)
+    found["axis_spread_deg"] = said.get("align_projections", {}).get("axis_spread_deg")
+    keys = ("negativity_before", "negativity_after", "score")
+    return found | {key: said.get("align_tilt_axis", {}).get(key) for key in keys}
 
 
 def _report(values: dict[str, Any]) -> list[str]:
     lines = []
     if values["axis_deg"] is not None:
+        spread = values["axis_spread_deg"]
+        sure = "" if spread is None else f" +- {spread:.2f}"
+        lines.append(
+            f"tilt axis: {values['axis_deg']:.2f}{sure} degrees from +x towards +y "
+            f"(down), {values['shift_px']:.2f} px from the centre"
+        )
+    if values["score"] is not None:
         before, after = values["negativity_before"], values["negativity_after"]
-        lines = [
-            f"tilt axis: {values['axis_deg']:.2f} degrees from +x towards +y (down), "
-            f"{values['shift_px']:.2f} px from the centre",
-            f"negative energy of the back-projection: {before:.2g} -> {after:.2g}",
-        ]
+        lines.append(
+            "negative energy of the back-projection, by the search for the axis: "
+            f"{before:.2g} -> {after:.2g}"
+        )
     for step in values["history"]:
         if "negative_share" in step["parameters"]:
             share = step["parameters"]["negative_share"]
