@@ -114,7 +114,11 @@ def test_a_cancelled_run_goes_on_where_it_was(tmp_path, monkeypatch) -> None:
         assert worker.main(str(broken.folder)) == 0
     assert events(broken)[-1]["type"] == "cancelled"
     assert not broken.complete.exists()
+    broken.requeued.touch()  # as the script of its job does at the time limit
+    assert runs.RunFolder(broken.folder).status().state == "waiting"
     assert worker.main(str(broken.folder)) == 0
+    assert runs.RunFolder(broken.folder).status().state == "finished"
+    assert not broken.requeued.exists()
     again = [e for e in events(broken) if e["type"] == "phase"]
     assert again[-1]["name"] == "rays"
     assert [e["name"] for e in again].count("learning the start") == 1

@@ -106,11 +106,39 @@ def test_at_the_time_limit_the_job_saves_and_goes_back_into_the_queue(
     if obeys:
         assert story.read_text().split("\n")[:3] == ["started", "saved", "requeue 42"]
         assert "export" not in out
+        assert (run / "control" / "requeued").exists()
         figure("saved and requeued by the script")
     else:  # they came to their end before they looked
         assert story.read_text().split() == ["started", "finished"]
         assert "export" in out
+        assert not (run / "control" / "requeued").exists()
     assert job.returncode == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs bash and signals")
+def test_where_the_queue_refuses_the_run_is_not_said_to_wait(
+    tmp_path: Path, eventually: Callable[..., None]
+) -> None:
+    run, tools, story = tmp_path / "run", tmp_path / "bin", tmp_path / "story"
+    (run / "control").mkdir(parents=True)
+    tools.mkdir()
+    scontrol = """#!/bin/bash
+[ "$1" = show ] && echo node0 && exit
+[ -e "$RUN/control/requeued" ] && echo there >> "$STORY"
+exit 1
+"""
+    for name, text in (("srun", SRUN), ("scontrol", scontrol)):
+        (tools / name).write_text(text)
+        (tools / name).chmod(0o755)
+    said = {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "STORY": str(story)}
+    said |= {"RUN": str(run), "OBEY": "yes"}
+    said |= {"SLURM_JOB_ID": "42", "SLURM_JOB_NODELIST": "n"}
+    job = subprocess.Popen(["bash", "-c", slurm_script(run)], env=os.environ | said)
+    eventually(story.exists)
+    os.kill(job.pid, signal.SIGUSR1)
+    job.wait(timeout=30)
+    assert story.read_text().split() == ["started", "saved", "there"]
+    assert not (run / "control" / "requeued").exists()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs bash")
@@ -122,6 +150,7 @@ def test_after_a_lost_process_the_job_goes_back_into_the_queue(
     """Where `restarts`, for which a stand-in answers, says that the run may go on."""
     tools, story = tmp_path / "bin", tmp_path / "story"
     tools.mkdir()
+    (tmp_path / "control").mkdir()
     scontrol = '#!/bin/bash\n[ "$1" = show ] && echo node0 || echo "$@" >> "$STORY"\n'
     asked = f'#!/bin/bash\necho "$@" >> "$STORY"\nexit {0 if may else 1}\n'
     tried = "#!/bin/bash\nexit 9\n"
@@ -136,6 +165,7 @@ def test_after_a_lost_process_the_job_goes_back_into_the_queue(
     why = "the processes of job 42 ended with status 9"
     assert lines[0] == f"-m napari_inr_tomo.restarts {tmp_path} {why}"
     assert lines[1:] == (["requeue 42"] if may else [])
+    assert (tmp_path / "control" / "requeued").exists() == may
     assert job.returncode == (0 if may else 9)
 
 

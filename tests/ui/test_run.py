@@ -103,6 +103,33 @@ def test_a_submitted_run_waits_and_is_followed_when_its_job_begins(
     qtbot.waitUntil(lambda: run.state is RunState.DONE, timeout=LONG_MS)
 
 
+def test_a_run_whose_job_is_back_in_the_queue_waits_and_goes_on(
+    open_dock: Any, qtbot: Any, worker: Worker, small_series: TiltSeries
+) -> None:
+    panel = follow(open_dock, qtbot, worker, MonitorDock)
+    run = open_dock.session.run
+    worker.epoch(2)
+    sign = worker.run.paths.requeued
+    sign.parent.mkdir(exist_ok=True)
+    sign.touch()  # as its job does when its time is up
+    worker.say(events.Cancelled(step=3))
+    worker.end()
+    qtbot.waitUntil(lambda: run.state is RunState.WAITING, timeout=LONG_MS)
+    assert "back in the queue" in panel.state.text()
+    assert worker.run.status().state == "waiting"
+    # who opens it now sees the same
+    run.open(worker.run.path)
+    qtbot.waitUntil(lambda: open_dock.session.busy is None, timeout=LONG_MS)
+    qtbot.waitUntil(lambda: run.record.position > 0, timeout=LONG_MS)
+    qtbot.waitUntil(lambda: run.state is RunState.WAITING, timeout=LONG_MS)
+    # the next attempt begins
+    sign.unlink()
+    job = Worker(worker.run.path, small_series)
+    qtbot.waitUntil(lambda: run.state is RunState.RUNNING, timeout=LONG_MS)
+    job.finish()
+    qtbot.waitUntil(lambda: run.state is RunState.DONE, timeout=LONG_MS)
+
+
 def test_axis_and_points_lie_where_the_poses_say(
     open_dock: Any, qtbot: Any, worker: Worker
 ) -> None:

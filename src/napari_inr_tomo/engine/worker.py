@@ -85,6 +85,7 @@ def main(folder: str) -> int:
 def _tidy(paths: RunPaths) -> None:
     """Remove what killed workers were writing, and the sign of an earlier request."""
     paths.obeyed.unlink(missing_ok=True)
+    paths.requeued.unlink(missing_ok=True)
     folders = (paths.previews, paths.checkpoints, paths.result, paths.logs)
     for folder in (paths.folder, *folders):
         atomic.sweep(folder)

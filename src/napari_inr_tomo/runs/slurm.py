@@ -39,7 +39,12 @@ export PYTHONSAFEPATH=1
 export {watched}=1  # what follows says what becomes of the run if a process dies
 rm -f {requests}  # asked of an earlier attempt
 time_is_up=no
-trap 'time_is_up=yes; touch {cancel}' USR1
+trap 'time_is_up=yes; touch {cancel} {sign_quoted}' USR1
+back_into_the_queue() {{  # the sign tells who follows the run that it will go on
+    touch {sign}
+    scontrol requeue "$SLURM_JOB_ID" || rm -f {sign}
+    exit
+}}
 head_node=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 
 srun {python} -m torch.distributed.run \\
@@ -55,13 +60,12 @@ while kill -0 "$workers" 2>/dev/null; do  # a signal ended the wait, not the wor
     status=$?
 done
 if [ "$time_is_up" = yes ] && [ ! -e {request} ]; then  # they obeyed
-    scontrol requeue "$SLURM_JOB_ID"
-    exit
+    back_into_the_queue
 fi
+rm -f {sign}
 if [ "$status" -ne 0 ] && {python} -m {restarts} {folder} \\
     "the processes of job $SLURM_JOB_ID ended with status $status"; then
-    scontrol requeue "$SLURM_JOB_ID"  # a process died, and the run may go on
-    exit
+    back_into_the_queue  # a process died, and the run may go on
 fi
 [ "$status" -eq 0 ] || exit "$status"
 {after}"""
@@ -119,6 +123,8 @@ def slurm_script(
         requests=shlex.join(str(paths.control(name)) for name in CONTROLS),
         before=save_before_s,
         cancel=_inside_quotes(paths.control("cancel")),
+        sign=shlex.quote(str(paths.requeued)),
+        sign_quoted=_inside_quotes(paths.requeued),
         request=shlex.quote(str(paths.control("cancel"))),
         after=after,
         watched=restarts.WATCHED_VARIABLE,

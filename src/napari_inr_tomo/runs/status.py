@@ -45,10 +45,10 @@ events have been silent for this long."""
 class RunStatus:
     """How a run stands.
 
-    state: created (never started), waiting (submitted, its job has not begun), running,
-    stopping (asked to stop or cancel), finished, stopped (early, with a result),
-    cancelled, failed, or interrupted (ended without a word: killed, or the computer
-    went down; it can be resumed).
+    state: created (never started), waiting (submitted, its job has not begun, or has
+    gone back into the queue), running, stopping (asked to stop or cancel), finished,
+    stopped (early, with a result), cancelled, failed, or interrupted (ended without a
+    word: killed, or the computer went down; it can be resumed).
     step, total: epochs or iterations; phase: what is being done.
     loss, holdout: of the last step; eta_s: seconds; elapsed_s: seconds of work, those
     before the run was taken up again included.
@@ -148,6 +148,8 @@ def judge(told: Told, alive_since: float | None, paths: RunPaths) -> RunStatus:
     status = replace(status, eta_s=None)
     launched = _launcher(paths)
     died = launched is not None and end is not None and launched["started"] > end.time
+    if not isinstance(end, Finished) and paths.requeued.is_file():
+        return replace(status, state="waiting", message=_REQUEUED)
     if end is not None and not died:
         return replace(status, state=_ended(end), message=_last_words(end, status))
     if told.begun is None and launched is None:
@@ -160,6 +162,13 @@ def judge(told: Told, alive_since: float | None, paths: RunPaths) -> RunStatus:
 _WAITING = (
     "Submitted; its job has not begun. If the queue does not list it any more, look "
     "into the logs folder of the run"
+)
+
+
+_REQUEUED = (
+    "The time of its job was up, or a process had died: the job is back in the queue "
+    "and goes on from the last checkpoint. If the queue does not list it any more, "
+    "submit it again or resume the run"
 )
 
 

@@ -195,20 +195,27 @@ def follow(
 
     follower = Follower(run)
     path = Path(run.path)
-    status = run.status()
-    if status.state == "waiting":
-        yield LiveUpdate(waiting=status.message)
+    at_first = run.status()
+    waits = at_first.state == "waiting"
+    if waits:
+        yield LiveUpdate(waiting=at_first.message)
     checked, told = time.monotonic(), set[str]()
     while not stop.is_set():
         new = follower.poll()
         if not live.is_set():
             new = [event for event in new if not isinstance(event, events.Preview)]
         update = merge(path, new, told)
-        if update.end is not None and run.status().active:
-            update.end = None  # the end before a resume
-        if update.end is None and time.monotonic() - checked > STATUS_S:
-            checked = time.monotonic()
-            update.end = _silent_end(run, follower, update)
+        waits = waits and update.started is None
+        if update.end is not None or time.monotonic() - checked > STATUS_S:
+            checked, status = time.monotonic(), run.status()
+            if status.active or status.state == "waiting":
+                update.end = None  # the end before a resume
+            elif update.end is None:
+                update.end = _silent_end(status, path, follower, update)
+            if status.state == "waiting" and not waits:
+                waits = True
+                yield update  # of an earlier attempt
+                update = LiveUpdate(waiting=status.message)
         if update.end is not None:
             update = _completed(run, update)
             yield update
@@ -217,12 +224,9 @@ def follow(
         stop.wait(POLL_S)
 
 
-def _silent_end(run: RunFolder, follower: Any, update: LiveUpdate) -> Any:
+def _silent_end(status: Any, path: Path, follower: Any, update: LiveUpdate) -> Any:
     """Return an end for a run whose processes are gone without having said so."""
-    status = run.status()
-    if status.active or status.state == "waiting":
-        return None
-    last = merge(Path(run.path), follower.poll())
+    last = merge(path, follower.poll())
     update.epochs.extend(last.epochs)
     if last.end is not None:
         return last.end
