@@ -8,10 +8,19 @@ import numpy as np
 import pytest
 from step_helpers import done, errors
 
-from napari_inr_tomo.preprocess import background_device
+from napari_inr_tomo.preprocess import background_device, background_settings
 from napari_inr_tomo.preprocess.masks import decode_mask
 from napari_inr_tomo.types import TiltSeries
+from napari_inr_tomo.ui import background_choices
 from napari_inr_tomo.ui.docks.background import BackgroundDock
+
+
+def test_the_choices_are_all_that_the_fit_knows() -> None:
+    """The window does not import the fit to build itself, so it has its own words."""
+    offered, known = background_choices, background_settings
+    assert tuple(offered.KINDS.values()) == known.KINDS
+    assert set(offered.SPECIMENS.values()) == {*known.SPECIMENS, "none"}
+    assert tuple(offered.DEVICES.values()) == known.DEVICES
 
 
 def test_background_preview_then_all_tilts(
