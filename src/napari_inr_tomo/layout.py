@@ -122,11 +122,6 @@ class RunPaths:
         return self.controls / "obeyed"
 
     @property
-    def requeued(self) -> Path:
-        """There from the time limit of a job on until its next attempt begins."""
-        return self.controls / "requeued"
-
-    @property
     def restarts(self) -> Path:
         """How often the run has started again by itself, see `restarts`."""
         return self.logs / "restarts.json"

@@ -53,6 +53,11 @@ def forget(paths: RunPaths) -> None:
     paths.restarts.unlink(missing_ok=True)
 
 
+def requeued(paths: RunPaths) -> Path:
+    """Return the sign of a job that is back in the queue, gone when it begins again."""
+    return paths.controls / "requeued"
+
+
 def go_on(paths: RunPaths, why: str, against: str = "", where: str = "") -> bool:
     """Decide, say so in the run's events, and return whether to start it again.
 

@@ -14,6 +14,7 @@ from napari_inr_tomo.engine import checkpoint, inr_run, worker
 from napari_inr_tomo.engine.reporter import CANCEL, STOP, Reporter
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.layout import RunPaths
+from napari_inr_tomo.restarts import requeued
 from napari_inr_tomo.simulate import simulate_series
 
 ANGLES = np.arange(-60, 61, 10.0)
@@ -114,11 +115,11 @@ def test_a_cancelled_run_goes_on_where_it_was(tmp_path, monkeypatch) -> None:
         assert worker.main(str(broken.folder)) == 0
     assert events(broken)[-1]["type"] == "cancelled"
     assert not broken.complete.exists()
-    broken.requeued.touch()  # as the script of its job does at the time limit
+    requeued(broken).touch()  # as the script of its job does at the time limit
     assert runs.RunFolder(broken.folder).status().state == "waiting"
     assert worker.main(str(broken.folder)) == 0
     assert runs.RunFolder(broken.folder).status().state == "finished"
-    assert not broken.requeued.exists()
+    assert not requeued(broken).exists()
     again = [e for e in events(broken) if e["type"] == "phase"]
     assert again[-1]["name"] == "rays"
     assert [e["name"] for e in again].count("learning the start") == 1

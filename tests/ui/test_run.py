@@ -12,6 +12,7 @@ from scripted_run import LONG_MS, Worker, follow
 
 from napari_inr_tomo import events, runs
 from napari_inr_tomo.config import ReconstructionConfig
+from napari_inr_tomo.restarts import requeued
 from napari_inr_tomo.types import TiltSeries
 from napari_inr_tomo.ui.docks.monitor import MonitorDock
 from napari_inr_tomo.ui.docks.reconstruction import ReconstructionDock
@@ -109,7 +110,7 @@ def test_a_run_whose_job_is_back_in_the_queue_waits_and_goes_on(
     panel = follow(open_dock, qtbot, worker, MonitorDock)
     run = open_dock.session.run
     worker.epoch(2)
-    sign = worker.run.paths.requeued
+    sign = requeued(worker.run.paths)
     sign.parent.mkdir(exist_ok=True)
     sign.touch()  # as its job does when its time is up
     worker.say(events.Cancelled(step=3))

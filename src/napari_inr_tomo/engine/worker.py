@@ -35,7 +35,7 @@ from napari_inr_tomo.layout import (
     write_record,
 )
 from napari_inr_tomo.lock import FolderLock
-from napari_inr_tomo.restarts import WATCHED_VARIABLE
+from napari_inr_tomo.restarts import WATCHED_VARIABLE, requeued
 from napari_inr_tomo.types import Volume
 
 log = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ def main(folder: str) -> int:
 def _tidy(paths: RunPaths) -> None:
     """Remove what killed workers were writing, and the sign of an earlier request."""
     paths.obeyed.unlink(missing_ok=True)
-    paths.requeued.unlink(missing_ok=True)
+    requeued(paths).unlink(missing_ok=True)
     folders = (paths.previews, paths.checkpoints, paths.result, paths.logs)
     for folder in (paths.folder, *folders):
         atomic.sweep(folder)

@@ -19,6 +19,7 @@ from napari_inr_tomo.events import (
     Warned,
 )
 from napari_inr_tomo.layout import RunPaths
+from napari_inr_tomo.restarts import requeued
 
 State = Literal[
     "created",
@@ -148,7 +149,7 @@ def judge(told: Told, alive_since: float | None, paths: RunPaths) -> RunStatus:
     status = replace(status, eta_s=None)
     launched = _launcher(paths)
     died = launched is not None and end is not None and launched["started"] > end.time
-    if not isinstance(end, Finished) and paths.requeued.is_file():
+    if not isinstance(end, Finished) and requeued(paths).is_file():
         return replace(status, state="waiting", message=_REQUEUED)
     if end is not None and not died:
         return replace(status, state=_ended(end), message=_last_words(end, status))

@@ -60,6 +60,12 @@ def power_spectrum(image: np.ndarray) -> np.ndarray:
     return np.log10(power + 1e-9 * max(float(power.max()), 1e-30)).astype(np.float32)
 
 
+def cut(volume: Shown, planes: tuple[Plane, ...]) -> Any:
+    """Return all that was given, the samples, and the spectrum of the last of them."""
+    images = sample(volume, planes)
+    return volume, planes, images, power_spectrum(images[-1])
+
+
 def wedge(angles_deg: np.ndarray) -> list[np.ndarray]:
     """Return the missing wedge as two triangles, (3, 2) each: across the axis, z.
 

@@ -181,7 +181,7 @@ class SlicesPanel(Panel):
             return
         wanted = self._wanted(shown)
         if self._fine_for != wanted:
-            self._work.ask(_cut, shown, wanted)
+            self._work.ask(slicing.cut, shown, wanted)
         if self.live:
             self._ask_network(wanted)
 
@@ -392,11 +392,6 @@ class SlicesPanel(Panel):
         if none:
             self.state.setText("")
             self.view.clear_all()
-
-
-def _cut(shown: slicing.Shown, wanted: tuple[planes.Plane, ...]) -> Any:
-    images = slicing.sample(shown, wanted)
-    return shown, wanted, images, slicing.power_spectrum(images[-1])
 
 
 class SlicesDock(Dock):
