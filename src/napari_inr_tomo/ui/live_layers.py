@@ -209,9 +209,8 @@ class LiveLayers:
                 visible=False,
                 **options,
             )
-            with unselected(viewer), self.session.layers_changed.blocked():
+            with unselected(viewer):
                 viewer.add_layer(self.volume)
-            later(self._tell)
             return
         self.volume.metadata[KEY] = volume
         self.volume.data = volume.data
@@ -219,11 +218,6 @@ class LiveLayers:
         if not np.allclose(self.volume.scale, scale):
             self.volume.scale = scale
             self.volume.translate = move
-
-    def _tell(self) -> None:
-        """Tell the docks that the volume has come; they write and lay out much."""
-        if self.session.viewer is not None:
-            self.session.layers_changed.emit()
 
     def _look(self) -> None:
         """Show a new volume, cut through its middle, if nothing else was asked for."""
