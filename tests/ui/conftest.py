@@ -128,6 +128,15 @@ def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
 
     application = QApplication.instance() or request.getfixturevalue("qapp")
     threads = set(threading.enumerate())
+    theirs = ("Dummy", "zarr_io", "asyncio_")  # Qt's, and zarr's for the whole process
+
+    def threads_left() -> list[threading.Thread]:
+        return [
+            thread
+            for thread in set(threading.enumerate()) - threads
+            if not thread.name.startswith(theirs)
+        ]
+
     widgets = {id(w) for w in application.topLevelWidgets()}
     yield
     until = time.monotonic() + 5
@@ -135,19 +144,13 @@ def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
         application.processEvents()
         gc.collect()
         if not QThreadPool.globalInstance().activeThreadCount() and not (
-            ours(application, widgets) or timers(application)
+            ours(application, widgets) or timers(application) or threads_left()
         ):
             break
         time.sleep(0.05)
     from napari.utils import progress
 
-    theirs = ("Dummy", "zarr_io", "asyncio_")  # Qt's, and zarr's for the whole process
-    left = [
-        thread
-        for thread in set(threading.enumerate()) - threads
-        if not thread.name.startswith(theirs)
-    ]
-    assert not left, f"threads left: {left}"
+    assert not threads_left(), f"threads left: {threads_left()}"
     assert QThreadPool.globalInstance().activeThreadCount() == 0, "a worker still runs"
     assert not ours(application, widgets), "widgets left"
     assert not timers(application), "timers left"
