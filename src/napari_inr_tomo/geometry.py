@@ -15,6 +15,7 @@ The functions take numpy or torch: pass the module as ``xp``.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -84,6 +85,17 @@ def translation_shifts(
     zero = Poses(poses.z1_deg, poses.z3_deg, 0 * poses.dx_px, 0 * poses.dy_px)
     offset = np.asarray(offset_xyz, np.float64).reshape(1, 3)
     return np.asarray(project_points(offset, angles_deg, zero)[:, 0])
+
+
+def poses_about(angles_deg: ArrayLike, poses: Poses, offset_xyz: ArrayLike) -> Poses:
+    """Return the poses of a part cut out of the volume and of the images.
+
+    offset_xyz: centre of the part in the volume, in pixels about the volume's centre;
+    its x and y are those of the images' part as well.
+    """
+    x, y, _ = np.asarray(offset_xyz, np.float64)
+    dx, dy = translation_shifts(angles_deg, poses, offset_xyz).T
+    return replace(poses, dx_px=poses.dx_px + dx - x, dy_px=poses.dy_px + dy - y)
 
 
 def depth_direction(angles_deg: ArrayLike, poses: Poses) -> FloatArray:

@@ -45,7 +45,7 @@ def test_the_search_finds_every_best_weight(best: int, monkeypatch) -> None:
     projector, images, _ = case(None)
     tried: list[float] = []
 
-    def volume_of(projector, data, iterations, weight, *_):
+    def volume_of(projector, data, iterations, weight, *_, **__):
         tried.append(weight)
         distance = abs(WEIGHTS.index(weight) - best)
         return torch.full((32, 32, 32), 1e6 * (1 + distance))

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -25,8 +25,12 @@ from numpy.typing import ArrayLike, NDArray
 from napari_inr_tomo.classic.linear import LinearMap, chunks
 from napari_inr_tomo.classic.resample import rotation_matrix, shift_matrices
 from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.geometry import poses_about
 from napari_inr_tomo.parallel2d import joseph_matrix
 from napari_inr_tomo.types import FloatArray, Poses
+
+Axis = Literal["y", "x"]
+"""An axis of the images."""
 
 CACHE_BYTES = 2 << 30
 """Matrices beyond this are built anew at every use (many different poses)."""
@@ -158,6 +162,33 @@ class Projector:
             self.angles_deg[tilts],
             self.poses.take(tilts),
             self.image_shape_yx,
+            self.depth_px,
+            self.device,
+            self.dtype,
+        )
+
+    def slab(self, axis: Axis, part: slice) -> Projector:
+        """Return the projector of a slab of the volume onto that part of the images.
+
+        axis: of the volume and the images, across which the slab is cut.  part: of the
+        rows or columns.  Rays may leave the slab through its cut faces where the tilt
+        axis does not lie along ``axis``.
+        """
+        height, width = self.image_shape_yx
+        count = width if axis == "x" else height
+        first, last, _ = part.indices(count)
+        offset = (first + last - count) / 2
+        centre = (offset, 0.0, 0.0) if axis == "x" else (0.0, offset, 0.0)
+        poses = poses_about(self.angles_deg, self.poses, centre)
+        size = last - first
+        return self._like(poses, (height, size) if axis == "x" else (size, width))
+
+    def _like(self, poses: Poses, image_shape_yx: tuple[int, int]) -> Projector:
+        """Return a projector of other poses and another field."""
+        return Projector(
+            self.angles_deg,
+            poses,
+            image_shape_yx,
             self.depth_px,
             self.device,
             self.dtype,

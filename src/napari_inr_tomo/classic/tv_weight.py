@@ -8,6 +8,7 @@ import torch
 
 from napari_inr_tomo.classic.projector import Projector
 from napari_inr_tomo.classic.sirt import Callback, prepare, sirt
+from napari_inr_tomo.classic.slab import densest_slab
 from napari_inr_tomo.classic.tv import START_ITERATIONS, STRENGTH, noise_level, tv
 
 WEIGHTS = (10.0, 3.0, 1.0, 0.3, 0.1)
@@ -39,11 +40,20 @@ def choose_weight(
     From the usual one towards smoother ones, or where the next is no better towards
     sharper ones, until the error on the held-out pixels rises: too smooth a volume
     misses structure, too sharp a one has learnt the noise of the other pixels.
-    images, valid, support: as for `tv`.  callback: see `Callback`; iterations count on
-    from weight to weight, up to `MOST_ITERATIONS`; True ends the search with the best
-    weight so far.
+    Of a large volume the densest slab is looked at (`densest_slab`).
+    images, valid, support: as for `tv`.  callback: see `Callback`; its volume is that
+    slab; iterations count on from weight to weight, up to `MOST_ITERATIONS`; True ends
+    the search with the best weight so far.
     """
     data, usable = prepare(projector, images, valid)
+    sharper = 1.0
+    slab = densest_slab(projector, data, usable, support)
+    if slab is not None:
+        # the weight counts in units of the noise, and that is to be the whole's
+        noise = noise_level(slab.images, slab.usable)
+        sharper = noise_level(data, usable) / noise if noise else 1.0
+        projector, support = slab.projector, slab.support
+        data, usable = slab.images, slab.usable
     random = torch.Generator().manual_seed(seed)
     held = torch.rand(data.shape, generator=random).to(data.device) < HELD_OUT
     seen = usable.bool() & ~held
@@ -65,7 +75,16 @@ def choose_weight(
         """Return the error on the held-out pixels; infinite where it was stopped."""
         if watch.stopped:
             return math.inf
-        volume = tv(projector, data, ITERATIONS, weight, seen, watch, support, 0, start)
+        volume = tv(
+            projector,
+            data,
+            ITERATIONS,
+            weight * sharper,
+            seen,
+            watch,
+            support,
+            start=start,
+        )
         watch.before += ITERATIONS
         if watch.stopped:
             return math.inf

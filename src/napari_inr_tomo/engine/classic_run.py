@@ -7,10 +7,9 @@ import torch
 
 from napari_inr_tomo.classic.fbp import fbp
 from napari_inr_tomo.classic.sirt import sirt
-from napari_inr_tomo.classic.tv import tv
 from napari_inr_tomo.engine.job import Job, Outcome
 from napari_inr_tomo.engine.sharded import ShardedProjector
-from napari_inr_tomo.engine.tv_weight import tv_weight
+from napari_inr_tomo.engine.tv_weight import classical_tv
 from napari_inr_tomo.engine.watch import Watch
 
 
@@ -23,23 +22,14 @@ def run_classic(job: Job) -> Outcome:
     images = torch.from_numpy(np.array(job.images)).to(job.ranks.device) / job.scale
     valid = None if job.valid is None else torch.from_numpy(np.array(job.valid))
     watch = Watch(job, settings.iterations)
-    weight = 0.0
     if method == "tv":
-        weight = tv_weight(job, projector, images, watch, valid)
-    job.reporter.phase(method.upper())
-    if method == "fbp":
+        volume, _ = classical_tv(job, "TV", projector, images, watch, valid)
+    elif method == "fbp":
+        job.reporter.phase("FBP")
         volume = fbp(projector, images, filter=settings.filter)
         watch.done = 1
-    elif method == "tv":
-        volume = tv(
-            projector,
-            images,
-            iterations=settings.iterations,
-            weight=weight,
-            valid=valid,
-            callback=watch,
-        )
     else:
+        job.reporter.phase("SIRT")
         volume = sirt(
             projector,
             images,

@@ -37,6 +37,16 @@ class ShardedProjector(Projector):
             self.subset(self._mine) if 0 < len(self._mine) < len(self) else None
         )
 
+    def _like(self, poses: Poses, image_shape_yx: tuple[int, int]) -> ShardedProjector:
+        return ShardedProjector(
+            self._ranks,
+            self.angles_deg,
+            poses,
+            image_shape_yx,
+            self.depth_px,
+            self.dtype,
+        )
+
     def forward(self, volume: Tensor) -> Tensor:
         """Return the (tilt, y, x) projections of a (z, y, x) volume."""
         if self._ranks.size == 1:

@@ -23,7 +23,8 @@ from torch import Tensor
 from napari_inr_tomo import atomic
 from napari_inr_tomo.classic.fbp import fbp
 from napari_inr_tomo.classic.hull import hull
-from napari_inr_tomo.classic.sirt import sirt
+from napari_inr_tomo.classic.sirt import prepare, sirt
+from napari_inr_tomo.classic.slab import densest_slab
 from napari_inr_tomo.classic.tv import tv
 from napari_inr_tomo.engine import precision, schedule
 from napari_inr_tomo.engine.chunk import points_per_chunk
@@ -82,9 +83,10 @@ def measure(job: Job) -> dict[str, float]:
     """Return seconds by the name of what was timed, for one process.
 
     ``start`` (program, images), ``poses 0`` .. ``poses 2`` (one step of each stage of
-    the search), ``projector``, ``hull``, ``iteration`` (SIRT or TV), ``fbp``,
-    ``lesson`` (a step of learning the start), ``ray step`` and ``first ray step`` (with
-    the samples per ray of the end and of the beginning), ``preview``, ``volume``.
+    the search), ``projector``, ``hull``, ``iteration`` (SIRT or TV), ``weight
+    iteration`` (of the search for the TV weight), ``fbp``, ``lesson`` (a step of
+    learning the start), ``ray step`` and ``first ray step`` (with the samples per ray
+    of the end and of the beginning), ``preview``, ``volume``.
     """
     costs = {"start": time.time() - _born()}
     if job.config.method == "inr":
@@ -142,6 +144,10 @@ def _classical(
             projector, images, MOST, valid=valid, callback=clock, support=occupied
         )
     costs["iteration"] = clock.usual_s
+    if method == "tv":
+        slab = densest_slab(projector, *prepare(projector, images, valid), occupied)
+        share = 1.0 if slab is None else slab.images.numel() / images.numel()
+        costs["weight iteration"] = share * clock.usual_s
     return costs, volume, occupied
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from napari_inr_tomo.classic.sirt import sirt
+from napari_inr_tomo.classic.tv import START_ITERATIONS, tv
 from napari_inr_tomo.classic.tv_weight import (
     MOST_ITERATIONS,
     choose_weight,
@@ -18,27 +20,57 @@ TV_SHARE = 0.15
 classical TV: the network is smooth by itself.  Factors of 3 hardly matter."""
 
 
-def tv_weight(
+def classical_tv(
     job: Job,
+    phase: str,
     projector: ShardedProjector,
     images: Tensor,
     watch: Watch,
     valid: Tensor | None = None,
     support: Tensor | None = None,
-) -> float:
-    """Return the weight of the classical TV: the setting, or chosen on held-out pixels.
+) -> tuple[Tensor, float]:
+    """Return the classical TV volume and its weight: the setting, or chosen.
 
-    All ranks work on the same numbers and agree on the answer.  A stop asked for
-    meanwhile is handed on to ``watch``.
+    phase: what the run is said to be in after the choice.  watch: its ``total``
+    iterations are made; a stop asked for during the choice is handed on to it.  All
+    ranks work on the same numbers and agree on the answer.
     """
-    if job.config.classic.tv_weight is not None:
-        return job.config.classic.tv_weight
-    job.reporter.phase("choosing the TV weight")
-    choosing = Watch(job, MOST_ITERATIONS)
-    weight = choose_weight(projector, images, valid, support, choosing, job.config.seed)
-    watch.stopped = choosing.stopped
-    job.reporter.chosen["classic.tv_weight"] = weight
-    return weight
+    weight, start = job.config.classic.tv_weight, None
+    if weight is None:
+        job.reporter.phase("choosing the TV weight")
+        choosing = Watch(job, MOST_ITERATIONS)
+        shown = start = sirt(
+            projector,
+            images,
+            START_ITERATIONS,
+            valid=valid,
+            callback=lambda _, *rest: choosing(0, *rest),
+            momentum=True,
+            support=support,
+        )
+
+        def watched(iteration: int, volume: Tensor, residual: float) -> bool:
+            """Show the whole volume where the search looks at a slab of it."""
+            whole = volume if volume.shape == shown.shape else shown
+            return choosing(iteration, whole, residual)
+
+        weight = choose_weight(
+            projector, images, valid, support, watched, job.config.seed
+        )
+        watch.stopped = choosing.stopped
+        job.reporter.chosen["classic.tv_weight"] = weight
+    job.reporter.phase(phase)
+    volume = tv(
+        projector,
+        images,
+        watch.total,
+        weight,
+        valid,
+        callback=watch,
+        support=support,
+        start=start,
+    )
+    return volume, weight
 
 
 def network_weight(job: Job, images: Tensor, valid: Tensor | None) -> float:

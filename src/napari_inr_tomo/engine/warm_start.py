@@ -16,7 +16,6 @@ from torch import Tensor
 
 from napari_inr_tomo.classic.hull import hull
 from napari_inr_tomo.classic.sirt import sirt
-from napari_inr_tomo.classic.tv import tv
 from napari_inr_tomo.engine.earlier import Earlier
 from napari_inr_tomo.engine.job import Cancelled, Job
 from napari_inr_tomo.engine.pose_search import find_poses
@@ -25,7 +24,7 @@ from napari_inr_tomo.engine.reporter import CANCEL, STOP
 from napari_inr_tomo.engine.sampling import generator
 from napari_inr_tomo.engine.schedule import rise_and_fall
 from napari_inr_tomo.engine.sharded import ShardedProjector
-from napari_inr_tomo.engine.tv_weight import network_weight, tv_weight
+from napari_inr_tomo.engine.tv_weight import classical_tv, network_weight
 from napari_inr_tomo.engine.watch import Watch
 from napari_inr_tomo.inr import Field, Muon
 from napari_inr_tomo.types import Poses
@@ -72,19 +71,11 @@ def prepare_start(job: Job, dtype: torch.dtype = torch.float32) -> Start:
     watch = Watch(job, inr.warm_start_iterations)
     weight = inr.loss.tv_weight
     if inr.warm_start == "tv":
-        classic_weight = tv_weight(job, projector, images, watch, valid, occupied)
+        volume, classic_weight = classical_tv(
+            job, "classical start", projector, images, watch, valid, occupied
+        )
         if weight is None:
             weight = classic_weight * network_weight(job, images, valid)
-        job.reporter.phase("classical start")
-        volume = tv(
-            projector,
-            images,
-            iterations=inr.warm_start_iterations,
-            weight=classic_weight,
-            valid=valid,
-            callback=watch,
-            support=occupied,
-        )
     else:
         job.reporter.phase("classical start")
         volume = sirt(

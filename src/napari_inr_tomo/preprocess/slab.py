@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -77,7 +77,11 @@ def cut_slab(
         Step("cut_slab", parameters | {"margin_px": margin}),
         images=np.ascontiguousarray(series.images[tuple(cut)]),
         valid=None if series.valid is None else series.valid[tuple(cut)],
-        poses=_moved(series, offset, along_x),
+        poses=geometry.poses_about(
+            series.angles_deg,
+            series.start_poses,
+            (offset, 0.0, 0.0) if along_x else (0.0, offset, 0.0),
+        ),
     )
     depth = geometry.default_depth(
         (series.images.shape[1], series.images.shape[2]), axis_deg
@@ -99,15 +103,3 @@ def _margin(poses: Poses, along_x: bool, across: int) -> int:
     shift = poses.dx_px if along_x else poses.dy_px
     stray = np.abs(np.sin(turns)).max() * across / 2 + np.abs(shift).max()
     return int(np.ceil(stray)) + SPARE_PX
-
-
-def _moved(series: TiltSeries, offset_px: float, along_x: bool) -> Poses:
-    """Return the poses about the middle of the slab, for object and image alike."""
-    offset = (offset_px, 0.0, 0.0) if along_x else (0.0, offset_px, 0.0)
-    poses = series.start_poses
-    shift = geometry.translation_shifts(series.angles_deg, poses, offset)
-    return replace(
-        poses,
-        dx_px=poses.dx_px + shift[:, 0] - offset[0],
-        dy_px=poses.dy_px + shift[:, 1] - offset[1],
-    )

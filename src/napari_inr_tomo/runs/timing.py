@@ -98,11 +98,11 @@ def expected(
     seconds = costs.seconds
     get = seconds.get
     phases = {"starting": get("start", 0.0) + get("projector", 0.0) + get("hull", 0.0)}
-    iteration = get("iteration", 0.0) / processes
     if config.method == "fbp":
         phases["FBP"] = get("fbp", 0.0)
     elif config.method != "inr":
-        phases |= _classic(config, config.method, config.classic.iterations, iteration)
+        count = config.classic.iterations
+        phases |= _classic(config, config.method, count, costs, processes)
     else:
         inr = config.inr
         if inr.poses.refine and inr.poses.coarse:
@@ -110,7 +110,7 @@ def expected(
             phases["coarse poses"] = sum(n * get(f"poses {i}", 0.0) for i, n in steps)
         if inr.warm_start != "none":
             count = inr.warm_start_iterations
-            phases |= _classic(config, inr.warm_start, count, iteration)
+            phases |= _classic(config, inr.warm_start, count, costs, processes)
             phases["learning the start"] = (
                 inr.warm_start_steps * get("lesson", 0.0) / processes
             )
@@ -121,15 +121,23 @@ def expected(
 
 
 def _classic(
-    config: ReconstructionConfig, method: str, iterations: int, iteration_s: float
+    config: ReconstructionConfig,
+    method: str,
+    iterations: int,
+    costs: Costs,
+    processes: int,
 ) -> dict[str, float]:
     phases = {}
+    one = costs.seconds.get("iteration", 0.0) / processes
     if method == "tv":
-        if config.classic.tv_weight is None:
-            tried = TV_START + WEIGHTS_TRIED * WEIGHT_ITERATIONS
-            phases["choosing the TV weight"] = tried * iteration_s
-        iterations += TV_START
-    return phases | {method.upper(): iterations * iteration_s}
+        if config.classic.tv_weight is not None:
+            iterations += TV_START
+        else:
+            tried = costs.seconds.get("weight iteration", 0.0) / processes
+            phases["choosing the TV weight"] = (
+                TV_START * one + (TV_START + WEIGHTS_TRIED * WEIGHT_ITERATIONS) * tried
+            )
+    return phases | {method.upper(): iterations * one}
 
 
 def _rays(
