@@ -8,11 +8,11 @@ Needs a display; ``xvfb-run -a -s "-screen 0 1600x1000x24"`` will do.
 from __future__ import annotations
 
 import argparse
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import tifffile
+from workplace import workplace
 
 from napari_inr_tomo.simulate import simulate_series
 from napari_inr_tomo.ui.docks.acquisition import AcquisitionDock
@@ -34,13 +34,13 @@ def main() -> None:
         "chiral", (96, 96), ANGLES_DEG, dose=1000, shift_sigma_px=1.5, seed=1
     ).series
     tour = Tour(arguments.folder, arguments.theme)
-    with tempfile.TemporaryDirectory() as place:
-        raw = Path(place) / "session-12"
+    with workplace() as place:
+        raw = place / "session-12"
         raw.mkdir()
         dock = show_dock(tour.session, AcquisitionDock)
         panel = dock.panel
         panel.watched.setText(str(raw))
-        panel.out.setText(str(Path(place) / "results"))
+        panel.out.setText(str(place / "results"))
         panel.inr.setChecked(True)
         order = np.argsort(np.abs(ANGLES_DEG), kind="stable")
         panel.start()

@@ -14,10 +14,10 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
+from workplace import workplace
 
 from napari_inr_tomo.simulate import simulate_series
 from napari_inr_tomo.ui.docks.export import ExportPanel
@@ -125,8 +125,8 @@ def main() -> None:
     parser.add_argument("--theme", default="dark")
     arguments = parser.parse_args()
     tour = Tour(arguments.folder, arguments.theme)
-    with tempfile.TemporaryDirectory(prefix="sea-mine-") as place:
-        cluster = Cluster(Path(place))
+    with workplace() as place:
+        cluster = Cluster(place)
         try:
             prepare(tour, cluster.place / "aligned.mrc")
             watch(tour, cluster, submit(cluster))

@@ -8,10 +8,10 @@ Needs a display; ``scripts/with-display.sh`` makes one.
 from __future__ import annotations
 
 import argparse
-import tempfile
 from pathlib import Path
 
 import numpy as np
+from workplace import workplace
 
 from napari_inr_tomo.simulate import simulate_series
 from napari_inr_tomo.ui.docks.monitor import MonitorPanel
@@ -31,14 +31,14 @@ def main() -> None:
     series = simulate_series("sea-mine", 64, angles_deg, dose=DOSE, seed=5).series
     tour = Tour(arguments.folder, arguments.theme)
     tour.open(series)
-    with tempfile.TemporaryDirectory() as place:
-        tour.reconstruct("sirt", "fast", Path(place) / "sirt", "sirt_")
+    with workplace() as place:
+        tour.reconstruct("sirt", "fast", place / "sirt", "sirt_")
         tour.cut("low_dose_sirt")
         panel = tour.panel(ReconstructionPanel)
         panel.choose("inr", "preview")
         panel.form.set_value("inr.holdout.fraction", 0.2)
         panel.count.setValue(6)
-        tour.reconstruct("inr", "preview", Path(place) / "inr", "inr_")
+        tour.reconstruct("inr", "preview", place / "inr", "inr_")
         tour.cut("low_dose_inr")
         monitor = tour.panel(MonitorPanel)
         tour.take_widget("low_dose_curves", monitor)

@@ -8,10 +8,10 @@ Needs a display; ``scripts/with-display.sh`` makes one.
 from __future__ import annotations
 
 import argparse
-import tempfile
 from pathlib import Path
 
 import numpy as np
+from workplace import workplace
 
 from napari_inr_tomo.simulate import simulate_series
 from napari_inr_tomo.ui.tour import Tour
@@ -27,10 +27,10 @@ def main() -> None:
     simulation = simulate_series("sea-mine", 64, angles_deg, dose=1000, seed=5)
     tour = Tour(arguments.folder, arguments.theme)
     tour.open(simulation.series)
-    with tempfile.TemporaryDirectory() as place:
-        tour.reconstruct("sirt", "fast", Path(place) / "sirt", "sirt_")
+    with workplace() as place:
+        tour.reconstruct("sirt", "fast", place / "sirt", "sirt_")
         tour.cut("missing_wedge_sirt")
-        tour.reconstruct("inr", "preview", Path(place) / "inr", "inr_")
+        tour.reconstruct("inr", "preview", place / "inr", "inr_")
         tour.cut("missing_wedge_inr")
         tour.compare(simulation.truth, "missing_wedge_compare")
         tour.close()

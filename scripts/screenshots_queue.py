@@ -8,8 +8,9 @@ Needs a display; ``xvfb-run -a -s "-screen 0 1600x1000x24"`` will do.
 from __future__ import annotations
 
 import argparse
-import tempfile
 from pathlib import Path
+
+from workplace import workplace
 
 from napari_inr_tomo import runs
 from napari_inr_tomo.config import ReconstructionConfig
@@ -30,8 +31,8 @@ def main() -> None:
     series = sample_simulation("sea-mine").series
     config = ReconstructionConfig.from_preset("fast", method="sirt")
     tour = Tour(arguments.folder, arguments.theme)
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place) / "runs"
+    with workplace() as place:
+        folder = place / "runs"
         runs.launch(runs.create_run(folder / "first", series, config)).wait()
         panel = show_dock(tour.session, RunsDock).panel
         panel.folder.setText(str(folder))

@@ -9,8 +9,9 @@ Needs a display; ``xvfb-run -a -s "-screen 0 1600x1000x24"`` will do.
 from __future__ import annotations
 
 import argparse
-import tempfile
 from pathlib import Path
+
+from workplace import workplace
 
 from napari_inr_tomo import io
 from napari_inr_tomo.simulate.samples import sample_simulation
@@ -50,11 +51,11 @@ def main() -> None:
     tour.subtract_background()
     tour.align()
     tour.shift_by_hand(series.reference - 4)
-    with tempfile.TemporaryDirectory() as folder:
-        tour.reconstruct("inr", arguments.preset, Path(folder) / "run", "")
+    with workplace() as folder:
+        tour.reconstruct("inr", arguments.preset, folder / "run", "")
         tour.look_closer(truth)
         tour.look_around()
-        tour.export(Path(folder), "volume")
+        tour.export(folder, "volume")
         tour.close()
 
 

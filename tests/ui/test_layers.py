@@ -372,3 +372,21 @@ def test_a_stack_on_the_disk_is_shown_image_by_image(
         assert np.array_equal(np.asarray(layer._slice.image.raw), stored[tilt])
     assert series_of(layer) is series
     assert layer.get_value((3, 4, 5)) is not None
+
+
+@pytest.mark.viewer
+@pytest.mark.parametrize("open_dock", ["shown"], indirect=True)
+@pytest.mark.parametrize(("pixel_nm", "unit"), [(0.5, "nm"), (None, "pixel")])
+def test_the_canvas_has_a_scale_bar(
+    open_dock: Any, qtbot: Any, small_series: TiltSeries, pixel_nm: Any, unit: str
+) -> None:
+    dock = open_dock(TiltSeriesDock)
+    bar = open_dock.viewer.canvas.overlays.scale_bar
+    dock.session.add_series(small_series.evolve(pixel_size_nm=pixel_nm))
+    canvas = open_dock.viewer.window._qt_viewer.canvas
+    (drawn,) = canvas._viewer_overlay_to_visual[bar]
+    qtbot.waitUntil(lambda: drawn.node.text.text.endswith(unit), timeout=5000)
+    assert drawn.node.visible
+    bar.visible = False  # by the user: it stays so
+    dock.session.add_series(small_series)
+    assert not bar.visible

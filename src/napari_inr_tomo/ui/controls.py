@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable
 from typing import Any
 from weakref import WeakMethod
@@ -24,6 +25,8 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+
+from napari_inr_tomo.ui.paths import shown
 
 Reason = str | None
 
@@ -203,12 +206,12 @@ class PathEdit(QWidget):
         layout.addWidget(self.browse)
 
     def text(self) -> str:
-        """Return the path as typed."""
-        return self.line.text().strip()
+        """Return the path as typed, ``~`` written out."""
+        return os.path.expanduser(self.line.text().strip())
 
     def setText(self, text: str) -> None:
-        """Set the path."""
-        self.line.setText(text)
+        """Set the path; the home folder is shown as ``~``."""
+        self.line.setText(shown(text) if text else "")
 
     def _browse(self) -> None:
         # not at the top: the dialogs need the plugin's settings, most controls do not
@@ -219,7 +222,7 @@ class PathEdit(QWidget):
         else:
             path = ask_file(self, "Choose a file", self.text())
         if path:
-            self.line.setText(path)
+            self.setText(path)
             self.line.editingFinished.emit()
 
 

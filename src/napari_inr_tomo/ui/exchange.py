@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QVBoxLayout, QWidget
 from napari_inr_tomo.ui import steps
 from napari_inr_tomo.ui.controls import ActionRow, tick, words
 from napari_inr_tomo.ui.jobs import start_job, start_step, tell
+from napari_inr_tomo.ui.paths import shown
 from napari_inr_tomo.ui.series_layer import series_of
 from napari_inr_tomo.ui.session import Session
 
@@ -96,7 +97,7 @@ class Exchange(QWidget):
         """Write the alignment in the format of the suffix."""
 
         def done(lost: tuple[str, ...]) -> None:
-            self.said.setText(f"Wrote {path}")
+            self.said.setText(f"Wrote {shown(path)}")
             tell(lost)
 
         start_job(

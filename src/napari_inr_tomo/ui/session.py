@@ -84,6 +84,7 @@ class Session:
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.layers.events.renamed.connect(self._on_renamed)
         viewer.dims.events.axis_labels.connect(self.label_slider)
+        viewer.canvas.overlays.scale_bar.visible = True
         for layer in viewer.layers:
             layer.events.visible.connect(self.label_slider)
             layer.events.data.connect(self._on_data)

@@ -21,6 +21,7 @@ from napari_inr_tomo.ui.acquiring_layers import AcquisitionLayers
 from napari_inr_tomo.ui.controls import ActionRow, PathEdit, form, group, tick, words
 from napari_inr_tomo.ui.dock import Dock, Panel
 from napari_inr_tomo.ui.jobs import start_job
+from napari_inr_tomo.ui.paths import shown
 from napari_inr_tomo.ui.run_folders import runs_home
 
 COLUMNS = ("angle", "shift x, y (px)", "file")
@@ -190,7 +191,7 @@ class AcquisitionPanel(Panel):
 
     def _started(self, folder: Any) -> None:
         self.folder, self.going = folder, True
-        self.place.setText(f"Results: {folder.path}")
+        self.place.setText(f"Results: {shown(folder.path)}")
         self.summary.setText("Starting to watch (this takes some seconds).")
         if self._listening:  # else the dock was closed meanwhile
             self._follow()

@@ -26,6 +26,7 @@ from napari_inr_tomo.ui.pair_view import (
     plane_of,
     save_figure,
 )
+from napari_inr_tomo.ui.paths import shown
 from napari_inr_tomo.ui.remembered import ask_folder
 from napari_inr_tomo.ui.run_folders import new_folder
 from napari_inr_tomo.ui.series_layer import contrast, volume_layer_data
@@ -268,7 +269,7 @@ class ComparePanel(Panel):
         except OSError as error:
             show_error(f"The figures could not be written into {folder}: {error}.")
             return
-        self.numbers.setText(f"{self.result.words()}\nWritten into {folder}")
+        self.numbers.setText(f"{self.result.words()}\nWritten into {shown(folder)}")
 
     # halves ---------------------------------------------------------------------
 

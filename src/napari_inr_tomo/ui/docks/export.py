@@ -13,6 +13,7 @@ from napari_inr_tomo.types import TiltSeries, Volume
 from napari_inr_tomo.ui.controls import ActionRow, form, group, words
 from napari_inr_tomo.ui.dock import Dock, Panel
 from napari_inr_tomo.ui.jobs import start_job
+from napari_inr_tomo.ui.paths import shown
 from napari_inr_tomo.ui.remembered import ask_new_file
 from napari_inr_tomo.ui.run_control import NO_RUN, RunState
 from napari_inr_tomo.ui.series_layer import volume_of
@@ -147,7 +148,7 @@ class ExportPanel(Panel):
     def _write(self, label: str, function: Any, path: Path, *args: Any) -> None:
         def done(paths: list[Path]) -> None:
             self.paths = [old for old in self.paths if old not in paths] + paths
-            self.written.setText("Written:\n" + "\n".join(map(str, self.paths)))
+            self.written.setText("Written:\n" + "\n".join(map(shown, self.paths)))
 
         start_job(
             self.session, label, function, Path(path), *args, done=done, owner=self

@@ -34,6 +34,7 @@ from napari_inr_tomo.ui.docks.reconstruction import (
 from napari_inr_tomo.ui.jobs import start_job
 from napari_inr_tomo.ui.latest import Latest
 from napari_inr_tomo.ui.open_docks import show_dock, show_panel
+from napari_inr_tomo.ui.paths import shown
 from napari_inr_tomo.ui.queueing import CHOOSE, QueueBox
 from napari_inr_tomo.ui.record import duration
 from napari_inr_tomo.ui.run_folders import read_input, runs_home
@@ -175,7 +176,7 @@ class RunsPanel(Panel):
         for row, entry in enumerate(entries):
             for column, text in enumerate(texts(entry)):
                 item = QTableWidgetItem(text)
-                item.setToolTip(f"{text}\n{entry.path}" if column == 0 else text)
+                item.setToolTip(f"{text}\n{shown(entry.path)}" if column == 0 else text)
                 self.table.setItem(row, column, item)
             if entry.picture is not None:
                 self.table.item(row, 0).setIcon(icon(entry.picture))
