@@ -118,6 +118,20 @@ def test_blocked_and_jumping_tilts_are_named_and_can_be_left_out():
     assert not check_views(make(drift=0.2).series).notices
 
 
+@pytest.mark.parametrize("phantom", ["sea-mine", "porous", "chiral"])
+def test_a_specimen_that_moves_blocks_no_beam(phantom):
+    """Between tilts it leaves one edge of the field and nears the other."""
+    for seed in (0, 1):
+        moving = simulate_series(
+            phantom, 64, np.arange(-60, 61, 2.0), dose=200, shift_sigma_px=2, seed=seed
+        ).series
+        assert not check_views(moving).notices
+        images = moving.images.copy()
+        images[21, 24:44] *= 0.1  # a bar across a third of the field
+        barred = check_views(TiltSeries(images, moving.angles_deg))
+        assert barred.history[-1].parameters["blocked_tilts"] == [21]
+
+
 def test_prepare_gives_the_specimen_back():
     dirty = make(drift=0.2, hot_pixels=0.001, background=0.3)
     clean = make(dose=None, background=0.0)

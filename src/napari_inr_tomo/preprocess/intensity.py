@@ -21,6 +21,7 @@ _JUMP_SIGMA = 5.0
 _NEIGHBOURS = 2
 _BLOCKS = 8
 _BLOCKED_SHARE = 0.1
+_MISSING_SHARE = 0.5  # of what dark places lost, the least that the whole image lacks
 _EMPTY_BORDER = 0.1
 _SMOOTH_PX = 5
 
@@ -94,7 +95,8 @@ def check_views(series: TiltSeries, exclude: bool = False) -> TiltSeries:
     A tilt jumps where its mean intensity is a quarter off the median of its four
     neighbours in angle, and far more than tilts usually are.  The beam is blocked, by
     a grid bar or the holder, where more than a tenth of the field is darker than half
-    of what both neighbours show there.  Raw images, before the background is
+    of what both neighbours show there, and the image as a whole lacks at least half of
+    what these places lack: a specimen that has moved is elsewhere.  Raw images, before the background is
     subtracted, tell this best.
 
     exclude: leave these tilts out of everything that follows; else they are only named.
@@ -159,7 +161,10 @@ def _ratios(values: FloatArray) -> FloatArray:
 
 
 def _blocked(images: NDArray[np.float32]) -> BoolArray:
-    """Return (tilt,): dark where both neighbours are not."""
+    """Return (tilt,): dark where both neighbours are not, and nowhere brighter for it.
+
+    A specimen that has moved is dark in one place and bright in another.
+    """
     flags = np.zeros(len(images), bool)
     if len(images) < 3:
         return flags
@@ -175,5 +180,8 @@ def _blocked(images: NDArray[np.float32]) -> BoolArray:
         others = [j for j in (k - 1, k + 1) if 0 <= j < len(images)]
         near = means[others].min(axis=0)
         dark = (means[k] < 0.5 * near) & (near > bright)
-        flags[k] = len(others) == 2 and float(dark.mean()) > _BLOCKED_SHARE
+        lost = float((near - means[k])[dark].sum())
+        less = float(means[others].sum(axis=(1, 2)).min() - means[k].sum())
+        wide = float(dark.mean()) > _BLOCKED_SHARE
+        flags[k] = len(others) == 2 and wide and less > _MISSING_SHARE * lost
     return flags
