@@ -73,6 +73,31 @@ def test_both_are_cut_at_the_same_place(open_dock: Any, qtbot: Any) -> None:
     assert panel.profile.line("B")[1] == pytest.approx(b[7, 5])
 
 
+def test_pictures_show_what_the_numbers_are_of(open_dock: Any, qtbot: Any) -> None:
+    """A where it was moved to, while both volumes are those that were compared."""
+    truth = smooth(0)
+    away = np.roll(truth, 2, axis=2)
+    panel = two(open_dock, away, truth)
+    panel.plane.setCurrentText("xy")
+    panel.place.setValue(8)
+    assert np.array_equal(panel.view.shown[0], away[8])
+    panel.compare()
+    qtbot.waitUntil(lambda: panel.result is not None, timeout=LONG_MS)
+    assert panel.view.shown[0][:, 3:-3] == pytest.approx(truth[8, :, 3:-3], abs=1e-3)
+    assert "moved onto B" in panel.view.captions[0].text
+    row = panel.profile.line("A")[1], panel.profile.line("B")[1]
+    assert row[0][3:-3] == pytest.approx(row[1][3:-3], abs=1e-3)
+    panel.place.setValue(5)
+    assert panel.view.shown[0][:, 3:-3] == pytest.approx(truth[5, :, 3:-3], abs=1e-3)
+    panel.register.setChecked(False)
+    assert np.array_equal(panel.view.shown[0], away[5])
+    panel.register.setChecked(True)
+    panel.a.layer.data = away + 1  # as a run does that goes on
+    panel.place.setValue(6)
+    assert np.array_equal(panel.view.shown[0], away[6] + 1)
+    assert "moved" not in panel.view.captions[0].text
+
+
 def test_figures_are_those_of_the_metrics_and_reach_the_disk(
     open_dock: Any, qtbot: Any, tmp_path: Path, small_series: TiltSeries
 ) -> None:

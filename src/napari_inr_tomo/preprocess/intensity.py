@@ -96,8 +96,8 @@ def check_views(series: TiltSeries, exclude: bool = False) -> TiltSeries:
     neighbours in angle, and far more than tilts usually are.  The beam is blocked, by
     a grid bar or the holder, where more than a tenth of the field is darker than half
     of what both neighbours show there, and the image as a whole lacks at least half of
-    what these places lack: a specimen that has moved is elsewhere.  Raw images, before the background is
-    subtracted, tell this best.
+    what these places lack: a specimen that has moved is elsewhere.  Raw images, before
+    the background is subtracted, tell this best.
 
     exclude: leave these tilts out of everything that follows; else they are only named.
     """

@@ -145,8 +145,10 @@ def compare(
             "the layer of one of them is gone",
             "Choose two volumes",
         )
-    figures = metrics.compare(a, b, register=register)
-    moved = metrics.register(a, b)[0] if register else np.asarray(a.data)
+    moved, shift = np.asarray(a.data), (0.0, 0.0, 0.0)
+    if register:
+        moved, shift = metrics.register(a, b)
+    figures = metrics.compare(moved, b) | {"shift_zyx_px": list(shift)}
     frequency, curve, half_bit = metrics.fsc_half_bit(moved, b)
     found = [
         metrics.fsc_by_direction(moved, b, axis_deg, limit)

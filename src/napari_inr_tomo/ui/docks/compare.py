@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ class ComparePanel(Panel):
     def build(self) -> None:
         """Make the controls."""
         self.result: comparing.Comparison | None = None
+        self._judged: tuple[Any, ...] = ()
         self._worker: Any = None
         self._stop = threading.Event()
         self._row = 0.0
@@ -89,6 +91,7 @@ class ComparePanel(Panel):
             "Take out the shift between them, which no tilt series can tell",
             True,
         )
+        self.register.toggled.connect(self._draw)
         layout.addWidget(self.register)
         self.row = ActionRow()
         self.compare_button = self.row.add(
@@ -186,6 +189,13 @@ class ComparePanel(Panel):
         self._draw()
         self.view.fit()
 
+    def _moved(self) -> Any:
+        """Return A as it was moved onto B, while these two are chosen; else None."""
+        wanted = self.register.isChecked() and self.result is not None
+        ids = [None if v is None else id(v.data) for v in self._volumes()]
+        same = [id(data()) for data in self._judged] == ids
+        return self.result.moved if wanted and same else None
+
     def _draw(self, *_: Any) -> None:
         volumes = self._volumes()
         plane, index = self.plane.currentText(), self.place.value()
@@ -195,6 +205,10 @@ class ComparePanel(Panel):
         last = next((v for v in reversed(volumes) if v is not None), None)
         limits = None if last is None else contrast(np.asarray(last.data))
         names = [self.a.currentText(), self.b.currentText()]
+        moved = self._moved()
+        if moved is not None:
+            images[0] = plane_of(moved, plane, index)
+            names[0] += ", moved onto B"
         self.view.show_pair(images, names, limits, self._nm())
         self.profile.show_rows(images, self._row, self._nm())
 
@@ -216,14 +230,21 @@ class ComparePanel(Panel):
 
     def compare(self) -> None:
         """Compare A with B in a worker."""
+        volumes = self._volumes()
+        judged = tuple(weakref.ref(v.data) for v in volumes if v is not None)
+
+        def compared(result: comparing.Comparison) -> None:
+            self._judged = judged
+            self._compared(result)
+
         start_job(
             self.session,
             "Comparing the volumes",
             comparing.compare,
-            *self._volumes(),
+            *volumes,
             self.register.isChecked(),
             *self._axis_and_tilts(),
-            done=self._compared,
+            done=compared,
             owner=self,
         )
 
@@ -247,6 +268,7 @@ class ComparePanel(Panel):
             result.tilts_deg,
             result.voxel_nm,
         )
+        self._draw()
         self.refresh()
 
     def ask_save(self) -> None:
