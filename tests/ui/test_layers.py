@@ -390,3 +390,27 @@ def test_the_canvas_has_a_scale_bar(
     bar.visible = False  # by the user: it stays so
     dock.session.add_series(small_series)
     assert not bar.visible
+
+
+@pytest.mark.viewer
+def test_the_slider_returns_to_the_tilt_and_the_slice_that_were_left(
+    open_dock: Any, small_series: TiltSeries
+) -> None:
+    """A slice far down a volume is no tilt of a short series: nothing would be seen."""
+    session, viewer = open_dock(TiltSeriesDock).session, open_dock.viewer
+    series = small_series.evolve(pixel_size_nm=0.5)
+    stack = session.add_series(series)
+    session.show_tilt(3)
+    data = np.random.default_rng(0).random((90, 24, 28), np.float32)
+    volume = viewer.add_layer(layer_of(volume_layer_data(Volume(data, 0.5))))
+    assert viewer.dims.point[0] == pytest.approx(0.5 * 44.5, abs=0.3)  # the middle
+    viewer.dims.set_point(0, 0.5 * 80)
+    volume.visible = False
+    assert session.shown_tilt() == 3
+    session.show_tilt(5)
+    stack.visible = False
+    volume.visible = True
+    assert viewer.dims.point[0] == pytest.approx(0.5 * 80)
+    other = session.add_series(series.evolve(images=series.images + 1))
+    assert other.visible
+    assert session.shown_tilt() == series.reference

@@ -77,6 +77,8 @@ class Session:
         self.busy: str | None = None
         self.closed = False
         self._fitted: tuple[Any, ...] | None = None
+        self._slider = ""
+        self._left_at: dict[str, float] = {}
         self.run = RunControl(self)
         self.keys = Keys(self)
         # last: napari has taken the layer into its axes by then
@@ -151,19 +153,23 @@ class Session:
             axis = self.viewer.dims.ndim - 3
             self.viewer.dims.set_point(axis, tilt * float(self._layer.scale[0]))
 
-    def on_top(self) -> str | None:
-        """Return what the shown image on top is cut along: "tilt", "z" or None."""
+    def _on_top(self) -> Layer | None:
+        """Return the shown stack or volume on top."""
         for layer in reversed([] if self.viewer is None else self.viewer.layers):
             covers = layer.visible and layer.ndim >= 3
             if not covers or type(layer).__name__ != "Image":
                 continue
-            name = layer.axis_labels[-3]
-            if name in (STACK_LABELS[0], VOLUME_LABELS[0]):
-                return str(name)
+            if layer.axis_labels[-3] in (STACK_LABELS[0], VOLUME_LABELS[0]):
+                return layer
         return None
 
+    def on_top(self) -> str | None:
+        """Return what the shown image on top is cut along: "tilt", "z" or None."""
+        layer = self._on_top()
+        return None if layer is None else str(layer.axis_labels[-3])
+
     def label_slider(self, *_: Any) -> None:
-        """Name napari's slider after what is shown: "tilt" or "z"."""
+        """Name napari's slider after what is shown, "tilt" or "z", and go there."""
         viewer, name = self.viewer, self.on_top()
         if name is None:
             return
@@ -171,6 +177,21 @@ class Session:
         if labels[axis] != name:
             labels[axis] = name
             viewer.dims.axis_labels = tuple(labels)
+        self._turn_slider(name)
+
+    def _turn_slider(self, name: str) -> None:
+        """Return to the tilt or the slice that was left; else to the middle one.
+
+        Both have one slider: slice 130 of a volume is no tilt of a stack of 61.
+        """
+        before, self._slider = self._slider, name
+        if not before or before == name:
+            return
+        viewer, layer = self.viewer, self._on_top()
+        axis = viewer.dims.ndim - 3
+        self._left_at[before] = float(viewer.dims.point[axis])
+        middle = layer.translate[-3] + (layer.data.shape[-3] - 1) / 2 * layer.scale[-3]
+        viewer.dims.set_point(axis, self._left_at.get(name, float(middle)))
 
     def fit_view(self) -> None:
         """Show the whole image, unless the user has chosen what to see."""
@@ -185,6 +206,7 @@ class Session:
     def _on_inserted(self, event: Any) -> None:
         event.value.events.visible.connect(self.label_slider)
         event.value.events.data.connect(self._on_data)
+        self.label_slider()
         if is_series_layer(event.value):
             self.layer = event.value
             self.show_tilt(series_of(event.value).reference)
@@ -192,7 +214,6 @@ class Session:
             self.fit_view()
         elif self.viewer is not None and len(self.viewer.layers) == 1:
             self._fitted = None
-        self.label_slider()
         self.layers_changed.emit()
 
     def _on_removed(self, event: Any) -> None:
