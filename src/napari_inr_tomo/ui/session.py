@@ -86,13 +86,15 @@ class Session:
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.layers.events.renamed.connect(self._on_renamed)
         viewer.dims.events.axis_labels.connect(self.label_slider)
-        viewer.canvas.overlays.scale_bar.visible = True
         for layer in viewer.layers:
             layer.events.visible.connect(self.label_slider)
             layer.events.data.connect(self._on_data)
         candidates = self.series_layers()
         if candidates:
             self._layer = candidates[-1]
+        self._bar_shown = False
+        if len(viewer.layers):
+            self._show_scale_bar()
 
     # viewer and layers ------------------------------------------------------
 
@@ -193,6 +195,16 @@ class Session:
         middle = layer.translate[-3] + (layer.data.shape[-3] - 1) / 2 * layer.scale[-3]
         viewer.dims.set_point(axis, self._left_at.get(name, float(middle)))
 
+    def _show_scale_bar(self) -> None:
+        """Show napari's scale bar, once: it is the user's to hide.
+
+        Not before there is a layer: its units, a third of a second to load, come with
+        the first one in any case.
+        """
+        if not self._bar_shown:
+            self._bar_shown = True
+            self.viewer.canvas.overlays.scale_bar.visible = True
+
     def fit_view(self) -> None:
         """Show the whole image, unless the user has chosen what to see."""
         viewer = self.viewer
@@ -204,6 +216,7 @@ class Session:
             self._fitted = (viewer.scene.camera.zoom, tuple(viewer.scene.camera.center))
 
     def _on_inserted(self, event: Any) -> None:
+        self._show_scale_bar()
         event.value.events.visible.connect(self.label_slider)
         event.value.events.data.connect(self._on_data)
         self.label_slider()
