@@ -37,18 +37,14 @@ SHORT = {
     },
     "compute": {"device": "cpu"},
 }
-LARGE = 128
-"""Above this the weight of TV is set, not searched: the search holds no more."""
 
 
-def settings(method: str, case: str, size: int) -> ReconstructionConfig:
+def settings(method: str, case: str) -> ReconstructionConfig:
     """Return the settings of a short run, otherwise those of the method or preset."""
     classic = method in ("fbp", "sirt", "tv")
     config = ReconstructionConfig.from_preset(
         "fast" if classic else method, method=method if classic else "inr"
     ).merged(SHORT)
-    if size > LARGE:
-        config = config.merged({"classic": {"tv_weight": 1.0}})
     return config.merged({"inr": {"poses": {"refine": case != CASES[0]}}})
 
 
@@ -64,7 +60,7 @@ def series_of(case: str, size: int) -> TiltSeries:
 
 def measured(method: str, case: str, size: int, options: Any) -> dict[str, Any]:
     """Return peak and estimate of one run in bytes, and their ratio."""
-    config, series = settings(method, case, size), series_of(case, size)
+    config, series = settings(method, case), series_of(case, size)
     need = runs.estimate(config, series.images.shape, poses=series.start_poses)
     folder = options.work / "memory-run"
     seen = watched(series, config, folder, options.threads, ray_s=options.ray_seconds)

@@ -11,7 +11,12 @@ from scripted_run import LONG_MS, Worker, follow
 from napari_inr_tomo import geometry
 from napari_inr_tomo.simulate import simulate_series
 from napari_inr_tomo.types import Poses, TiltSeries, Volume
-from napari_inr_tomo.ui.docks.sinogram import OTHER_SIZE, WITHOUT, SinogramDock
+from napari_inr_tomo.ui.docks.sinogram import (
+    OTHER_SIZE,
+    OUTSIDE,
+    WITHOUT,
+    SinogramDock,
+)
 from napari_inr_tomo.ui.series_layer import volume_layer_data
 from napari_inr_tomo.ui.sinograms import sinogram
 from napari_inr_tomo.ui.slicing import Shown
@@ -64,6 +69,24 @@ def test_tilts_left_out_are_not_computed() -> None:
     row = np.flatnonzero(found.tilts == 2)[0]
     assert np.isnan(found.computed[row]).all()
     assert np.isfinite(np.delete(found.computed, row, axis=0)).all()
+
+
+def test_a_line_beside_the_images_is_said_in_words(
+    open_dock: Any, qtbot: Any, small_series: TiltSeries
+) -> None:
+    session = open_dock.session
+    session.add_series(small_series)
+    panel = open_dock(SinogramDock).panel
+    data = np.ones((24, *small_series.images.shape[1:]), np.float32)
+    made, options, _ = volume_layer_data(Volume(data, small_series.pixel_size_nm))
+    open_dock.viewer.add_image(made, **options)
+    qtbot.waitUntil(lambda: "rms" in panel.state.text(), timeout=LONG_MS)
+    poses = small_series.start_poses
+    far = Poses(poses.z1_deg, poses.z3_deg, poses.dx_px + 500, poses.dy_px)
+    session.apply(session.layer, small_series.evolve(poses=far), "far away")
+    qtbot.waitUntil(lambda: OUTSIDE in panel.state.text(), timeout=LONG_MS)
+    session.undo()
+    qtbot.waitUntil(lambda: "rms" in panel.state.text(), timeout=LONG_MS)
 
 
 def test_the_dock_shows_the_series_then_the_volume_of_the_run(

@@ -116,7 +116,8 @@ class SinogramView(pyqtgraph.GraphicsLayoutWidget):
             self.images[kind].clear()
         else:
             if kind == "residual":
-                most = float(np.nanquantile(np.abs(image), 0.995)) or 1.0
+                known = np.abs(image[np.isfinite(image)])
+                most = (float(np.quantile(known, 0.995)) if known.size else 0) or 1.0
                 limits = (-most, most)
             self.images[kind].setImage(image, levels=limits)
             self.images[kind].setRect(rect)

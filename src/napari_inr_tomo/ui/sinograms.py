@@ -32,9 +32,14 @@ class Sinogram:
         return None if self.computed is None else self.measured - self.computed
 
     @property
+    def outside(self) -> bool:
+        """Whether the line misses all used images."""
+        return not np.isfinite(self.measured[self.used]).any()
+
+    @property
     def share(self) -> float | None:
         """Root mean square of the residual over that of the used tilts."""
-        if self.computed is None or not self.used.any():
+        if self.computed is None or self.outside:
             return None
         power = np.sqrt(np.nanmean(self.measured[self.used] ** 2))
         rest = np.sqrt(np.nanmean(self.residual[self.used] ** 2))

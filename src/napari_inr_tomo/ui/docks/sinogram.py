@@ -17,6 +17,7 @@ from napari_inr_tomo.ui.volume_picker import VolumePicker
 
 LEAVE_OUT, TAKE_BACK = "Leave out this tilt", "Take this tilt back"
 WITHOUT = "There is no volume to compare with."
+OUTSIDE = "it lies outside of all images."
 OTHER_SIZE = "The volume is of another size than the images."
 
 
@@ -131,7 +132,9 @@ class SinogramPanel(Panel):
         place = f"{self.place.value():+.1f} px"
         if nm is not None:
             place += f" ({self.place.value() * nm:+.3g} nm)"
-        if result.share is not None:
+        if result.outside:
+            said = OUTSIDE
+        elif result.share is not None:
             said = f"residual {100 * result.share:.1f} % of the images (rms)."
         else:
             none = self.volume_box.volume() is None
