@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.types import Poses, Step, TiltSeries, Volume
+from napari_inr_tomo.types import Poses, Step, TiltSeries, Volume, tilts_in_words
 
 
 def series(count: int = 5, **changes: object) -> TiltSeries:
@@ -186,3 +186,9 @@ def test_user_error_crosses_process_borders(copied) -> None:
         "Pick it up",
     )
     assert str(error) == "It is broken: it fell. Pick it up."
+
+
+def test_tilts_are_told_as_ranges_where_they_follow_each_other() -> None:
+    assert tilts_in_words([3]) == "tilt 3"
+    assert tilts_in_words([3, 4]) == "tilts 3, 4"
+    assert tilts_in_words([0, 1, 2, 5, 7, 8, 9, 10]) == "tilts 0 to 2, 5, 7 to 10"

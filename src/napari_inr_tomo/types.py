@@ -38,8 +38,18 @@ def _check_real(array: NDArray[Any]) -> None:
 
 
 def tilts_in_words(tilts: Sequence[int]) -> str:
-    """Return ``tilt 3`` or ``tilts 3, 17``."""
-    return f"tilt{'s' if len(tilts) != 1 else ''} {', '.join(map(str, tilts))}"
+    """Return ``tilt 3`` or ``tilts 3, 17 to 20``."""
+    runs: list[list[int]] = []
+    for tilt in tilts:
+        if runs and tilt == runs[-1][-1] + 1:
+            runs[-1].append(tilt)
+        else:
+            runs.append([tilt])
+    parts = [
+        f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run))
+        for run in runs
+    ]
+    return f"tilt{'s' if len(tilts) != 1 else ''} {', '.join(parts)}"
 
 
 @dataclass(frozen=True)

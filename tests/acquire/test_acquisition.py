@@ -16,6 +16,7 @@ from napari_inr_tomo.acquire import (
     Recipe,
     Settings,
     run,
+    start_process,
 )
 from napari_inr_tomo.align import align_cross_correlation
 from napari_inr_tomo.errors import UserError
@@ -211,6 +212,20 @@ def test_it_ends_on_request_and_after_so_many_tilts(
     put(raw, made.series, 1)
     lines = list(run(settings, folder, lambda: False, 0.05, tilts=2))
     assert lines[-1].startswith("Ended with 2 tilts")
+
+
+@pytest.mark.parametrize("inner", ["", "deeper"])
+def test_a_file_in_the_place_of_the_folder_is_said(
+    raw: Path, tmp_path: Path, inner: str
+) -> None:
+    file = tmp_path / "out"
+    file.write_text("kept")
+    folder = AcquisitionFolder(file / inner)
+    with pytest.raises(UserError, match="file of that name"):
+        next(run(Settings(raw, quick=None), folder, lambda: False, 0.05))
+    with pytest.raises(UserError, match="file of that name"):
+        start_process(folder, [str(raw)])
+    assert file.read_text() == "kept"
 
 
 def test_nothing_readable_is_none_and_not_an_error(tmp_path: Path) -> None:

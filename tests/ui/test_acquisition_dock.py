@@ -131,6 +131,16 @@ def test_wrong_use_is_said(
         lambda: "pattern" in panel.summary.text() and not panel.going, timeout=LONG_MS
     )
     assert panel.start_button.isEnabled()
+    panel.pattern.setText("")
+    file = tmp_path / "results.txt"
+    file.write_text("kept")
+    panel.out.setText(str(file))
+    panel.start_button.click()
+    qtbot.waitUntil(
+        lambda: "file of that name" in panel.summary.text() and not panel.going,
+        timeout=LONG_MS,
+    )
+    assert file.read_text() == "kept"
 
 
 def test_a_folder_that_goes_away_is_said_and_waited_for(

@@ -276,8 +276,8 @@ def run(
     what is watched cannot be read.
     """
     folder.check_for(settings.watched)
-    folder.path.mkdir(parents=True, exist_ok=True)
-    folder.stop_request.unlink(missing_ok=True)
+    with folder.prepared():
+        pass
 
     def over() -> bool:
         return ended() or folder.stop_request.exists()

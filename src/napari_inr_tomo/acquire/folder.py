@@ -7,7 +7,8 @@ things are files that it names with a number, so a reader never mixes two states
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,33 @@ class AcquisitionFolder:
                 f"that of {state.watched}",
                 "Choose another folder for the results",
             )
+
+    @contextmanager
+    def prepared(self) -> Iterator[None]:
+        """Make the folder for a process that is to watch, no stop asked for.
+
+        Within it an ``OSError`` becomes a `UserError` about the folder; another is
+        raised where another process watches into it.
+        """
+        if self.alive:
+            raise UserError(
+                f"The folder {self.path} is in use",
+                "another acquisition writes to it",
+                "Stop that one, or choose another folder",
+            )
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.stop_request.unlink(missing_ok=True)
+            yield
+        except OSError as error:
+            a_file = isinstance(error, FileExistsError | NotADirectoryError)
+            raise UserError(
+                f"The folder {self.path} cannot be written",
+                "there is a file of that name"
+                if a_file
+                else error.strerror or str(error),
+                "Choose another folder for the results",
+            ) from None
 
     def request_stop(self) -> None:
         """Ask the process to end; what is there is kept."""

@@ -6,7 +6,6 @@ import subprocess
 from collections.abc import Sequence
 
 from napari_inr_tomo.acquire.folder import AcquisitionFolder
-from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.runs.launching import start_command
 
 
@@ -18,20 +17,6 @@ def start_process(
     options: the words after ``acquire``, without ``-o``.  Raises `UserError` where
     another process watches into this folder already or it cannot be written to.
     """
-    if folder.alive:
-        raise UserError(
-            f"The folder {folder.path} is in use",
-            "another acquisition writes to it",
-            "Stop that one, or choose another folder",
-        )
-    try:
-        folder.path.mkdir(parents=True, exist_ok=True)
-        folder.stop_request.unlink(missing_ok=True)
+    with folder.prepared():
         words = ["acquire", *options, "-o", str(folder.path)]
         return start_command(words, folder.log)
-    except OSError as error:
-        raise UserError(
-            f"The folder {folder.path} cannot be written",
-            error.strerror or str(error),
-            "Choose another folder for the results",
-        ) from None

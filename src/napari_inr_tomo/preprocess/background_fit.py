@@ -56,6 +56,8 @@ _STRUCTURE_OVER_RANGE = 0.08
 _TOO_LITTLE = "the specimen leaves too little background"
 _LOWERED = "the specimen leaves parts of the frame without background"
 _FILLED = "the specimen seems to fill the frame"
+REASONS = (_LOWERED, _TOO_LITTLE, _FILLED)
+"""Why only a constant was fitted: degrees of one thing, the last says the most."""
 
 
 @dataclass(frozen=True, eq=False)

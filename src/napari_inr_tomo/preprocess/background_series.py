@@ -11,6 +11,7 @@ from napari_inr_tomo.preprocess.background_device import (
     on_processor_instead,
 )
 from napari_inr_tomo.preprocess.background_fit import (
+    REASONS,
     Degree,
     darkest,
     finite,
@@ -150,8 +151,10 @@ def _constant_notice(constant: BoolArray, reasons: set[str], level: float) -> st
     if len(tilts) == len(constant):
         which = "all tilts"
     else:
-        which = "tilts " + ", ".join(map(str, tilts))
+        which = tilts_in_words(tilts.tolist())
+    known = [reason for reason in REASONS if reason in reasons]
+    why = known[-1] if known else " and ".join(sorted(reasons))
     return (
         f"Background: only a constant ({level:.4g}) was subtracted from {which}, since "
-        f"{' and '.join(sorted(reasons))}; mask the specimen by hand if this is wrong"
+        f"{why}; mask the specimen by hand if this is wrong"
     )

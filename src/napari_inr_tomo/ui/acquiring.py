@@ -41,11 +41,11 @@ def begin(
     folder = acquire.AcquisitionFolder(out)
     folder.check_for(Path(options[0]))
     words = list(options)
-    if series is not None:
-        folder.path.mkdir(parents=True, exist_ok=True)
-        acquire.Recipe.of(series).save(folder.recipe)
-        words += ["--recipe", str(folder.recipe)]
-    folder.state_file.unlink(missing_ok=True)
+    with folder.prepared():
+        if series is not None:
+            acquire.Recipe.of(series).save(folder.recipe)
+            words += ["--recipe", str(folder.recipe)]
+        folder.state_file.unlink(missing_ok=True)
     process = acquire.start_process(folder, words)
     _children.append(process)
     return folder
