@@ -156,6 +156,13 @@ def test_table_cells_are_typed_and_left_out_views_struck_through(
     table.item(2, 2).setText("a lot")
     assert shift(panel, 0) == (0, -1.25)
     assert table.item(2, 2).text() == "0.00"
+    for far in ("1e9", "-inf", "nan"):
+        table.item(2, 2).setText(far)
+        assert shift(panel, 0) == (0, -1.25)
+        assert table.item(2, 2).text() == "0.00"
+    table.item(2, 2).setText("0,5")
+    assert shift(panel, 0) == (0.5, -1.25)
+    table.item(2, 2).setText("0")
     assert not table.item(0, 1).flags() & Qt.ItemFlag.ItemIsEditable
     table.selectRow(1)
     settle(qtbot, panel)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -115,10 +116,26 @@ class ShiftTable(QTableWidget):
         tilt = self._tilts[item.row()]
         poses = self._series.start_poses
         shift = {_DX: float(poses.dx_px[tilt]), _DY: float(poses.dy_px[tilt])}
-        try:
-            shift[item.column()] = float(item.text().strip().replace("\u2212", "-"))
-        except ValueError:
+        found = _pixels(item.text())
+        most = max(self._series.images.shape[1:])
+        if found is not None and abs(found) <= most:
+            shift[item.column()] = found
+        else:
             from napari.utils.notifications import show_error
 
-            show_error(f"{item.text()!r} is not a number of pixels, such as -1.5.")
+            show_error(
+                f"{item.text()!r} is not a number of pixels, such as -1.5."
+                if found is None
+                else f"A shift of {found:g} px is longer than the images, which have "
+                f"{most} px: give one between {-most} and {most}."
+            )
         self._typed(tilt, shift[_DX], shift[_DY])
+
+
+def _pixels(text: str) -> float | None:
+    """Return the number that was typed, with a point or a comma; None: it is none."""
+    try:
+        number = float(text.strip().replace("\u2212", "-").replace(",", "."))
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
