@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from qtpy.compat import isalive
 from scripted_run import LONG_MS
 
+from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.types import TiltSeries
 from napari_inr_tomo.ui.docks.reconstruction import ReconstructionDock
 
@@ -72,6 +74,41 @@ def test_a_dock_closed_midway_ends_the_slab(
     assert not panel.one_slice.running
     qtbot.waitUntil(lambda: not list(tmp_path.glob("inr-tomo-*")), timeout=LONG_MS)
     assert not [p for p in workers() if p.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_a_window_that_goes_while_another_tab_is_shown_ends_the_slab(
+    open_dock: Any, qtbot: Any, panel: Any, tmp_path: Path
+) -> None:
+    """A tab that is not shown is not told that its window is hidden."""
+    panel.count.setValue(100_000)
+    panel.one_slice.button.click()
+    qtbot.waitUntil(lambda: panel.one_slice.picture.shown, timeout=LONG_MS)
+    panel.hide()
+    with qtbot.captureExceptions() as raised:
+        panel.release = lambda: None  # nobody says so
+        dock_of(panel).deleteLater()
+        qtbot.waitUntil(lambda: not isalive(panel.one_slice), timeout=LONG_MS)
+        qtbot.waitUntil(lambda: not list(tmp_path.glob("inr-tomo-*")), timeout=LONG_MS)
+        qtbot.wait(200)
+    assert not raised
+    assert not [p for p in workers() if p.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_a_slab_that_fails_says_so_in_words_and_raises_nothing(
+    qtbot: Any, panel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_inr_tomo import runs
+
+    def full(_: Any) -> Any:
+        raise UserError("The disk is full", "0 bytes are left", "Free some space")
+
+    monkeypatch.setattr(runs, "launch", full)
+    with qtbot.captureExceptions() as raised:
+        panel.one_slice.button.click()
+        qtbot.waitUntil(lambda: panel.one_slice.problem.text() != "", timeout=LONG_MS)
+        qtbot.waitUntil(lambda: not panel.one_slice.running, timeout=LONG_MS)
+    assert "Free some space" in panel.one_slice.problem.text()
+    assert not raised
 
 
 def test_no_slice_without_a_series(open_dock: Any, panel: Any) -> None:

@@ -116,9 +116,7 @@ class ExpectedTimes(QWidget):
 
     def begin(self, again: bool = False) -> None:
         """Look up what is known, and time what is not (again: everything)."""
-        from superqt.utils import create_worker
-
-        from napari_inr_tomo.ui.worker import QuietWorker
+        from napari_inr_tomo.ui.worker import quiet_worker
 
         series = self.session.series
         seen = self.isVisible() and not self.session.closed
@@ -128,11 +126,12 @@ class ExpectedTimes(QWidget):
         wanted = [wish for wish in self._wishes() if wish[0] not in self._costs]
         may = self.why_not() is None
         self._stop = stop
-        worker = create_worker(
-            found, series, wanted, may, stop, again, _worker_class=QuietWorker
+        self.destroyed.connect(stop.set)  # closed with its window, from another tab
+        worker = quiet_worker(
+            *(found, series, wanted, may, stop, again),
+            failed=lambda problem: self._ended(stop, problem),
         )
         worker.yielded.connect(lambda each: None if stop.is_set() else self._take(each))
-        worker.errored.connect(lambda error: self._ended(stop, str(error)))
         worker.returned.connect(lambda _: self._ended(stop))
         self._worker = worker
         worker.start()

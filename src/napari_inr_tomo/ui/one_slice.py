@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from qtpy.compat import isalive
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
@@ -108,9 +109,7 @@ class OneSlice(QWidget):
 
     def begin(self) -> None:
         """Start the slab."""
-        from superqt.utils import create_worker
-
-        from napari_inr_tomo.ui.worker import QuietWorker
+        from napari_inr_tomo.ui.worker import quiet_worker
 
         try:
             config = self._config()
@@ -120,14 +119,20 @@ class OneSlice(QWidget):
         self._say("")
         stop = self._stop = threading.Event()
         series, position = self.session.series, self.position.value()
-        worker = create_worker(
-            previews, series, config, position, stop, _worker_class=QuietWorker
+        self.destroyed.connect(stop.set)  # closed with its window, from another tab
+
+        def wanted() -> bool:
+            return not stop.is_set() and isalive(self)
+
+        def failed(problem: str) -> None:
+            if wanted():
+                self._done(problem)
+
+        worker = quiet_worker(previews, series, config, position, stop, failed=failed)
+        worker.yielded.connect(
+            lambda each: self._show(each) if each is not None and wanted() else None
         )
-        worker.yielded.connect(lambda each: None if stop.is_set() else self._show(each))
-        worker.returned.connect(lambda _: None if stop.is_set() else self._done())
-        worker.errored.connect(
-            lambda error: None if stop.is_set() else self._done(str(error))
-        )
+        worker.returned.connect(lambda _: self._done() if wanted() else None)
         self._worker = worker
         self.button.setText("End the try")
         self.picture.show()
@@ -174,8 +179,11 @@ def previews(
     config: ReconstructionConfig,
     position: int,
     stop: threading.Event,
-) -> Iterator[SlicePreview]:
-    """Reconstruct a slab and yield its middle slice again and again (worker thread)."""
+) -> Iterator[SlicePreview | None]:
+    """Reconstruct a slab and yield its middle slice again and again (worker thread).
+
+    None, a place to quit at, else.
+    """
     from napari_inr_tomo import runs
     from napari_inr_tomo.preprocess import cut_slab
 
@@ -192,6 +200,7 @@ def previews(
         try:
             for update in live.follow(run, show, stop):
                 if update is None:
+                    yield None
                     continue
                 if isinstance(update.end, events.Failed):
                     end = update.end

@@ -8,7 +8,13 @@ wrong for a follower; this worker leaves the warnings alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from napari.qt.threading import GeneratorWorker
+from superqt.utils import create_worker
+
+from napari_inr_tomo.errors import UserError
 
 
 class QuietWorker(GeneratorWorker):
@@ -35,3 +41,24 @@ class QuietWorker(GeneratorWorker):
         self._running = False
         self.finished.emit()
         self._finished.emit(self)
+
+
+def quiet_worker(
+    function: Callable[..., Any], *args: Any, failed: Callable[[str], None]
+) -> QuietWorker:
+    """Return a worker for a generator function; it is yet to be started.
+
+    failed: called with what a `UserError` says, in the thread of the window; any other
+    error is raised there as well, for napari to show with its trace.
+    """
+    worker = create_worker(
+        function, *args, _worker_class=QuietWorker, _ignore_errors=True
+    )
+
+    def errored(error: Exception) -> None:
+        failed(str(error))
+        if not isinstance(error, UserError):
+            raise error
+
+    worker.errored.connect(errored)
+    return worker

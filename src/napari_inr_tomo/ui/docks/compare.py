@@ -13,7 +13,6 @@ from qtpy.QtWidgets import QComboBox, QSlider
 
 from napari_inr_tomo import atomic
 from napari_inr_tomo.config import ReconstructionConfig
-from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.ui import comparing
 from napari_inr_tomo.ui.controls import ActionRow, form, group, tick, words
 from napari_inr_tomo.ui.dock import Dock, Panel
@@ -297,24 +296,21 @@ class ComparePanel(Panel):
 
     def run_halves(self) -> None:
         """Reconstruct even and odd tilts, one after the other."""
-        from superqt.utils import create_worker
-
-        from napari_inr_tomo.ui.worker import QuietWorker
+        from napari_inr_tomo.ui.worker import quiet_worker
 
         session, method = self.session, HALF_METHODS[self.half_method.currentText()]
         config = ReconstructionConfig.from_preset("preview", method=method)
         self._stop = threading.Event()
-        worker = create_worker(
+        worker = quiet_worker(
             comparing.reconstruct_halves,
             session.series,
             config,
             new_folder(session.series, method),
             self._stop,
-            _worker_class=QuietWorker,
+            failed=self._halves_failed,
         )
         worker.yielded.connect(self._half_says)
         worker.returned.connect(self._halves_done)
-        worker.errored.connect(self._halves_failed)
         self._worker = worker
         session.set_busy("Reconstructing both halves")
         worker.start()
@@ -345,13 +341,13 @@ class ComparePanel(Panel):
         self.half_state.setText("Both halves are done.")
         self.compare()
 
-    def _halves_failed(self, error: Exception) -> None:
+    def _halves_failed(self, problem: str) -> None:
         from napari.utils.notifications import show_error
 
         self._worker = None
         self.session.set_busy(None)
-        if isinstance(error, UserError) and self.session.viewer is not None:
-            show_error(str(error))
+        if self.session.viewer is not None:
+            show_error(problem)
 
     def _theme(self, *_: Any) -> None:
         if self.session.viewer is not None:
