@@ -110,6 +110,18 @@ def test_files_stay_short() -> None:
     assert {p: n for p, n in lengths.items() if n > LONGEST_FILE} == {}
 
 
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is no checkout")
+def test_nothing_strange_is_kept_beside_the_folders_of_the_project() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    folders = {name.split("/")[0] for name in listed if "/" in name}
+    assert folders == {
+        *(".ci", ".github", "benchmarks", "constraints"),
+        *("docs", "scripts", "src", "tests"),
+    }
+
+
 @pytest.mark.skipif(not MANIFEST.exists(), reason="there is no napari.yaml yet")
 def test_the_manifest_is_valid_and_names_what_exists() -> None:
     manifest = npe2.PluginManifest.from_file(MANIFEST)
