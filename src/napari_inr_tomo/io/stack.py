@@ -268,7 +268,7 @@ def _pixel_doubts(
     if negative:
         yield (
             f"{negative / total:.1%} of the pixels are negative (kept as they are); "
-            "subtract the background before reconstructing."
+            "subtract the background before reconstructing, unless that is done."
         )
 
 
