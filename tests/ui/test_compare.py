@@ -96,6 +96,13 @@ def test_pictures_show_what_the_numbers_are_of(open_dock: Any, qtbot: Any) -> No
     panel.place.setValue(6)
     assert np.array_equal(panel.view.shown[0], away[6] + 1)
     assert "moved" not in panel.view.captions[0].text
+    panel.register.setChecked(False)
+    panel.result = None
+    panel.compare()
+    qtbot.waitUntil(lambda: panel.result is not None, timeout=LONG_MS)
+    panel.register.setChecked(True)  # after a comparison that moved nothing
+    assert np.array_equal(panel.view.shown[0], away[6] + 1)
+    assert "moved" not in panel.view.captions[0].text
 
 
 def test_figures_are_those_of_the_metrics_and_reach_the_disk(

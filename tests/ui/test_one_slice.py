@@ -38,6 +38,13 @@ def dock_of(panel: Any) -> Any:
     return panel
 
 
+def begin_long(panel: Any, qtbot: Any) -> None:
+    """Begin a slab that does not end by itself, and see it shown."""
+    panel.count.setValue(100_000)
+    panel.one_slice.button.click()
+    qtbot.waitUntil(lambda: panel.one_slice.picture.shown, timeout=LONG_MS)
+
+
 def workers() -> list[psutil.Process]:
     return psutil.Process().children(recursive=True)
 
@@ -66,9 +73,7 @@ def test_a_slice_is_shown_and_marked_as_a_preview(
 def test_a_dock_closed_midway_ends_the_slab(
     open_dock: Any, qtbot: Any, panel: Any, tmp_path: Path
 ) -> None:
-    panel.count.setValue(100_000)
-    panel.one_slice.button.click()
-    qtbot.waitUntil(lambda: panel.one_slice.picture.shown, timeout=LONG_MS)
+    begin_long(panel, qtbot)
     assert workers()
     open_dock.viewer.window.remove_dock_widget(dock_of(panel))
     assert not panel.one_slice.running
@@ -80,9 +85,7 @@ def test_a_window_that_goes_while_another_tab_is_shown_ends_the_slab(
     open_dock: Any, qtbot: Any, panel: Any, tmp_path: Path
 ) -> None:
     """A tab that is not shown is not told that its window is hidden."""
-    panel.count.setValue(100_000)
-    panel.one_slice.button.click()
-    qtbot.waitUntil(lambda: panel.one_slice.picture.shown, timeout=LONG_MS)
+    begin_long(panel, qtbot)
     panel.hide()
     with qtbot.captureExceptions() as raised:
         panel.release = lambda: None  # nobody says so

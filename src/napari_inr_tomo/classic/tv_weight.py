@@ -46,12 +46,12 @@ def choose_weight(
     the search with the best weight so far.
     """
     data, usable = prepare(projector, images, valid)
-    sharper = 1.0
+    noise_ratio = 1.0
     slab = densest_slab(projector, data, usable, support)
     if slab is not None:
         # the weight counts in units of the noise, and that is to be the whole's
         noise = noise_level(slab.images, slab.usable)
-        sharper = noise_level(data, usable) / noise if noise else 1.0
+        noise_ratio = noise_level(data, usable) / noise if noise else 1.0
         projector, support = slab.projector, slab.support
         data, usable = slab.images, slab.usable
     random = torch.Generator().manual_seed(seed)
@@ -79,7 +79,7 @@ def choose_weight(
             projector,
             data,
             ITERATIONS,
-            weight * sharper,
+            weight * noise_ratio,
             seen,
             watch,
             support,

@@ -190,10 +190,12 @@ class ComparePanel(Panel):
 
     def _moved(self) -> Any:
         """Return A as it was moved onto B, while these two are chosen; else None."""
-        wanted = self.register.isChecked() and self.result is not None
+        result = self.result
+        if result is None or not any(result.figures["shift_zyx_px"]):
+            return None
         ids = [None if v is None else id(v.data) for v in self._volumes()]
         same = [id(data()) for data in self._judged] == ids
-        return self.result.moved if wanted and same else None
+        return result.moved if same and self.register.isChecked() else None
 
     def _draw(self, *_: Any) -> None:
         volumes = self._volumes()
