@@ -26,17 +26,21 @@ def test_everything_streams_into_layers_and_plots(
     session, viewer = open_dock.session, open_dock.viewer
     session.add_series(small_series)
     panel = follow(open_dock, qtbot, worker, MonitorDock)
-    run = session.run
+    run, selected = session.run, []
+    session.layer.events.visible.connect(
+        lambda _: selected.append(viewer.layers.selection.active)
+    )
     for step in (1, 2, 3):
         worker.epoch(step)
     worker.poses(7.0)
     worker.preview(4.0, (12, 12, 14))
     qtbot.waitUntil(lambda: run.layers.volume is not None, timeout=LONG_MS)
     volume = run.layers.volume
-    qtbot.waitUntil(lambda: volume in viewer.layers.selection, timeout=LONG_MS)
+    qtbot.waitUntil(lambda: not session.layer.visible, timeout=LONG_MS)
     assert volume.visible
-    assert not session.layer.visible
     assert viewer.layers.selection == {volume}
+    # before the tilts are hidden: greying out their controls holds the window up
+    assert selected == [volume]
     assert viewer.dims.point[0] == pytest.approx(volume.extent.world[:, 0].mean())
     qtbot.waitUntil(idle, timeout=LONG_MS)
     assert panel.loss.line("loss")[0].tolist() == [1, 2, 3]

@@ -153,6 +153,7 @@ class LiveLayers:
         if self._new:
             later(self._look)
             later(lambda: self._unpainted(self._select))
+            later(self._alone)
 
     def _unpainted(self, act: Callable[..., None], *args: Any) -> None:
         """Act while the window does not draw; it draws in the next turn."""
@@ -186,7 +187,7 @@ class LiveLayers:
         self._show_volume(volume, np.full(3, pixel), np.zeros(3), record)
         if self._new:
             self._look()
-            self._select()
+            self._alone()
 
     def _show_volume(
         self, volume: Volume, scale: np.ndarray, move: np.ndarray, record: RunRecord
@@ -224,9 +225,14 @@ class LiveLayers:
         viewer, layer = self.session.viewer, self.volume
         if viewer is None or layer is None or not self._new:
             return
-        self.show_only("volume", select=False)
+        layer.visible = True
         middle = layer.translate[0] + (layer.data.shape[0] - 1) / 2 * layer.scale[0]
         viewer.dims.set_point(viewer.dims.ndim - 3, middle)
+
+    def _alone(self) -> None:
+        """Hide all but a new volume, if nothing else was asked for."""
+        if self._new:
+            self.show_only("volume")
 
     def _select(self) -> None:
         """Select the volume, unless something else was asked for."""
@@ -298,10 +304,11 @@ class LiveLayers:
         if self.volume is not None and self.volume.visible:
             self.show_only("volume")
 
-    def show_only(self, what: str, select: bool = True) -> None:
+    def show_only(self, what: str) -> None:
         """Show the "volume", or the "stack" with its axis and poses, and no other.
 
-        select: select the volume that is shown.
+        The volume is selected, and before the rest is hidden: napari greys out the
+        controls of a hidden layer, for which Qt first lays out the whole window.
         """
         viewer = self.session.viewer
         if viewer is None:
@@ -311,15 +318,15 @@ class LiveLayers:
             self._stack_shown = True
             if self._latest is not None:
                 self.show_poses(*self._latest)
-        for layer in viewer.layers:
-            if is_series_layer(layer) or isinstance(layer.metadata.get(KEY), Volume):
-                layer.visible = what == "stack" and layer is self.session.layer
-        for layer, group in (
-            (self.volume, "volume"),
-            (self.points, "stack"),
-            (self.axis, "stack"),
-        ):
+        shown = [self.session.layer, self.points, self.axis]
+        shown = [self.volume] if what == "volume" else shown
+        for layer in shown:
             if layer is not None and self.session.has_layer(layer):
-                layer.visible = group == what
-        if what == "volume" and select:
+                layer.visible = True
+        if what == "volume":
             self._select()
+        for layer in viewer.layers:
+            ours = layer in (self.points, self.axis) or is_series_layer(layer)
+            ours = ours or isinstance(layer.metadata.get(KEY), Volume)
+            if ours and layer not in shown:
+                layer.visible = False
