@@ -48,6 +48,11 @@ class PoseTable:
         """Return the poses alone."""
         return Poses(*(self.columns[name] for name in POSE_COLUMNS))
 
+    def scaled(self, factor: float) -> PoseTable:
+        """Return the poses for ``factor`` times as many pixels along an edge."""
+        shifts = {name: factor * self.columns[name] for name in ("dx_px", "dy_px")}
+        return PoseTable(self.columns | shifts)
+
 
 def read_pose_table(path: Path) -> PoseTable:
     """Read a poses.csv with all its columns; an empty field is NaN."""

@@ -110,7 +110,7 @@ class PoseEditor(QWidget):
         """Return z1, z3 (deg), dx, dy (px) of the tilt: found, or at the start."""
         run = self.session.run
         if what == "start":
-            return run.run.spec.original_poses.as_array()[self._tilt]
+            return run.first_poses().as_array()[self._tilt]
         table = run.fitting_poses()
         return np.array([table[name][self._tilt] for name in POSE_COLUMNS])
 

@@ -49,7 +49,6 @@ class RunRecord:
     checkpoint_step: int | None = None
     curves: dict[str, Curve] = field(default_factory=dict)
     poses: PoseTable | None = None
-    first_poses: PoseTable | None = None
     end: events.Finished | events.Cancelled | events.Failed | None = None
 
     @property
@@ -66,7 +65,6 @@ class RunRecord:
         for epoch in update.epochs:
             self._epoch(epoch)
         if update.poses is not None:
-            self.first_poses = self.first_poses or update.poses
             self.poses = update.poses
         if update.checkpoint_step is not None:
             self.checkpoint_step = update.checkpoint_step

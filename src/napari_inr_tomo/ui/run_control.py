@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from napari_inr_tomo.config import ReconstructionConfig
     from napari_inr_tomo.planes import Plane
     from napari_inr_tomo.runs import RunFolder
+    from napari_inr_tomo.types import Poses
     from napari_inr_tomo.ui.session import Session
 
 NO_RUN = "No reconstruction is open: start one or open a run folder"
@@ -116,12 +117,35 @@ class RunControl:
         return "A reconstruction is being followed" if self.state in ALIVE else None
 
     def fitting_poses(self) -> live.PoseTable | None:
-        """Return the poses of the run where they belong to the current series."""
+        """Return the poses of the run where they belong to the current series.
+
+        Their shifts are in the pixels of the series: it may have been binned since.
+        """
         table, series = self.record.poses, self.session.series
-        if table is None or series is None or len(table) != len(series):
+        if self.run is None or table is None or series is None:
+            return None
+        zoom = _zoom(self.run.spec.shape[1:], series.images.shape[1:])
+        if zoom is None or len(table) != len(series):
             return None
         same = np.allclose(table["angle_deg"], series.angles_deg, atol=1e-3)
-        return table if same else None
+        return table.scaled(zoom) if same else None
+
+    def first_poses(self) -> Poses | None:
+        """Return the poses the run began with, where `fitting_poses` has some."""
+        series = self.session.series
+        if self.run is None or series is None or self.fitting_poses() is None:
+            return None
+        zoom = _zoom(self.run.spec.shape[1:], series.images.shape[1:])
+        return self.run.spec.original_poses.scaled(zoom)
+
+    def newest_poses(self) -> live.PoseTable | None:
+        """Return `fitting_poses`, unless the series was aligned anew since."""
+        table, first = self.fitting_poses(), self.first_poses()
+        if table is None or first is None:
+            return None
+        own = self.session.series.start_poses.as_array()
+        known = (first.as_array(), table.poses().as_array())
+        return table if any(np.allclose(own, k, atol=1e-6) for k in known) else None
 
     def ask_slices(self, name: str, planes: Sequence[Plane]) -> bool:
         """Ask the network for slices; False where none learns just now."""
@@ -365,6 +389,12 @@ def read_result(run: RunFolder) -> Any:
     from napari_inr_tomo import io
 
     return io.read_volume(run.result())
+
+
+def _zoom(old_yx: tuple[int, ...], new_yx: tuple[int, ...]) -> float | None:
+    """Return how many new pixels an old one is; None for another field of view."""
+    (rows, columns), (height, width) = old_yx, new_yx
+    return height / rows if rows * width == columns * height else None
 
 
 def _notify(kind: str, text: str) -> None:

@@ -13,6 +13,7 @@ from napari_inr_tomo.types import TiltSeries, Volume
 from napari_inr_tomo.ui.controls import ActionRow, form, group, words
 from napari_inr_tomo.ui.dock import Dock, Panel
 from napari_inr_tomo.ui.jobs import start_job
+from napari_inr_tomo.ui.live import PoseTable
 from napari_inr_tomo.ui.paths import shown
 from napari_inr_tomo.ui.remembered import ask_new_file
 from napari_inr_tomo.ui.run_control import NO_RUN, RunState
@@ -131,14 +132,13 @@ class ExportPanel(Panel):
         self._write("Writing the volume", write_volume, path, self.chosen_volume())
 
     def save_poses(self, path: Path) -> None:
-        """Write the poses of the run, or the start poses, in a worker."""
-        run = self.session.run
-        table = run.record.poses if run.state is not RunState.IDLE else None
-        self._write("Writing the poses", write_poses, path, self.session.series, table)
+        """Write the poses of the run, or of the alignment, in a worker."""
+        series, table = self.session.series, self._poses_of_run()
+        self._write("Writing the poses", write_poses, path, series, table)
 
     def save_stack(self, path: Path) -> None:
         """Write the aligned stack in a worker."""
-        series, table = self.session.series, self.session.run.fitting_poses()
+        series, table = self.session.series, self._poses_of_run()
         self._write("Writing the aligned stack", write_stack, path, series, table)
 
     def save_record(self, path: Path) -> None:
@@ -163,6 +163,28 @@ class ExportPanel(Panel):
             return None
         return volume_of(viewer.layers[name])
 
+    def _poses_of_run(self) -> PoseTable | None:
+        """Return the poses the run has found; None where the alignment's are newer."""
+        run = self.session.run
+        return run.record.poses if self.session.series is None else run.newest_poses()
+
+    def _source(self) -> str:
+        """Say whose poses would be written, and why not those of the run."""
+        run = self.session.run
+        if self._poses_of_run() is not None:
+            return f"Poses come from the run '{run.record.name}'."
+        if run.record.poses is None:
+            return "Poses come from the alignment."
+        if run.fitting_poses() is None:
+            return (
+                "Poses come from the alignment: the run is of another tilt series than "
+                "the current one."
+            )
+        return (
+            "Poses come from the alignment, which was changed after the run began. To "
+            "have those of the run: Check tilts > Start from these poses."
+        )
+
     def refresh(self, *_: Any) -> None:
         """Bring the controls into agreement with layers and run."""
         session, run = self.session, self.session.run
@@ -184,20 +206,10 @@ class ExportPanel(Panel):
             self.volume_button,
             busy or (None if names else "There is no volume yet: reconstruct first"),
         )
-        fitting = run.fitting_poses() is not None
-        source = "the run" if run.record.poses is not None else "the alignment"
-        self.poses_from.setText(
-            f"Poses come from {source}."
-            + (
-                ""
-                if fitting or run.record.poses is None
-                else " The run is of another tilt series than the current one."
-            )
-        )
+        self.poses_from.setText(self._source())
         why = session.why_not_step()
-        self.pose_row.bar(
-            self.poses_button, busy or (None if run.record.poses is not None else why)
-        )
+        found = self._poses_of_run() is not None
+        self.pose_row.bar(self.poses_button, busy or (None if found else why))
         self.pose_row.bar(self.stack_button, why)
         record = None if run.run is not None else NO_RUN
         if record is None and run.state is not RunState.DONE:

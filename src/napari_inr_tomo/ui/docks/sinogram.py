@@ -106,7 +106,7 @@ class SinogramPanel(Panel):
             self._work.forget()
             self.view.show_sinogram(None)
             return
-        table = session.run.fitting_poses()
+        table = session.run.newest_poses()
         poses = series.start_poses if table is None else table.poses()
         shown = self.volume_box.shown()
         if shown is not None and shown.shape_zyx[1:] != series.images.shape[1:]:
