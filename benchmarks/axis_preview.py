@@ -63,13 +63,13 @@ def shown(series: TiltSeries, changes: int) -> dict[str, float]:
     tool: Any = dock.panel.tool
     tool.enable()
     count = [0]
-    show = tool._show
+    show = tool.slices.show_result
 
-    def counted(result: Any) -> None:
-        show(result)
+    def counted(*result: Any) -> None:
+        show(*result)
         count[0] += 1
 
-    tool._show = counted
+    tool.slices.show_result = counted
 
     def wait(until: int) -> None:
         end = time.monotonic() + LONGEST_S

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from napari.layers import Layer
 from step_helpers import LONG_MS, done, errors
 
-from napari_inr_tomo.types import TiltSeries
+from napari_inr_tomo.align import set_tilt_axis
+from napari_inr_tomo.config import ReconstructionConfig
+from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.preprocess import bin_images
+from napari_inr_tomo.types import TiltSeries, Volume
 from napari_inr_tomo.ui.docks.alignment import AlignmentDock
+from napari_inr_tomo.ui.series_layer import volume_layer_data
 
 
 def test_alignment_writes_poses_and_leaves_the_pixels(
@@ -129,7 +136,83 @@ def test_axis_tool_typed_undone_applied(
     assert open_dock.viewer.layers.selection.active is session.layer
     tool.enable()
     assert tool.value == pytest.approx((4.0, 1.0), abs=0.01)
-    qtbot.waitUntil(lambda: tool._worker is None, timeout=LONG_MS)
+    qtbot.waitUntil(lambda: tool.idle, timeout=LONG_MS)
+
+
+def test_done_uses_the_axis_that_was_adjusted(
+    open_dock: Any, qtbot: Any, small_series: TiltSeries, tmp_path: Path
+) -> None:
+    tool, session = open_dock(AlignmentDock).panel.tool, open_dock.session
+    session.add_series(small_series)
+    tool.switch.click()
+    assert tool.switch.text() == "Done adjusting"
+    assert not tool.apply_button.isEnabled()
+    tool.angle.setValue(12.0)
+    assert tool.switch.text() == "Use this axis and close"
+    with pytest.raises(UserError, match="not used yet"):  # nor is it forgotten
+        session.run.begin(tmp_path / "run", ReconstructionConfig.from_preset("preview"))
+    tool.switch.click()
+    done(qtbot, session)
+    assert session.series.start_poses.axis_deg == pytest.approx(12)
+    assert not tool.enabled
+    assert session.unused is None
+    tool.switch.click()
+    tool.switch.click()
+    assert len(session.series.history) == len(small_series.history) + 1
+
+
+def test_axis_tool_follows_what_others_do_to_the_axis(
+    open_dock: Any, qtbot: Any, small_series: TiltSeries
+) -> None:
+    panel, session = open_dock(AlignmentDock).panel, open_dock.session
+    tool = panel.tool
+    session.add_series(small_series)
+    session.apply(session.layer, set_tilt_axis(small_series, 5.0, 1.0), "Axis")
+    tool.switch.click()
+    assert tool.value == (5, 1)
+    tool.angle.setValue(20.0)
+    tool.apply_button.click()
+    done(qtbot, session)
+    panel.undo_button.click()
+    assert tool.value == (5, 1)
+    _, step = tool.lines.data[0]
+    assert np.rad2deg(np.arctan2(step[0], step[1])) == pytest.approx(5)
+    panel.forget_button.click()
+    done(qtbot, session)
+    assert tool.value == (0, 0)
+    tool.angle.setValue(9.0)  # adjusted, not used: it stays
+    session.apply(session.layer, set_tilt_axis(session.series, 1.0, 0.0), "Axis")
+    assert tool.value == (9, 0)
+    session.apply(session.layer, bin_images(session.series, 2), "Bin")
+    assert tool.enabled
+    assert tool.lines.data[0][1] @ tool.lines.data[0][1] == pytest.approx(21**2)
+
+
+def test_an_axis_beyond_90_degrees_keeps_the_sense_of_the_tilts(
+    open_dock: Any, qtbot: Any, small_series: TiltSeries
+) -> None:
+    tool, session = open_dock(AlignmentDock).panel.tool, open_dock.session
+    session.add_series(set_tilt_axis(small_series, 100.0, 2.0))
+    tool.enable()
+    assert tool.value == (-80, -2)
+    tool.angle.setValue(-78.0)
+    tool.apply()
+    done(qtbot, session)
+    wanted = set_tilt_axis(small_series, 102.0, 2.0).start_poses.as_array()
+    assert session.series.start_poses.as_array() == pytest.approx(wanted)
+
+
+def test_the_axis_is_drawn_on_the_tilts_not_on_the_volume_before_them(
+    open_dock: Any, small_series: TiltSeries
+) -> None:
+    session, viewer = open_dock.session, open_dock.viewer
+    tool = open_dock(AlignmentDock).panel.tool
+    session.add_series(small_series)
+    volume = Volume(np.ones((24, 24, 28), np.float32), 1.0)
+    viewer.add_layer(Layer.create(*volume_layer_data(volume)))
+    assert session.on_top() == "z"
+    tool.switch.click()
+    assert session.on_top() == "tilt"
 
 
 def test_axis_tool_is_dragged_with_the_mouse(

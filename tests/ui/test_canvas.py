@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from step_helpers import done
 
 from napari_inr_tomo.types import TiltSeries, Volume
 from napari_inr_tomo.ui.docks.tilt_series import TiltSeriesDock
+from napari_inr_tomo.ui.jobs import toggle_tilt
 from napari_inr_tomo.ui.series_layer import volume_layer_data
 
 
@@ -88,3 +90,40 @@ def test_the_slider_returns_to_the_tilt_and_the_slice_that_were_left(
     other = session.add_series(series.evolve(images=series.images + 1))
     assert other.visible
     assert session.shown_tilt() == series.reference
+
+
+def test_behind_a_volume_the_tilt_is_the_one_that_was_left_and_comes_forward(
+    open_dock: Any, qtbot: Any, small_series: TiltSeries
+) -> None:
+    session, viewer = open_dock(TiltSeriesDock).session, open_dock.viewer
+    stack = session.add_series(small_series)
+    session.show_tilt(3)
+    data, options, _ = volume_layer_data(Volume(np.ones((90, 24, 28), np.float32), 1.0))
+    viewer.add_image(data, **options)
+    viewer.dims.set_point(0, 70.0)
+    assert session.shown_tilt() == 3
+    toggle_tilt(session)  # of a tilt that nobody sees: it is shown first
+    assert session.on_top() == "tilt"
+    assert session.shown_tilt() == 3
+    assert session.series.mask[3]
+    toggle_tilt(session)
+    done(qtbot, session)
+    assert not session.series.mask[3]
+    viewer.layers[1].visible = True
+    session.show_tilt(8)
+    assert session.on_top() == "tilt"
+    assert session.shown_tilt() == 8
+    assert stack.visible
+
+
+def test_a_volume_that_replaces_a_removed_one_is_cut_through_its_middle(
+    open_dock: Any, small_series: TiltSeries
+) -> None:
+    session, viewer = open_dock(TiltSeriesDock).session, open_dock.viewer
+    session.add_series(small_series)
+    data, options, _ = volume_layer_data(Volume(np.ones((90, 24, 28), np.float32), 1.0))
+    viewer.add_image(data, **options)
+    viewer.dims.set_point(0, 80.0)
+    viewer.layers.remove(viewer.layers[1])  # napari moves the slider to the last tilt
+    viewer.add_image(data, **options)
+    assert viewer.dims.point[0] == pytest.approx(44.5, abs=0.6)

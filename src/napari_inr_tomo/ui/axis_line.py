@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from napari_inr_tomo.types import Poses
+
 REACH = 0.75
 """Half the length of the axis line, in longer sides of the image."""
 SLICE_REACH = 0.32
@@ -101,6 +103,26 @@ class AxisLines:
         turned = replace(self, axis_deg=angle, shift_px=0.0)
         shift = float((self.foot - turned.foot) @ turned._across)
         return replace(turned, shift_px=shift)
+
+
+def line_of(poses: Poses, reference: int) -> tuple[float, float, bool]:
+    """Return angle (deg), shift (px) of the axis as a line, and whether it is reversed.
+
+    The shift is that of the reference tilt, as `align.set_tilt_axis` takes it.  The
+    line of an axis at 100 degrees lies at -80, where the tilts turn the other way:
+    it is reversed, see `reversed_axis`.
+    """
+    axis_deg = poses.axis_deg
+    line = wrapped(axis_deg)
+    turn = np.deg2rad(line)
+    dx, dy = poses.dx_px[reference], poses.dy_px[reference]
+    shift = float(dy * np.cos(turn) - dx * np.sin(turn))
+    return line, shift, abs(line - axis_deg) % 360 > 1
+
+
+def reversed_axis(axis_deg: float, shift_px: float) -> tuple[float, float]:
+    """Return the same line with the other sense of tilt."""
+    return axis_deg + 180.0 if axis_deg <= 0 else axis_deg - 180.0, -shift_px
 
 
 def wrapped(angle_deg: float) -> float:

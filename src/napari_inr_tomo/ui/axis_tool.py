@@ -12,13 +12,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 from superqt.utils import qthrottled, signals_blocked
 
+from napari_inr_tomo.types import TiltSeries
 from napari_inr_tomo.ui import steps
-from napari_inr_tomo.ui.axis_line import AxisLines, wrapped
+from napari_inr_tomo.ui.axis_line import AxisLines, line_of, reversed_axis
 from napari_inr_tomo.ui.axis_picture import AxisPicture
-from napari_inr_tomo.ui.controls import ActionRow, SlicePicture, form, number, words
+from napari_inr_tomo.ui.axis_slices import AxisSlices
+from napari_inr_tomo.ui.controls import ActionRow, form, number, words
 from napari_inr_tomo.ui.jobs import start_job, start_step
 from napari_inr_tomo.ui.series_layer import space
 from napari_inr_tomo.ui.session import NO_SERIES, Session
@@ -35,18 +37,11 @@ SHIFT_TIP = (
     "Distance of the axis from the centre of the image, across the axis (downwards for "
     "a horizontal axis), pixels"
 )
-HOW = (
-    "Drag the middle of the yellow line to shift the axis, the rest of it to turn it; "
-    "drag a red line to see another slice"
-)
 GRAB_SCREEN_PX = 8
 OFF = "Press 'Adjust the axis by hand' first"
-SLICE_TIP = (
-    "Slice across the tilt axis at one of the red lines (depth downwards), by filtered "
-    "back-projection. A small particle is a round spot when the axis is right and a "
-    "crescent when it is off: crescents of the same sense in all slices mean a shift, "
-    "of opposite sense a wrong angle. 'negative' is the share of negative energy, "
-    "'left' what no slice could explain of the data: the smaller, the better"
+NOT_USED = (
+    "The tilt axis was adjusted and is not used yet: press 'Use this axis' in the "
+    "Alignment step, or 'Undo' beside it"
 )
 PICTURES = {"the tilts": "", "sum of all": "sum", "maximum of all": "maximum"}
 PICTURE_TIP = (
@@ -64,11 +59,10 @@ class AxisTool(QWidget):
         self.lines: Any = None
         self._for_layer: Any = None
         self._past: list[tuple[float, float]] = []
-        self._steady = (0.0, 0.0)
+        self._steady = self._stored = (0.0, 0.0)
+        self._seen: Any = None
+        self._reversed = False
         self._positions: tuple[float, ...] = ()
-        self._worker: Any = None
-        self._pending = False
-        self._previewer = steps.AxisPreviewer()
         self._under = AxisPicture(session)
         self._build()
         self.refresh()
@@ -76,7 +70,7 @@ class AxisTool(QWidget):
     @property
     def idle(self) -> bool:
         """Whether the slices shown are those of the present axis."""
-        return self._worker is None
+        return self.slices.idle
 
     def _build(self) -> None:
         layout = QVBoxLayout(self)
@@ -86,7 +80,7 @@ class AxisTool(QWidget):
             "Adjust the axis by hand",
             "Draw the tilt axis on the images as a yellow line to drag; red "
             "lines say where the three slices lie",
-            lambda: self.disable() if self.enabled else self.enable(),
+            lambda: self.done() if self.enabled else self.enable(),
         )
         layout.addWidget(self.switch_row)
         self.angle = number(
@@ -129,13 +123,9 @@ class AxisTool(QWidget):
             self.apply,
         )
         layout.addWidget(self.row)
-        pictures = QHBoxLayout()
-        self.pictures = [SlicePicture(SLICE_TIP, 96) for _ in FRACTIONS]
-        for picture in self.pictures:
-            pictures.addWidget(picture, 1)
-        layout.addLayout(pictures)
-        self.state = words(dim=True)
-        layout.addWidget(self.state)
+        self.slices = AxisSlices(len(FRACTIONS))
+        self.pictures = self.slices.pictures
+        layout.addWidget(self.slices)
         self.found = words(dim=True)
         layout.addWidget(self.found)
         self._later = qthrottled(self._preview, timeout=30, parent=self)
@@ -154,18 +144,12 @@ class AxisTool(QWidget):
             return
         viewer = self.session.viewer
         viewer.dims.ndisplay = 2
-        layer.visible = True
+        self.session.show_tilts()
         self._for_layer = layer
         self._shape = series.images.shape[1:]
         width = max(self._shape)
         self._positions = tuple(fraction * width for fraction in FRACTIONS)
-        poses = series.start_poses.take(series.mask)
-        turn = np.deg2rad(poses.axis_deg)
-        mean = np.array([np.mean(poses.dy_px), np.mean(poses.dx_px)])
-        shift = float(mean @ [np.cos(turn), -np.sin(turn)])
-        self._set_boxes(wrapped(poses.axis_deg), shift)
-        self._steady = self.value
-        self._past.clear()
+        self._reload(series)
         # Vectors, not Shapes: napari 0.9.2 may crash in OpenGL when a Shapes layer is
         # removed, and nobody can delete or bend a single vector by accident
         self.lines = viewer.add_vectors(
@@ -183,12 +167,18 @@ class AxisTool(QWidget):
         self.refresh()
         self._later()
 
+    def done(self) -> None:
+        """Use the axis if it was adjusted, and take the lines away."""
+        if self.unused:
+            self.apply(after=lambda _: self.disable())
+        else:
+            self.disable()
+
     def disable(self) -> None:
         """Take the lines away."""
         lines, self.lines = self.lines, None
         self._for_layer = None
-        self._pending = False
-        self._previewer.forget()
+        self.slices.forget()
         self.found.setText("")
         if lines is not None:
             if self._drag in lines.mouse_drag_callbacks:
@@ -200,8 +190,6 @@ class AxisTool(QWidget):
                     viewer.layers.remove(lines)
                     if self.session.has_layer(self.session.layer):
                         viewer.layers.selection.active = self.session.layer
-        for picture in self.pictures:
-            picture.clear()
         self._under.remove()
         with signals_blocked(self.on):
             self.on.setCurrentIndex(0)
@@ -217,7 +205,40 @@ class AxisTool(QWidget):
         if event.value is self.lines or event.value is self._for_layer:
             self.disable()
 
+    def _follow(self) -> None:
+        """Show the axis of the series where that has changed, by an undo say.
+
+        One that was adjusted and is not used yet stays.
+        """
+        series = self.session.series
+        if not self.enabled or series is None or series is self._seen:
+            return
+        if series.images.shape[1:] != self._shape:
+            self.disable()
+            self.enable()
+            return
+        if self.unused:
+            self._seen = series
+        else:
+            self._reload(series)
+            self._draw()
+        self._later()
+
+    def _reload(self, series: TiltSeries) -> None:
+        """Show the axis of the series."""
+        self._seen, before = series, self.value
+        *line, self._reversed = line_of(series.start_poses, series.reference)
+        self._set_boxes(*line)
+        self._steady = self._stored = self.value
+        if self.value != before:
+            self._past.clear()
+
     # the value ----------------------------------------------------------------
+
+    @property
+    def unused(self) -> bool:
+        """Whether an axis was adjusted and not used."""
+        return self.enabled and self.value != self._stored
 
     @property
     def value(self) -> tuple[float, float]:
@@ -287,48 +308,11 @@ class AxisTool(QWidget):
         self._draw()
         self._later()
 
-    # slices ------------------------------------------------------------------
-
     def _preview(self) -> None:
-        """Compute the slices in a worker; the newest wish is served last."""
-        from napari.qt.threading import create_worker
-
+        """Compute the slices of the axis as shown."""
         series = self.session.series
-        if not self.enabled or series is None or self.session.closed:
-            return
-        if self._worker is not None:
-            self._pending = True
-            return
-        self._pending = False
-        self.state.setText("Computing the slices...")
-        worker = create_worker(self._previewer, series, *self.value, self._positions)
-        worker.returned.connect(self._show)
-        worker.errored.connect(self._failed)
-        worker.finished.connect(self._computed)
-        self._worker = worker
-        worker.start()
-
-    def _show(self, result: Any) -> None:
-        if not self.enabled:
-            return
-        negative, left = result.negativity, result.residual
-        for picture, image, bad, rest, place in zip(
-            self.pictures, result.slices, negative, left, result.positions, strict=True
-        ):
-            words = f"at {place:+.0f} px\nnegative {bad:.3f}\nleft {rest:.1%}"
-            picture.show_image(image, words)
-        self.state.setText(
-            f"Mean negativity {np.mean(negative):.3f}, left unexplained "
-            f"{np.mean(left):.1%}. {HOW}."
-        )
-
-    def _failed(self, error: Exception) -> None:
-        self.state.setText(f"The slices could not be computed: {error}")
-
-    def _computed(self) -> None:
-        self._worker = None
-        if self._pending:
-            self._preview()
+        if self.enabled and series is not None and not self.session.closed:
+            self.slices.ask(series, self.value, self._reversed, self._positions)
 
     # auto and use -------------------------------------------------------------
 
@@ -352,16 +336,32 @@ class AxisTool(QWidget):
             done=done,
         )
 
-    def apply(self) -> None:
+    def apply(self, after: Any = None) -> None:
         """Write the axis into the start poses."""
-        start_step(self.session, "Setting the tilt axis", steps.set_axis, *self.value)
+        label, line = "Setting the tilt axis", self.value
+        axis = reversed_axis(*line) if self._reversed else line
+
+        def used(series: Any) -> None:
+            self._stored = line
+            self._follow()
+            self.refresh()
+            if after is not None:
+                after(series)
+
+        start_step(self.session, label, steps.set_axis, *axis, after=used)
 
     def refresh(self, *_: Any) -> None:
-        """Grey out what cannot be used, with the reason."""
+        """Follow the series; grey out what cannot be used, with the reason."""
+        self._follow()
+        self.session.unused = NOT_USED if self.unused else None
         none = NO_SERIES if self.session.layer is None else None
         why = self.session.why_not_step() or (None if self.enabled else OFF)
         self.switch.setText(
-            "Done adjusting" if self.enabled else "Adjust the axis by hand"
+            "Adjust the axis by hand"
+            if not self.enabled
+            else "Use this axis and close"
+            if self.unused
+            else "Done adjusting"
         )
         self.switch_row.bar(self.switch, None if self.enabled else none)
         for box, tip in (
@@ -374,9 +374,8 @@ class AxisTool(QWidget):
         self.row.bar(self.auto_button, why)
         undo = why or (None if self._past else "Nothing to take back")
         self.row.bar(self.undo_button, undo)
-        self.row.bar(self.apply_button, why)
-        if not self.enabled:
-            self.state.setText("")
+        same = None if self.unused else "The series has this axis"
+        self.row.bar(self.apply_button, why or same)
 
 
 def _sentences(parts: Any) -> str:

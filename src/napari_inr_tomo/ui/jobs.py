@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.compat import isalive
 
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.ui.series_layer import EDITED
+from napari_inr_tomo.ui.series_layer import EDITED, STACK_LABELS
 
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
@@ -125,15 +125,29 @@ def _on_numbers(
 
 
 def toggle_tilt(session: Session) -> None:
-    """Leave the shown tilt of the current series out, or take it back."""
+    """Leave the shown tilt of the current series out, or take it back.
+
+    Where none is shown it is brought to the front, and nothing else is done.
+    """
+    from napari.utils.notifications import show_info
+
     from napari_inr_tomo.ui import steps
 
     tilt, series = session.shown_tilt(), session.series
     if tilt is None or session.why_not_step() is not None:
         return
+    if session.on_top() != STACK_LABELS[0]:
+        session.show_tilts()
+        show_info(f"This is tilt {tilt}. Once more leaves it out, or takes it back.")
+        return
     used = not series.mask[tilt]
     label = "Taking views back" if used else "Leaving views out"
-    start_step(session, label, steps.set_used, [tilt], used)
+
+    def say(_: TiltSeries) -> None:
+        what = "taken back" if used else "left out"
+        show_info(f"Tilt {tilt} ({series.angles_deg[tilt]:.1f} deg) is {what}.")
+
+    start_step(session, label, steps.set_used, [tilt], used, after=say)
 
 
 def tell(notices: Sequence[str]) -> None:

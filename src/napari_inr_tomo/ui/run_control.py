@@ -17,6 +17,13 @@ from napari_inr_tomo.ui import live
 from napari_inr_tomo.ui.activity import Activity
 from napari_inr_tomo.ui.live_layers import LiveLayers
 from napari_inr_tomo.ui.record import RunRecord, duration
+from napari_inr_tomo.ui.run_work import (
+    create_and_launch,
+    open_folder,
+    read_result,
+    relaunch,
+    reopen,
+)
 from napari_inr_tomo.ui.turns import later
 
 if TYPE_CHECKING:
@@ -161,7 +168,7 @@ class RunControl:
         """Write a run folder from the current series and start the processes."""
         from napari_inr_tomo.ui.jobs import start_job
 
-        reason = self.why_not_start()
+        reason = self.why_not_start() or self.session.unused
         if reason:
             again = "Then press Start again"
             raise UserError("The reconstruction cannot start", reason, again)
@@ -351,44 +358,6 @@ class RunControl:
     def _enter(self, state: RunState, message: str) -> None:
         self.state, self.message = state, message
         self.changed.emit()
-
-
-def create_and_launch(folder: Path, series: Any, config: Any) -> RunFolder:
-    """Write the run folder and start its processes (worker thread)."""
-    from napari_inr_tomo import runs
-
-    run = runs.create_run(folder, series, config)
-    runs.launch(run)
-    return run
-
-
-def relaunch(run: RunFolder) -> RunFolder:
-    """Start the processes of a run folder again (worker thread)."""
-    from napari_inr_tomo import runs
-
-    runs.launch(run)
-    return run
-
-
-def reopen(folder: Path) -> RunFolder:
-    """Open a run folder and start its processes (worker thread)."""
-    return relaunch(open_folder(folder))
-
-
-def open_folder(folder: Path) -> RunFolder:
-    """Open and check a run folder (worker thread)."""
-    from napari_inr_tomo import runs
-
-    run = runs.RunFolder(folder)
-    run.status()
-    return run
-
-
-def read_result(run: RunFolder) -> Any:
-    """Read the finished volume of a run (worker thread)."""
-    from napari_inr_tomo import io
-
-    return io.read_volume(run.result())
 
 
 def _zoom(old_yx: tuple[int, ...], new_yx: tuple[int, ...]) -> float | None:

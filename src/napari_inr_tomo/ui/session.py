@@ -79,6 +79,8 @@ class Session:
         self._fitted: tuple[Any, ...] | None = None
         self._slider = ""
         self._left_at: dict[str, float] = {}
+        self.unused: str | None = None
+        """What was adjusted by hand and is not used yet, in words."""
         self.run = RunControl(self)
         self.keys = Keys(self)
         # last: napari has taken the layer into its axes by then
@@ -139,29 +141,35 @@ class Session:
         return layer
 
     def shown_tilt(self) -> int | None:
-        """Return the index of the tilt napari's slider stands at."""
+        """Return the shown tilt; where a volume covers them, the one that was left."""
         viewer, series = self.viewer, self.series
         if viewer is None or series is None:
             return None
         offset = viewer.dims.ndim - 3
         if offset < 0:
             return None
-        position = viewer.dims.point[offset] / float(self._layer.scale[0])
-        return int(min(max(round(position), 0), len(series) - 1))
+        position, step = float(viewer.dims.point[offset]), float(self._layer.scale[0])
+        if self.on_top() == VOLUME_LABELS[0]:
+            position = self._left_at.get(STACK_LABELS[0], series.reference * step)
+        return int(min(max(round(position / step), 0), len(series) - 1))
 
     def show_tilt(self, tilt: int) -> None:
-        """Move napari's slider to a tilt."""
+        """Move napari's slider to a tilt, in front of the volume that covers it."""
         if self.viewer is not None and self._layer is not None:
+            self.show_tilts()
             axis = self.viewer.dims.ndim - 3
             self.viewer.dims.set_point(axis, tilt * float(self._layer.scale[0]))
+
+    def show_tilts(self) -> None:
+        """Bring the tilts to the front, where the user can see what is done to them."""
+        if self.on_top() != STACK_LABELS[0]:
+            self.run.layers.show_only("stack")
 
     def _on_top(self) -> Layer | None:
         """Return the shown stack or volume on top."""
         for layer in reversed([] if self.viewer is None else self.viewer.layers):
-            covers = layer.visible and layer.ndim >= 3
-            if not covers or type(layer).__name__ != "Image":
-                continue
-            if layer.axis_labels[-3] in (STACK_LABELS[0], VOLUME_LABELS[0]):
+            names = (STACK_LABELS[0], VOLUME_LABELS[0])
+            if layer.visible and any(_is_cut_along(layer, name) for name in names):
                 return layer
         return None
 
@@ -192,6 +200,8 @@ class Session:
         viewer, layer = self.viewer, self._on_top()
         axis = viewer.dims.ndim - 3
         self._left_at[before] = float(viewer.dims.point[axis])
+        if not any(_is_cut_along(other, before) for other in viewer.layers):
+            del self._left_at[before]  # removed: napari has moved the slider
         middle = layer.translate[-3] + (layer.data.shape[-3] - 1) / 2 * layer.scale[-3]
         viewer.dims.set_point(axis, self._left_at.get(name, float(middle)))
 
@@ -324,3 +334,9 @@ class Session:
 def _bytes(past: list[tuple[str, TiltSeries]]) -> int:
     arrays = {id(series.images): series.images.nbytes for _, series in past}
     return sum(arrays.values())
+
+
+def _is_cut_along(layer: Layer, name: str) -> bool:
+    """Tell whether a layer is an image stack along "tilt" or a volume along "z"."""
+    image = type(layer).__name__ == "Image" and layer.ndim >= 3
+    return image and layer.axis_labels[-3] == name

@@ -142,6 +142,7 @@ class BackgroundPanel(Panel):
         series, tilt = self.session.series, self.session.shown_tilt()
         if series is None or tilt is None:
             return
+        self.session.show_tilts()
         image = np.array(series.images[tilt])
         settings = self._settings()
         if settings is None:
@@ -192,6 +193,7 @@ class BackgroundPanel(Panel):
         series, viewer = self.session.series, self.session.viewer
         if series is None:
             return
+        self.session.show_tilts()
         axes = ("tilt", "y", "x") if per_tilt else ("y", "x")
         labels = viewer.add_labels(
             np.zeros(series.images.shape[-len(axes) :], np.uint8),

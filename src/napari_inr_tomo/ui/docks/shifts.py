@@ -146,6 +146,7 @@ class ShiftsPanel(Panel):
         if self.session.series is None:
             return
         self._on = True
+        self.session.show_tilts()
         self.setFocus()
         self._compare()
         self.refresh()
