@@ -11,9 +11,13 @@ from step_helpers import LONG_MS, done, errors
 
 from napari_inr_tomo import io
 from napari_inr_tomo.types import TiltSeries
+from napari_inr_tomo.ui.docks.alignment import AlignmentDock
+from napari_inr_tomo.ui.docks.background import BackgroundDock
 from napari_inr_tomo.ui.docks.export import ExportDock
 from napari_inr_tomo.ui.docks.reconstruction import ReconstructionDock
+from napari_inr_tomo.ui.docks.scan_drift import ScanDriftDock
 from napari_inr_tomo.ui.docks.tilt_series import TiltSeriesDock
+from napari_inr_tomo.ui.steps import forget_poses
 
 # tilt series -----------------------------------------------------------------------
 
@@ -47,6 +51,26 @@ def test_open_angles_views_undo(
     done(qtbot, session)
     assert session.series.images.shape == (25, 12, 14)
     assert session.layer.data.shape == (25, 12, 14)
+
+
+def test_every_undo_names_the_step_it_takes_back(
+    open_dock: Any, small_series: TiltSeries
+) -> None:
+    """The last step may have been taken in another dock."""
+    session = open_dock.session
+    layer = session.add_series(small_series)
+    kinds = (TiltSeriesDock, BackgroundDock, AlignmentDock, ScanDriftDock)
+    buttons = [open_dock(kind).panel.undo_button for kind in kinds]
+    turned = forget_poses(small_series)
+    for label in ("Subtracting the background", "Cross-correlating"):
+        session.apply(layer, turned, label)
+        assert {button.text() for button in buttons} == {f"Undo: {label}"}
+    buttons[1].click()
+    texts = {button.text() for button in buttons}
+    assert texts == {"Undo: Subtracting the background"}
+    buttons[2].click()
+    assert {button.text() for button in buttons} == {"Undo"}
+    assert not any(button.isEnabled() for button in buttons)
 
 
 def test_wrong_file_and_wrong_angles_are_said_in_words(

@@ -21,6 +21,7 @@ from napari_inr_tomo.ui.controls import (
 from napari_inr_tomo.ui.dock import Dock, Panel
 from napari_inr_tomo.ui.jobs import start_job, start_step
 from napari_inr_tomo.ui.series_layer import contrast, space
+from napari_inr_tomo.ui.undoing import bar_undo, undo_button
 
 UNPAINTED = "nothing"
 MASK_NAME = "Specimen mask"
@@ -127,10 +128,10 @@ class BackgroundPanel(Panel):
             "Fit and subtract the background of every tilt",
             self.apply,
         )
-        self.undo_button = self.apply_row.add(
-            "Undo", "Take back the last step on this tilt series", self.session.undo
-        )
         layout.addWidget(self.apply_row)
+        self.undo_row = ActionRow()
+        self.undo_button = undo_button(self.undo_row, self.session)
+        layout.addWidget(self.undo_row)
         self.body.addWidget(box)
 
     def connections(self) -> list[tuple[Any, Any]]:
@@ -248,8 +249,7 @@ class BackgroundPanel(Panel):
         ):
             self.beam_row.bar(button, why)
         self.apply_row.bar(self.apply_button, why)
-        undo = why or (None if self.session.undo_label else "Nothing to take back")
-        self.apply_row.bar(self.undo_button, undo)
+        bar_undo(self.undo_row, self.session, self.undo_button)
         self.negative.setText(steps.negative_in_words(self.session.series))
         if not self.mask_picture.shown:
             self.numbers.setText("" if why else NOTHING_TRIED)

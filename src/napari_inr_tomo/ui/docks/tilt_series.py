@@ -29,6 +29,7 @@ from napari_inr_tomo.ui.dock import Dock, Panel
 from napari_inr_tomo.ui.jobs import start_job, start_step, tell
 from napari_inr_tomo.ui.other_series import MergeBox
 from napari_inr_tomo.ui.series_layer import plain_stack, size_of
+from napari_inr_tomo.ui.undoing import bar_undo, undo_button
 
 ANGLE_TIP = (
     "Tilt angles in degrees, one per image in the order of the stack: a file (.rawtlt "
@@ -117,10 +118,10 @@ class TiltSeriesPanel(Panel):
                 self.session, "Flipping the handedness", steps.flip_handedness
             ),
         )
-        self.undo_button = self.summary_row.add(
-            "Undo", "Take back the last step on this tilt series", self.session.undo
-        )
         layout.addWidget(self.summary_row)
+        self.undo_row = ActionRow()
+        self.undo_button = undo_button(self.undo_row, self.session)
+        layout.addWidget(self.undo_row)
         self.history = words(dim=True)
         layout.addWidget(self.history)
         self.body.addWidget(box)
@@ -276,7 +277,6 @@ class TiltSeriesPanel(Panel):
         session = self.session
         why = session.why_not_step()
         busy = f"Busy: {session.busy}" if session.busy else None
-        undo = why or (None if session.undo_label else "Nothing to take back")
         plain = busy or (
             None
             if plain_stack(session.viewer) is not None
@@ -287,9 +287,7 @@ class TiltSeriesPanel(Panel):
         self.open_row.bar(self.convert_button, plain)
         self.summary_row.bar(self.pixel_button, why)
         self.summary_row.bar(self.flip_button, why)
-        self.summary_row.bar(self.undo_button, undo)
-        label = session.undo_label
-        self.undo_button.setText(f"Undo: {label}" if label and not undo else "Undo")
+        bar_undo(self.undo_row, session, self.undo_button)
         chosen = why or (None if self.selected_tilts() else "Select views in the table")
         self.view_row.bar(self.exclude_button, chosen)
         self.view_row.bar(self.include_button, chosen)
