@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qtpy.QtCore import Qt
 from step_helpers import LONG_MS, done, errors
 
 from napari_inr_tomo import io
 from napari_inr_tomo.types import TiltSeries
+from napari_inr_tomo.ui.controls import number
 from napari_inr_tomo.ui.docks.alignment import AlignmentDock
 from napari_inr_tomo.ui.docks.background import BackgroundDock
 from napari_inr_tomo.ui.docks.export import ExportDock
@@ -115,6 +117,35 @@ def test_handedness_and_pixel_size(
     panel.pixel_button.click()
     done(qtbot, session)
     assert session.layer.scale == pytest.approx([0.25] * 3)
+
+
+def test_the_box_of_the_pixel_size_says_where_it_is_unknown(
+    open_dock: Any, small_series: TiltSeries
+) -> None:
+    panel, session = open_dock(TiltSeriesDock).panel, open_dock.session
+    assert panel.pixel.text() == "unknown"
+    known = session.add_series(small_series.evolve(pixel_size_nm=0.25))
+    assert panel.pixel.text() == "0.2500 nm"
+    unknown = session.add_series(small_series.evolve(pixel_size_nm=None))
+    assert "Pixel size: unknown" in panel.summary.text()
+    assert panel.pixel.text() == "unknown"
+    assert "Type the pixel size" in panel.summary_row.reason_text
+    panel.pixel.setValue(0.5)
+    assert panel.pixel_button.isEnabled()
+    session.apply(unknown, forget_poses(session.series), "Forgetting the poses")
+    assert panel.pixel.value() == 0.5
+    session.layer = known
+    assert panel.pixel.text() == "0.2500 nm"
+
+
+def test_a_number_is_typed_over_the_word_in_its_place(qtbot: Any) -> None:
+    box = number(0, 0, 1000, "", " nm", decimals=4)
+    box.setSpecialValueText("unknown")
+    qtbot.addWidget(box)
+    box.lineEdit().setCursorPosition(3)  # what a click into the word does
+    qtbot.keyClicks(box, "0.5")
+    qtbot.keyClick(box, Qt.Key.Key_Return)
+    assert box.value() == 0.5
 
 
 def test_layer_removed_while_a_step_runs(

@@ -101,8 +101,12 @@ class TiltSeriesPanel(Panel):
         layout.addWidget(self.summary)
         layout.addWidget(self.notices)
         self.pixel = number(
-            1.0, 0.0001, 100000, "Size of a pixel in nm", " nm", 0.1, decimals=4
+            0, 0, 100000, "Size of a pixel in nm", " nm", 0.1, decimals=4
         )
+        self.pixel.setSpecialValueText("unknown")
+        self.pixel.setKeyboardTracking(True)  # typing a size frees the button
+        self.pixel.valueChanged.connect(self._refresh_buttons)
+        self._size_of: tuple[Any, float | None] = (None, None)
         fields = form()
         fields.addRow("Pixel size", self.pixel)
         layout.addLayout(fields)
@@ -268,10 +272,17 @@ class TiltSeriesPanel(Panel):
         self.notices.setVisible(bool(series and series.notices))
         self.history.setText(history(series))
         self.history.setVisible(bool(self.history.text()))
-        if series is not None and series.pixel_size_nm:
-            self.pixel.setValue(series.pixel_size_nm)
+        self._show_size(series)
         self._fill(series)
         self._refresh_buttons()
+
+    def _show_size(self, series: TiltSeries | None) -> None:
+        """Show the pixel size where it is another one; a size being typed stays."""
+        size = None if series is None else series.pixel_size_nm
+        shown = (self.session.layer, size)
+        if shown != self._size_of:
+            self._size_of = shown
+            self.pixel.setValue(size or 0)
 
     def _refresh_buttons(self, *_: Any) -> None:
         session = self.session
@@ -285,7 +296,8 @@ class TiltSeriesPanel(Panel):
         self.open_row.bar(self.open_button, busy)
         self.open_row.bar(self.set_angles_button, why)
         self.open_row.bar(self.convert_button, plain)
-        self.summary_row.bar(self.pixel_button, why)
+        size = why or (None if self.pixel.value() else "Type the pixel size")
+        self.summary_row.bar(self.pixel_button, size)
         self.summary_row.bar(self.flip_button, why)
         bar_undo(self.undo_row, session, self.undo_button)
         chosen = why or (None if self.selected_tilts() else "Select views in the table")
