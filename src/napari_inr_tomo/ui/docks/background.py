@@ -39,6 +39,8 @@ class BackgroundPanel(Panel):
 
     def build(self) -> None:
         """Make the controls."""
+        self._tried: np.ndarray | None = None
+        """The images whose fit is shown."""
         self._build_beam()
         box, layout = group("Fit")
         self.choices = BackgroundChoices()
@@ -149,7 +151,10 @@ class BackgroundPanel(Panel):
             return
 
         def done(fit: Any) -> None:
-            self._show(image, fit, tilt, float(series.angles_deg[tilt]))
+            now = self.session.series
+            if now is not None and now.images is series.images:
+                self._tried = series.images
+                self._show(image, fit, tilt, float(series.angles_deg[tilt]))
 
         start_job(
             self.session,
@@ -251,9 +256,17 @@ class BackgroundPanel(Panel):
         self.apply_row.bar(self.apply_button, why)
         bar_undo(self.undo_row, self.session, self.undo_button)
         self.negative.setText(steps.negative_in_words(self.session.series))
+        self._forget_old()
         if not self.mask_picture.shown:
             self.numbers.setText("" if why else NOTHING_TRIED)
-        if self.session.layer is None:
+
+    def _forget_old(self) -> None:
+        """Take a fit away that was tried on pixels that are no longer there."""
+        series = self.session.series
+        if self._tried is not None and (
+            series is None or series.images is not self._tried
+        ):
+            self._tried = None
             self.numbers.setText("")
             for picture in (self.mask_picture, self.fit_picture, self.rest_picture):
                 picture.clear()
