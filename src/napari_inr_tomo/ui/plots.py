@@ -187,7 +187,7 @@ class ResidualBars(Plot):
     """
 
     def __init__(self, clicked: Any) -> None:
-        super().__init__("tilt angle (deg)", "residual (rms)")
+        super().__init__("tilt angle (deg)", "rms (intensity)")
         self.setToolTip(
             "Root mean square of measured minus computed pixels of every used tilt, in "
             "the units of the images. Click a bar to look at its tilt"

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from napari_inr_tomo.runs import RunFolder
     from napari_inr_tomo.ui.session import Session
 
+OTHER_SERIES = "The current tilt series is not the one of the run"
 NO_RUN = "No reconstruction is open: start one or open a run folder"
 
 
@@ -115,13 +116,33 @@ class RunControl:
             return f"Busy: {self.session.busy}"
         return "A reconstruction is being followed" if self.state in ALIVE else None
 
+    @property
+    def of_current(self) -> bool:
+        """Whether the run is of the current series, as far as its angles tell."""
+        series = self.session.series
+        if self.run is None or series is None:
+            return False
+        angles = self.run.spec.original_angles_deg
+        same = len(angles) == len(series)
+        return same and np.allclose(angles, series.angles_deg, atol=1e-3)
+
+    def of_another(self) -> str:
+        """Return what the run is of where that is not the current series, or nothing.
+
+        Another name with the same angles may be the same series: that is no refusal.
+        """
+        series = self.session.series
+        if self.run is None or series is None:
+            return ""
+        name = self.run.spec.name
+        shown = f"What is shown here is of '{name}', run {self.record.name}."
+        if not self.of_current:
+            return f"{OTHER_SERIES}. {shown}"
+        return "" if series.name == name else shown
+
     def fitting_poses(self) -> live.PoseTable | None:
         """Return the poses of the run where they belong to the current series."""
-        table, series = self.record.poses, self.session.series
-        if table is None or series is None or len(table) != len(series):
-            return None
-        same = np.allclose(table["angle_deg"], series.angles_deg, atol=1e-3)
-        return table if same else None
+        return self.record.poses if self.of_current else None
 
     def ask_slices(self, name: str, planes: Sequence[Plane]) -> bool:
         """Ask the network for slices; False where none learns just now."""
