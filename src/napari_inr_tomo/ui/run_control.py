@@ -16,7 +16,7 @@ from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.ui import live
 from napari_inr_tomo.ui.activity import Activity
 from napari_inr_tomo.ui.live_layers import LiveLayers
-from napari_inr_tomo.ui.record import RunRecord, duration
+from napari_inr_tomo.ui.record import RunRecord
 from napari_inr_tomo.ui.turns import later
 
 if TYPE_CHECKING:
@@ -332,9 +332,8 @@ class RunControl:
         self._activity.close()
         end = update.end
         if isinstance(end, events.Finished):
-            early = " early, as asked," if end.stopped else ""
-            after = duration(self.record.elapsed_s)
-            self._enter(RunState.DONE, f"Finished{early} after {after}")
+            told = self.record.elapsed_s, self.record.phase, self.record.total
+            self._enter(RunState.DONE, end.in_words(*told))
         elif isinstance(end, events.Cancelled):
             self._enter(
                 RunState.IDLE,
