@@ -123,6 +123,10 @@ class ScanDriftPanel(Panel):
         self.plot.setToolTip(
             "How far from its place every line was measured, along x and y of the field"
         )
+        room = self.plot.sizePolicy()
+        room.setRetainSizeWhenHidden(True)  # else the dock opens too narrow for it
+        self.plot.setSizePolicy(room)
+        self.plot.hide()
         layout.addWidget(self.plot)
         self.body.addWidget(box)
 
@@ -249,6 +253,7 @@ class ScanDriftPanel(Panel):
             picture.clear()
         self.numbers.setText("")
         self.plot.clear_lines()
+        self.plot.hide()
 
     def _show(self, found: Any, name: str) -> None:
         first, second = found.warped
@@ -276,6 +281,7 @@ class ScanDriftPanel(Panel):
             for axis, name_of, colour in ((1, "x", colours[0]), (0, "y", colours[1])):
                 label = f"{name_of}, scan {scan}"
                 self.plot.set_line(label, lines, offsets[:, axis], colour)
+        self.plot.show()
 
     def refresh(self, *_: Any) -> None:
         """Bring the controls into agreement with the session."""
