@@ -157,8 +157,9 @@ class LossPlot(Plot):
     def __init__(self) -> None:
         super().__init__("epoch or iteration", "loss", log_y=True)
         self.setToolTip(
-            "Loss of every epoch (INR) or relative residual of every iteration; "
-            "'hold-out' is the loss on pixels kept out of training"
+            "Loss of an INR, the mean since the point before, or relative residual of "
+            "an iteration. A point comes at most every half second, and after every "
+            "epoch. 'hold-out' is the loss on pixels kept out of training"
         )
         self._curve: Any = None
 

@@ -18,6 +18,8 @@ PHASES = {
     "rays": "Learning from the images",
 }
 """The phases of a run in words."""
+STARTS = ("classical start", "learning the start")
+"""The phases in which a network takes over a classical volume."""
 
 
 @dataclass(eq=False)
@@ -56,6 +58,16 @@ class RunRecord:
     def finished_all(self) -> bool:
         """Whether the run went to its planned end."""
         return isinstance(self.end, events.Finished) and not self.end.stopped
+
+    @property
+    def loss_words(self) -> str:
+        """What is to be known of the loss that is plotted, or nothing."""
+        if "rays" not in self.curves or not {*self.curves} & {*STARTS}:
+            return ""
+        return (
+            "The network began from a classical volume that fits the images already: "
+            "its loss usually rises with the learning rate at first, and comes back."
+        )
 
     def take(self, update: LiveUpdate) -> None:
         """Add what one update says."""
