@@ -22,6 +22,7 @@ from napari_inr_tomo.events import (
     Started,
     Warned,
     decode,
+    duration,
     encode,
 )
 
@@ -126,3 +127,26 @@ def test_any_damage_is_a_value_error_or_an_event(
 def test_events_are_frozen() -> None:
     with pytest.raises(ValueError):
         EPOCH.loss = 1.0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(3.4, "3 s"), (200, "3 min 20 s"), (7300, "2 h 1 min"), (None, "unknown")],
+)
+def test_duration(seconds: float | None, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_the_end_is_told_with_how_far_it_came() -> None:
+    early = Finished(step=1, stopped=True, elapsed_s=81)
+    assert early.in_words(81, "rays", 30) == (
+        "Finished early, as asked, after 1 min 21 s, epoch 2 of 30"
+    )
+    assert early.in_words(81, "SIRT", 20).endswith("s, iteration 1 of 20")
+    assert early.in_words(81, "classical start", 20).endswith("1 min 21 s")
+    broken = Finished(step=4, elapsed_s=9, reason="It diverged.")
+    assert broken.in_words(9, "rays", 30) == (
+        "Ended early after 9 s, epoch 5 of 30, with the last good volume. It diverged."
+    )
+    whole = Finished(step=30, elapsed_s=9)
+    assert whole.in_words(9, "rays", 30) == "Finished after 9 s"

@@ -6,6 +6,7 @@ relative to the folder, so a line stays below 4 kB and is written in one piece.
 
 from __future__ import annotations
 
+import math
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
@@ -37,6 +38,34 @@ def _inside(relative: str) -> str:
     if not stays_inside(relative):
         raise ValueError("it points outside the run folder")
     return relative
+
+
+CLASSICAL = ("SIRT", "TV", "FBP")
+"""The phases in which a classical method makes the result."""
+
+
+def duration(seconds: float | None) -> str:
+    """Return seconds as words, e.g. ``3 min 20 s``."""
+    if seconds is None or not math.isfinite(seconds):
+        return "unknown"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def count_in_words(phase: str, position: float, total: int) -> str:
+    """Return e.g. ``epoch 2 of 30`` or ``iteration 7 of 20``; empty where none counts.
+
+    position: epochs or iterations done, of ``total``.
+    """
+    if total <= 1 or phase not in (*CLASSICAL, "rays"):
+        return ""
+    unit = "epoch" if phase == "rays" else "iteration"
+    return f"{unit} {min(int(position) + (phase == 'rays'), total)} of {total}"
 
 
 Text = Annotated[str, BeforeValidator(_encodable)]
@@ -152,6 +181,19 @@ class Finished(_Event):
     stopped: bool = False
     elapsed_s: float
     reason: Text | None = None
+
+    def in_words(self, elapsed_s: float, phase: str, total: int) -> str:
+        """Return how the run ended: the same words in a list, a window, a terminal.
+
+        elapsed_s: of all its work; phase, total: of the last step.
+        """
+        where = count_in_words(phase, self.step, total)
+        after = f"after {duration(elapsed_s)}" + f", {where}" * bool(where)
+        if self.reason:
+            return f"Ended early {after}, with the last good volume. {self.reason}"
+        if self.stopped:
+            return f"Finished early, as asked, {after}"
+        return f"Finished after {duration(elapsed_s)}"
 
 
 class Cancelled(_Event):

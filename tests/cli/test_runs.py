@@ -55,7 +55,7 @@ def test_a_run_is_followed_and_stopped(
     told = cli("follow", run.path, "--json")
     assert told.json["state"] == "stopped"
     assert told.json["step"] >= 1
-    assert "stopped: Stopped on request at step" in cli("follow", run.path).out
+    assert "stopped: Finished early, as asked, after" in cli("follow", run.path).out
 
 
 @pytest.mark.usefixtures("fake_engine")

@@ -205,7 +205,7 @@ def test_the_status_follows_the_events(run: RunFolder) -> None:
         writer.write(Finished(step=4, stopped=True, elapsed_s=3))
         assert run.status().state == "stopped"  # though the lock is still held
     status = run.status()
-    assert status.message == "Stopped on request at step 4 after 3 s"
+    assert status.message == "Finished early, as asked, after 3 s, epoch 5 of 9"
     assert (status.state, status.step, status.eta_s) == ("stopped", 4, None)
     with FolderLock(run.paths.lock):  # a resume that has not said anything yet
         assert run.status().state == "running"

@@ -106,7 +106,7 @@ class Worker:
             )
         )
 
-    def finish(self) -> None:
+    def finish(self, stopped: bool = False) -> None:
         volume = Volume(np.ones(self.shape, np.float32), 1.0)
         io.write_volume(self.run.paths.result_volume, volume)
         paths = self.run.paths
@@ -118,7 +118,7 @@ class Worker:
         )
         paths.record.write_text("{}")
         paths.complete.write_text('{"sha256": {}}')
-        self.say(events.Finished(step=10, elapsed_s=12.0))
+        self.say(events.Finished(step=10, elapsed_s=12.0, stopped=stopped))
         self.end()
 
     def end(self) -> None:

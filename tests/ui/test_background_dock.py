@@ -12,7 +12,8 @@ from napari_inr_tomo.preprocess import background_device, background_settings
 from napari_inr_tomo.preprocess.masks import decode_mask
 from napari_inr_tomo.types import TiltSeries
 from napari_inr_tomo.ui import background_choices
-from napari_inr_tomo.ui.docks.background import BackgroundDock
+from napari_inr_tomo.ui.docks.background import NOTHING_TRIED, BackgroundDock
+from napari_inr_tomo.ui.steps import forget_poses
 
 
 def test_the_choices_are_all_that_the_fit_knows() -> None:
@@ -45,6 +46,34 @@ def test_background_preview_then_all_tilts(
     panel.undo_button.click()
     assert panel.negative.text() == ""
     assert np.array_equal(session.series.images, small_series.images)
+
+
+def test_a_fit_that_was_tried_goes_with_the_pixels_it_was_tried_on(
+    open_dock: Any, qtbot: Any, small_series: TiltSeries
+) -> None:
+    panel, session = open_dock(BackgroundDock).panel, open_dock.session
+    pictures = (panel.mask_picture, panel.fit_picture, panel.rest_picture)
+    first = session.add_series(small_series)
+
+    def tried() -> None:
+        panel.preview_button.click()
+        done(qtbot, session)
+
+    tried()
+    session.apply(first, forget_poses(small_series), "Forgetting the poses")
+    assert all(picture.shown for picture in pictures)  # the pixels are the same
+    session.add_series(small_series.evolve(images=small_series.images + 1))
+    assert not any(picture.shown for picture in pictures)
+    assert panel.numbers.text() == NOTHING_TRIED
+    tried()
+    panel.apply_button.click()
+    done(qtbot, session)
+    assert not any(picture.shown for picture in pictures)
+    assert panel.numbers.text() == NOTHING_TRIED
+    panel.preview_button.click()
+    session.layer = first  # before the fit has come
+    done(qtbot, session)
+    assert not any(picture.shown for picture in pictures)
 
 
 def test_painted_mask_is_used(

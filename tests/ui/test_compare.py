@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,7 @@ def test_figures_are_those_of_the_metrics_and_reach_the_disk(
     assert panel.result.figures == expected
     assert f"{expected['ssim']:.3f}" in panel.numbers.text()
     assert "nm" in panel.numbers.text()
-    assert set(panel.fsc.names) == {"FSC", "half-bit", "0.143"}
+    assert set(panel.fsc.names) == {"FSC", "limit half-bit", "limit 0.143"}
     panel.save(tmp_path)
     names = {path.name for path in tmp_path.iterdir()}
     plots = ("fsc", "profile", "slices", "directions")
@@ -145,9 +146,13 @@ def test_figures_are_those_of_the_metrics_and_reach_the_disk(
     ]
     directions = np.array(rows[end + 2 :], float)
     assert directions[:, :2] == pytest.approx(np.stack([angles, reached], axis=1))
-    assert panel.directions.line("0.5")[1] == pytest.approx(reached / 0.5)  # 1/nm
+    names = panel.directions.names
+    assert names == ["FSC 0.5, for a truth", "FSC 0.143, for halves"]
+    assert panel.directions.line(names[0])[1] == pytest.approx(reached / 0.5)  # 1/nm
     assert panel.directions.missing == [(-90.0, -60.0), (60.0, 90.0)]
     assert "missing wedge" in panel.numbers.text()
+    nothing = replace(panel.result, reached=np.zeros_like(panel.result.reached))
+    assert "missing wedge never above 0.5" in nothing.words()
 
 
 def test_volumes_of_different_shape_and_gone_ones_are_said_in_words(

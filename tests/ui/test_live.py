@@ -15,7 +15,7 @@ from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.journal import EventWriter
 from napari_inr_tomo.types import Poses, TiltSeries, Volume
 from napari_inr_tomo.ui import live
-from napari_inr_tomo.ui.record import RunRecord, duration
+from napari_inr_tomo.ui.record import RunRecord
 
 
 @pytest.fixture
@@ -222,14 +222,6 @@ def test_pose_table_reads_an_empty_residual_as_unknown(tmp_path: Path) -> None:
     assert np.isnan(table["residual"]).all()
     assert table["used"].tolist() == [True, False, True]
     assert table["z1_deg"].tolist() == [-2.0] * 3
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(3.4, "3 s"), (200, "3 min 20 s"), (7300, "2 h 1 min"), (None, "unknown")],
-)
-def test_duration(seconds: float | None, words: str) -> None:
-    assert duration(seconds) == words
 
 
 def claims(path: Path, shape: tuple[int, ...]) -> None:

@@ -332,6 +332,23 @@ def test_a_taken_folder_does_not_lose_the_run_in_it(
     assert panel.start_button.isEnabled()
 
 
+def test_a_loss_that_begins_low_is_explained(
+    open_dock: Any, qtbot: Any, worker: Worker
+) -> None:
+    panel = follow(open_dock, qtbot, worker, MonitorDock)
+    worker.epoch(1)
+    qtbot.waitUntil(lambda: panel.loss.names == ["loss", "hold-out"], timeout=LONG_MS)
+    assert panel.loss_words.isHidden()  # it began from nothing
+    start = {"total": 5, "loss": 0.1, "elapsed_s": 1}
+    worker.say(events.Phase(name="classical start"))
+    worker.say(events.Epoch(step=1, phase="classical start", **start))
+    worker.say(events.Phase(name="rays"))
+    worker.epoch(2)
+    qtbot.waitUntil(lambda: not panel.loss_words.isHidden(), timeout=LONG_MS)
+    assert "began from a classical volume" in panel.loss_words.text()
+    assert "at most every half second" in panel.loss.toolTip()
+
+
 def test_every_phase_draws_its_own_loss(qtbot: Any) -> None:
     from napari_inr_tomo.ui.live import LiveUpdate
     from napari_inr_tomo.ui.plots import LossPlot

@@ -138,6 +138,50 @@ def test_a_damaged_run_and_a_folder_that_is_gone_are_said(
     panel.read()
     qtbot.waitUntil(lambda: not panel.entries, timeout=LONG_MS)
     assert "Select a run" in panel.row.reason_text
+    assert panel.none.text() == "There is no such folder."
+    (tmp_path / "gone").mkdir()
+    panel.read_button.click()
+    qtbot.waitUntil(
+        lambda: panel.none.text() == "No runs in this folder.", timeout=LONG_MS
+    )
+    panel.folder.setText(str(tmp_path))
+    panel.read_button.click()
+    qtbot.waitUntil(lambda: bool(panel.entries), timeout=LONG_MS)
+    assert panel.none.isHidden()
+
+
+def test_the_folder_of_the_present_run_is_shown(
+    open_dock: Any, qtbot: Any, ended: Path, tmp_path: Path
+) -> None:
+    panel = open_dock(RunsDock).panel
+    ready(panel, qtbot)
+    assert "no runs yet" in panel.none.text()
+    run = open_dock.session.run
+    run.open(ended / "run")
+    qtbot.waitUntil(lambda: run.state is RunState.DONE, timeout=LONG_MS)
+    assert panel.folder.text() == str(ended)
+    qtbot.waitUntil(lambda: bool(panel.entries), timeout=LONG_MS)
+    panel.folder.setText(str(tmp_path / "other"))
+    panel.folder.line.editingFinished.emit()
+    run.changed.emit()
+    assert panel.folder.text() == str(tmp_path / "other")  # it was asked for
+    ready(panel, qtbot)
+
+
+def test_an_early_end_has_the_words_of_the_monitor(
+    open_dock: Any, qtbot: Any, worker: Worker
+) -> None:
+    worker.epoch(3)
+    worker.finish(stopped=True)
+    panel = listing(open_dock, qtbot, worker.run.path.parent)
+    assert panel.table.item(0, 1).text() == "finished early"
+    panel.table.selectRow(0)
+    panel.open_button.click()
+    run = open_dock.session.run
+    qtbot.waitUntil(lambda: run.state is RunState.DONE, timeout=LONG_MS)
+    ready(panel, qtbot)
+    assert run.message == "Finished early, as asked, after 12 s, epoch 10 of 10"
+    assert run.message in panel.details.text()
 
 
 def ready(panel: Any, qtbot: Any) -> None:
@@ -171,6 +215,10 @@ def test_one_setting_is_varied_and_the_results_are_compared(
     select(panel, "old")
     assert "seed = 7" in panel.details.text()
     assert "Type the values" in box.row.reason_text
+    assert box.key.currentText() == "classic.iterations"  # not an epoch of an INR
+    box.key.setCurrentText("seed")
+    box.refresh()
+    assert box.key.currentText() == "seed"
     box.key.setEditText("classic.iterations")
     box.values.setText("2, many")
     box.queue_button.click()

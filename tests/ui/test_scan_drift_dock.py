@@ -51,8 +51,10 @@ def test_a_tilt_is_tried_then_all_are_corrected_and_undone(
 ) -> None:
     panel, session = opened(open_dock, scans), open_dock.session
     session.show_tilt(0)
+    assert panel.plot.isHidden()  # an empty frame says nothing
     panel.try_button.click()
     wait(open_dock, qtbot)
+    assert not panel.plot.isHidden()
     assert "Tilt 0 (0.0 deg): lines up to" in panel.numbers.text()
     assert all(picture.shown for picture in panel.pictures)
     assert panel.plot.names == ["x, scan 1", "y, scan 1", "x, scan 2", "y, scan 2"]
@@ -66,6 +68,8 @@ def test_a_tilt_is_tried_then_all_are_corrected_and_undone(
     assert left < 0.6 * (scans[0].images[0] - scans[2])[INNER].std()
     panel.undo_button.click()
     assert session.series is scans[0]
+    session.layer = session.series_layers()[1]
+    assert panel.plot.isHidden()
 
 
 def test_what_is_missing_is_said(open_dock: Any, scans: Any) -> None:

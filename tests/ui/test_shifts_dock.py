@@ -120,8 +120,10 @@ def test_undo_goes_back_one_by_one_and_the_session_all_at_once(
     session.show_tilt(0)
     panel.nudge(5, 0)
     assert shift(panel, 0) == (-5, 0)
+    assert panel.undo_button.text() == "Undo: tilt 0"
     panel.undo_button.click()
     assert shift(panel, 0) == (0, 0)
+    assert panel.undo_button.text() == f"Undo: tilt {MOVED}"
     session.show_tilt(2)
     panel.undo_button.click()
     assert panel.tilt == MOVED  # shows what it takes back

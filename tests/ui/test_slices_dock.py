@@ -170,6 +170,19 @@ def test_the_wheel_zooms_and_the_voxels_are_drawn(open_dock: Any, qtbot: Any) ->
     assert set(range(11)) <= set(edges.tolist())
 
 
+def test_a_small_volume_has_no_grid_before_it_is_zoomed(
+    open_dock: Any, qtbot: Any
+) -> None:
+    panel = open_dock(SlicesDock).panel
+    add_volume(open_dock, np.ones((32, 30, 28), np.float32))
+    panes = panel.view.panes.values()
+    qtbot.waitUntil(lambda: all(p.shown is not None for p in panes), timeout=LONG_MS)
+    assert not any(len(pane.grid.getData()[0]) for pane in panes)
+    panel.view.zoomed.emit(2.0)
+    grids = lambda: all(len(pane.grid.getData()[0]) for pane in panes)  # noqa: E731
+    qtbot.waitUntil(grids, timeout=LONG_MS)
+
+
 def test_the_volume_is_seen_in_3d_beside_its_slices(open_dock: Any, qtbot: Any) -> None:
     panel = open_dock(SlicesDock).panel
     layer = add_volume(open_dock, np.ones(SHAPE, np.float32))

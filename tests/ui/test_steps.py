@@ -7,13 +7,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qtpy.QtCore import Qt
 from step_helpers import LONG_MS, done, errors
 
 from napari_inr_tomo import io
 from napari_inr_tomo.types import TiltSeries
+from napari_inr_tomo.ui.controls import number
+from napari_inr_tomo.ui.docks.alignment import AlignmentDock
+from napari_inr_tomo.ui.docks.background import BackgroundDock
 from napari_inr_tomo.ui.docks.export import ExportDock
 from napari_inr_tomo.ui.docks.reconstruction import ReconstructionDock
+from napari_inr_tomo.ui.docks.scan_drift import ScanDriftDock
 from napari_inr_tomo.ui.docks.tilt_series import TiltSeriesDock
+from napari_inr_tomo.ui.steps import forget_poses
 
 # tilt series -----------------------------------------------------------------------
 
@@ -47,6 +53,26 @@ def test_open_angles_views_undo(
     done(qtbot, session)
     assert session.series.images.shape == (25, 12, 14)
     assert session.layer.data.shape == (25, 12, 14)
+
+
+def test_every_undo_names_the_step_it_takes_back(
+    open_dock: Any, small_series: TiltSeries
+) -> None:
+    """The last step may have been taken in another dock."""
+    session = open_dock.session
+    layer = session.add_series(small_series)
+    kinds = (TiltSeriesDock, BackgroundDock, AlignmentDock, ScanDriftDock)
+    buttons = [open_dock(kind).panel.undo_button for kind in kinds]
+    turned = forget_poses(small_series)
+    for label in ("Subtracting the background", "Cross-correlating"):
+        session.apply(layer, turned, label)
+        assert {button.text() for button in buttons} == {f"Undo: {label}"}
+    buttons[1].click()
+    texts = {button.text() for button in buttons}
+    assert texts == {"Undo: Subtracting the background"}
+    buttons[2].click()
+    assert {button.text() for button in buttons} == {"Undo"}
+    assert not any(button.isEnabled() for button in buttons)
 
 
 def test_wrong_file_and_wrong_angles_are_said_in_words(
@@ -91,6 +117,35 @@ def test_handedness_and_pixel_size(
     panel.pixel_button.click()
     done(qtbot, session)
     assert session.layer.scale == pytest.approx([0.25] * 3)
+
+
+def test_the_box_of_the_pixel_size_says_where_it_is_unknown(
+    open_dock: Any, small_series: TiltSeries
+) -> None:
+    panel, session = open_dock(TiltSeriesDock).panel, open_dock.session
+    assert panel.pixel.text() == "unknown"
+    known = session.add_series(small_series.evolve(pixel_size_nm=0.25))
+    assert panel.pixel.text() == "0.2500 nm"
+    unknown = session.add_series(small_series.evolve(pixel_size_nm=None))
+    assert "Pixel size: unknown" in panel.summary.text()
+    assert panel.pixel.text() == "unknown"
+    assert "Type the pixel size" in panel.summary_row.reason_text
+    panel.pixel.setValue(0.5)
+    assert panel.pixel_button.isEnabled()
+    session.apply(unknown, forget_poses(session.series), "Forgetting the poses")
+    assert panel.pixel.value() == 0.5
+    session.layer = known
+    assert panel.pixel.text() == "0.2500 nm"
+
+
+def test_a_number_is_typed_over_the_word_in_its_place(qtbot: Any) -> None:
+    box = number(0, 0, 1000, "", " nm", decimals=4)
+    box.setSpecialValueText("unknown")
+    qtbot.addWidget(box)
+    box.lineEdit().setCursorPosition(3)  # what a click into the word does
+    qtbot.keyClicks(box, "0.5")
+    qtbot.keyClick(box, Qt.Key.Key_Return)
+    assert box.value() == 0.5
 
 
 def test_layer_removed_while_a_step_runs(

@@ -38,6 +38,14 @@ def test_scatter_alone_is_neither() -> None:
     assert sum(int(tilt_checks.odd_ones(v).sum()) for v in values) <= 3
 
 
+def test_what_stands_out_is_said_in_a_sentence() -> None:
+    angles = np.arange(-60, 61, 20.0)
+    assert tilt_checks.in_words(np.array([1, 5]), angles) == (
+        "Tilts 1 (-40.0 deg), 5 (+40.0 deg) stand out."
+    )
+    assert tilt_checks.in_words(np.empty(0, int), angles) == "No tilt stands out."
+
+
 def test_the_last_ones_are_counted_not_listed() -> None:
     angles = np.arange(-10.0, 10.0)
     assert tilt_checks.listed(np.array([3]), angles) == "3 (-7.0 deg)"

@@ -85,6 +85,7 @@ def test_the_picture_has_a_scale_bar_and_bars_come_with_residuals(
     width = edge * panel._view.measured.shape[1]
     assert width / 12.5 < float(length) <= width / 5
     assert not panel.bars.isHidden()
+    assert panel.bars.getPlotItem().getAxis("left").labelText == "rms (intensity)"
     worker.poses(4.0, np.full(worker.count, np.nan))
     qtbot.waitUntil(lambda: idle() and panel.bars.isHidden(), timeout=LONG_MS)
     assert panel.stand_out.text() == NO_RESIDUALS
@@ -94,7 +95,7 @@ def test_a_bad_tilt_is_found_shown_and_left_out(
     open_dock: Any, qtbot: Any, watched: Any
 ) -> None:
     panel, session = watched, open_dock.session
-    assert panel.stand_out.text() == "20 (+40.0 deg) stands out."
+    assert panel.stand_out.text() == "Tilt 20 (+40.0 deg) stands out."
     panel.bars.click(39.0)
     assert panel.tilt.value() == 20
     panel.out_button.click()
@@ -189,13 +190,39 @@ def test_a_removed_volume_ends_the_picture(
 
 
 def test_another_series_is_not_touched(
-    open_dock: Any, qtbot: Any, watched: Any
+    open_dock: Any, watched: Any, worker: Worker
 ) -> None:
     other = simulate_series("sea-mine", (24, 28), np.arange(-30, 31, 5.0)).series
     open_dock.session.add_series(other)
     panel = watched
     for row in (panel.row, panel.again_row, panel.pose_row):
         assert OTHER_SERIES in row.reason_text
+    assert OTHER_SERIES in panel.of.text()  # at the top as well
+    assert f"'{worker.series.name}', run run" in panel.of.text()
+    shown = panel.tilt.value()
+    open_dock.session.show_tilt(shown + 2)
+    assert panel.tilt.value() == shown
+    same = worker.series.evolve(name="the same, of another name")
+    open_dock.session.add_series(same)
+    assert OTHER_SERIES not in panel.of.text()
+    assert worker.series.name in panel.of.text()
+    open_dock.session.show_tilt(shown + 2)
+    assert panel.tilt.value() == shown + 2
+
+
+def test_it_begins_at_a_tilt_the_run_has_used(
+    open_dock: Any, qtbot: Any, tmp_path: Path, small_series: TiltSeries
+) -> None:
+    used = np.ones(len(small_series), bool)
+    used[:3] = False
+    worker = Worker(tmp_path / "run", small_series.evolve(used=used))
+    panel = follow(open_dock, qtbot, worker, TiltsDock)
+    assert panel.tilt.value() == 3
+    worker.poses(4.0)
+    worker.preview(1.0, worker.shape)
+    qtbot.waitUntil(lambda: panel.picture.shown and idle(), timeout=LONG_MS)
+    assert "tilt 3 at -45.0 deg" in panel.picture.caption.text()
+    worker.end()
 
 
 def test_a_new_run_never_takes_an_old_folder(tmp_path: Path) -> None:

@@ -184,10 +184,7 @@ def _last_words(end: Finished | Cancelled | Failed, status: RunStatus) -> str:
         return _sentence(end)
     if isinstance(end, Cancelled):
         return f"Cancelled at step {end.step}; it can be resumed"
-    how = f"Stopped on request at step {end.step}" if end.stopped else "Finished"
-    if end.reason:
-        return f"Ended early at step {end.step} with the last good volume. {end.reason}"
-    return f"{how} after {status.elapsed_s:.0f} s"
+    return end.in_words(status.elapsed_s, status.phase, status.total)
 
 
 def _sentence(event: Warned | Failed) -> str:

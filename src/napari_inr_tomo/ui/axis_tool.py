@@ -114,7 +114,7 @@ class AxisTool(QWidget):
             "Auto", "Search angle and shift automatically, then judge by eye", self.auto
         )
         self.undo_button = self.row.add(
-            "Undo", "Back to the axis before the last change", self.undo
+            "Undo: axis", "Back to the axis before the last change", self.undo
         )
         self.apply_button = self.row.add(
             "Use this axis",

@@ -87,7 +87,7 @@ class Comparison:
         parts = []
         for name, which in (("measured", measured), ("missing wedge", ~measured)):
             found = float(np.median(self.reached[0][which]))
-            px = f"{1 / found:.1f} px" if found > 0 else "none"
+            px = f"{1 / found:.1f} px" if found > 0 else "never above 0.5"
             parts.append(f"{name} {px}")
         return [f"By direction (FSC 0.5, median): {', '.join(parts)}"]
 

@@ -158,6 +158,25 @@ def whole(value: int, low: int, high: int, tip: str, suffix: str = "") -> QSpinB
     return box
 
 
+class NumberBox(QDoubleSpinBox):
+    """A box for a number; typing replaces the word shown in place of its least one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lineEdit().selectionChanged.connect(self._select_word)
+        self.lineEdit().cursorPositionChanged.connect(self._select_word)
+
+    def focusInEvent(self, event: Any) -> None:
+        """Take the keyboard."""
+        super().focusInEvent(event)
+        self._select_word()
+
+    def _select_word(self, *_: Any) -> None:
+        line, word = self.lineEdit(), self.specialValueText()
+        if word and line.text() == word and not line.hasSelectedText():
+            line.selectAll()
+
+
 def number(
     value: float,
     low: float,
@@ -168,7 +187,7 @@ def number(
     decimals: int = 2,
 ) -> QDoubleSpinBox:
     """Return a box for a number."""
-    box = QDoubleSpinBox()
+    box = NumberBox()
     box.setDecimals(decimals)
     box.setRange(low, high)
     box.setSingleStep(step)

@@ -48,6 +48,10 @@ def save_figure(figure: QGraphicsView, path: Path, magnify: int = 3) -> None:
         raise OSError(f"{path.with_suffix('.png')} cannot be written")
 
 
+MEANT_FOR = {0.5: "for a truth", 0.143: "for halves"}
+"""What a limit on the correlation is meant for."""
+
+
 class PairView(pyqtgraph.GraphicsLayoutWidget):
     """The slices of A and B with linked views, and a line for the profile.
 
@@ -176,7 +180,9 @@ class DirectionPlot(Plot):
         self.setYRange(0, 0.52)
         self.setToolTip(
             "The Fourier plane across the tilt axis, direction by direction: the "
-            "spatial frequency at which A and B cease to agree. What an image at a "
+            "spatial frequency at which A and B cease to agree, that is where their "
+            "Fourier shell correlation (FSC) falls below 0.5, meant for a truth, or "
+            "0.143, meant for two halves. What an image at a "
             "tilt angle has measured lies in the direction of that angle; the orange "
             "part, the missing wedge, no image has measured"
         )
@@ -196,7 +202,8 @@ class DirectionPlot(Plot):
         self.setYRange(0, 0.52 / step)
         reached = np.asarray(reached) / step
         for curve, limit, colour in zip(reached, limits, COLOURS, strict=True):
-            self.set_line(f"{limit:g}", angles_deg, curve, colour, dots=True)
+            name = f"FSC {limit:g}, {MEANT_FOR[limit]}"
+            self.set_line(name, angles_deg, curve, colour, dots=True)
         for wedge in self._wedges:
             self.removeItem(wedge)
         self._wedges = []
@@ -244,6 +251,6 @@ class FscPlot(Plot):
         frequency = np.asarray(frequency) / step
         self.setXRange(0, 0.5 / step)
         self.set_line("FSC", frequency, curve, COLOURS[0])
-        self.set_line("half-bit", frequency, half_bit, "#009e73")
+        self.set_line("limit half-bit", frequency, half_bit, "#009e73")
         flat = np.full(len(frequency), float(limit))
-        self.set_line(f"{limit:g}", frequency, flat, "#cc79a7")
+        self.set_line(f"limit {limit:g}", frequency, flat, "#cc79a7")

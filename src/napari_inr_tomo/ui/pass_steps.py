@@ -78,6 +78,15 @@ def drift_in_words(series: TiltSeries) -> str:
     )
 
 
+def poses_in_words(found: str, table: Any, groups: np.ndarray | None) -> str:
+    """Return sentences on lasting steps (``found``) and on passes that differ."""
+    hint = "A lasting step may be a backlash of the goniometer"
+    lines = [f"{found}. {hint}."] if found else []
+    if table is not None and groups is not None and len(groups) == len(table):
+        lines.append(passes_in_words(table, groups))
+    return " ".join(filter(None, lines))
+
+
 def passes_in_words(table: Any, groups: np.ndarray) -> str:
     """Return a sentence on the passes of a run where they differ, or empty."""
     from napari_inr_tomo.passes import compare_passes, in_words

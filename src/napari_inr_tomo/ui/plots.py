@@ -157,8 +157,9 @@ class LossPlot(Plot):
     def __init__(self) -> None:
         super().__init__("epoch or iteration", "loss", log_y=True)
         self.setToolTip(
-            "Loss of every epoch (INR) or relative residual of every iteration; "
-            "'hold-out' is the loss on pixels kept out of training"
+            "Loss of an INR, the mean since the point before, or relative residual of "
+            "an iteration. A point comes at most every half second, and after every "
+            "epoch. 'hold-out' is the loss on pixels kept out of training"
         )
         self._curve: Any = None
 
@@ -187,7 +188,7 @@ class ResidualBars(Plot):
     """
 
     def __init__(self, clicked: Any) -> None:
-        super().__init__("tilt angle (deg)", "residual (rms)")
+        super().__init__("tilt angle (deg)", "rms (intensity)")
         self.setToolTip(
             "Root mean square of measured minus computed pixels of every used tilt, in "
             "the units of the images. Click a bar to look at its tilt"

@@ -31,6 +31,12 @@ COMMON = (
     "classic.iterations",
     "seed",
 )
+USUAL = {
+    "sirt": "classic.iterations",
+    "tv": "classic.iterations",
+    "fbp": "classic.filter",
+}
+"""What is varied most often with a method; with others, the first of `COMMON`."""
 
 
 class QueueBox(Fold):
@@ -52,6 +58,7 @@ class QueueBox(Fold):
                 dim=True,
             )
         )
+        self._offered = COMMON[0]
         self.key = QComboBox()
         self.key.setEditable(True)
         self.key.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
@@ -136,9 +143,17 @@ class QueueBox(Fold):
             owner=self,
         )
 
+    def _offer_key(self, entry: Any) -> None:
+        """Offer what is varied most often with the method, unless a key was chosen."""
+        offered, self._offered = self._offered, USUAL.get(entry.method, COMMON[0])
+        if self.key.currentText() == offered != self._offered:
+            self.key.setCurrentText(self._offered)
+
     def refresh(self) -> None:
         """Bring the buttons into agreement with the chosen run."""
         entry, busy = self._chosen(), self._session.busy
+        if entry is not None and not entry.problem:
+            self._offer_key(entry)
         why = f"Busy: {busy}" if busy else None
         none = CHOOSE if entry is None else why
         damaged = "This run is damaged" if entry is not None and entry.problem else None

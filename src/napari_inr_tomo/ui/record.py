@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from napari_inr_tomo import events
+from napari_inr_tomo.events import count_in_words, duration
 from napari_inr_tomo.ui.live import LiveUpdate, PoseTable
 
-CLASSICAL = ("SIRT", "TV", "FBP")
 PHASES = {
     "coarse poses": "Finding the poses",
     "choosing the TV weight": "Choosing the TV weight",
@@ -18,6 +18,8 @@ PHASES = {
     "rays": "Learning from the images",
 }
 """The phases of a run in words."""
+STARTS = ("classical start", "learning the start")
+"""The phases in which a network takes over a classical volume."""
 
 
 @dataclass(eq=False)
@@ -55,6 +57,16 @@ class RunRecord:
     def finished_all(self) -> bool:
         """Whether the run went to its planned end."""
         return isinstance(self.end, events.Finished) and not self.end.stopped
+
+    @property
+    def loss_words(self) -> str:
+        """What is to be known of the loss that is plotted, or nothing."""
+        if "rays" not in self.curves or not {*self.curves} & {*STARTS}:
+            return ""
+        return (
+            "The network began from a classical volume that fits the images already: "
+            "its loss usually rises with the learning rate at first, and comes back."
+        )
 
     def take(self, update: LiveUpdate) -> None:
         """Add what one update says."""
@@ -105,12 +117,8 @@ class RunRecord:
         With the number of epochs or iterations where there are several.
         """
         name = PHASES.get(self.phase, self.phase or "starting")
-        words = f"{name}: {100 * self.share:.0f} %"
-        unit = "epoch" if self.phase == "rays" else "iteration"
-        if self.total > 1 and self.phase in (*CLASSICAL, "rays"):
-            now = min(int(self.position) + (self.phase == "rays"), self.total)
-            words += f", {unit} {now} of {self.total}"
-        return words
+        count = count_in_words(self.phase, self.position, self.total)
+        return f"{name}: {100 * self.share:.0f} %" + f", {count}" * bool(count)
 
     @property
     def time_words(self) -> str:
@@ -132,16 +140,3 @@ class RunRecord:
     def share(self) -> float:
         """How much of the present phase is done, 0 to 1."""
         return min(self.position / self.total, 1.0) if self.total else 0.0
-
-
-def duration(seconds: float | None) -> str:
-    """Return seconds as words, e.g. ``3 min 20 s``."""
-    if seconds is None or not np.isfinite(seconds):
-        return "unknown"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"

@@ -16,7 +16,7 @@ from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.ui import live
 from napari_inr_tomo.ui.activity import Activity
 from napari_inr_tomo.ui.live_layers import LiveLayers
-from napari_inr_tomo.ui.record import RunRecord, duration
+from napari_inr_tomo.ui.record import RunRecord
 from napari_inr_tomo.ui.run_work import (
     create_and_launch,
     open_folder,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from napari_inr_tomo.types import Poses
     from napari_inr_tomo.ui.session import Session
 
+OTHER_SERIES = "The current tilt series is not the one of the run"
 NO_RUN = "No reconstruction is open: start one or open a run folder"
 
 
@@ -123,27 +124,52 @@ class RunControl:
             return f"Busy: {self.session.busy}"
         return "A reconstruction is being followed" if self.state in ALIVE else None
 
-    def fitting_poses(self) -> live.PoseTable | None:
-        """Return the poses of the run where they belong to the current series.
+    @property
+    def of_current(self) -> bool:
+        """Whether the run is of the current series, as angles and images tell."""
+        return self._zoom() is not None
 
-        Their shifts are in the pixels of the series: it may have been binned since.
+    def _zoom(self) -> float | None:
+        """Return how many pixels of the current series one of the run is, or None.
+
+        Not 1 where the series was binned since; None where it is another series.
         """
-        table, series = self.record.poses, self.session.series
-        if self.run is None or table is None or series is None:
+        series = self.session.series
+        if self.run is None or series is None:
             return None
-        zoom = _zoom(self.run.spec.shape[1:], series.images.shape[1:])
-        if zoom is None or len(table) != len(series):
+        (rows, columns), (height, width) = (
+            self.run.spec.shape[1:],
+            series.images.shape[1:],
+        )
+        angles = self.run.spec.original_angles_deg
+        if rows * width != columns * height or len(angles) != len(series):
             return None
-        same = np.allclose(table["angle_deg"], series.angles_deg, atol=1e-3)
-        return table.scaled(zoom) if same else None
+        same = np.allclose(angles, series.angles_deg, atol=1e-3)
+        return height / rows if same else None
+
+    def of_another(self) -> str:
+        """Return what the run is of where that is not the current series, or nothing.
+
+        Another name with the same angles may be the same series: that is no refusal.
+        """
+        series = self.session.series
+        if self.run is None or series is None:
+            return ""
+        name = self.run.spec.name
+        shown = f"What is shown here is of '{name}', run {self.record.name}."
+        if not self.of_current:
+            return f"{OTHER_SERIES}. {shown}"
+        return "" if series.name == name else shown
+
+    def fitting_poses(self) -> live.PoseTable | None:
+        """Return the poses of the run in pixels of the current series, if it is its."""
+        zoom, table = self._zoom(), self.record.poses
+        return None if zoom is None or table is None else table.scaled(zoom)
 
     def first_poses(self) -> Poses | None:
-        """Return the poses the run began with, where `fitting_poses` has some."""
-        series = self.session.series
-        if self.run is None or series is None or self.fitting_poses() is None:
-            return None
-        zoom = _zoom(self.run.spec.shape[1:], series.images.shape[1:])
-        return self.run.spec.original_poses.scaled(zoom)
+        """Return the poses the run began with, as `fitting_poses` those it found."""
+        zoom = self._zoom()
+        return None if zoom is None else self.run.spec.original_poses.scaled(zoom)
 
     def newest_poses(self) -> live.PoseTable | None:
         """Return `fitting_poses`, unless the series was aligned anew since."""
@@ -342,9 +368,8 @@ class RunControl:
         self._activity.close()
         end = update.end
         if isinstance(end, events.Finished):
-            early = " early, as asked," if end.stopped else ""
-            after = duration(self.record.elapsed_s)
-            self._enter(RunState.DONE, f"Finished{early} after {after}")
+            told = self.record.elapsed_s, self.record.phase, self.record.total
+            self._enter(RunState.DONE, end.in_words(*told))
         elif isinstance(end, events.Cancelled):
             self._enter(
                 RunState.IDLE,
@@ -358,12 +383,6 @@ class RunControl:
     def _enter(self, state: RunState, message: str) -> None:
         self.state, self.message = state, message
         self.changed.emit()
-
-
-def _zoom(old_yx: tuple[int, ...], new_yx: tuple[int, ...]) -> float | None:
-    """Return how many new pixels an old one is; None for another field of view."""
-    (rows, columns), (height, width) = old_yx, new_yx
-    return height / rows if rows * width == columns * height else None
 
 
 def _notify(kind: str, text: str) -> None:

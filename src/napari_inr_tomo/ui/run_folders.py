@@ -27,6 +27,16 @@ def runs_home() -> Path:
     return Path(chosen).expanduser() if chosen else Path.home() / "inr-tomo-runs"
 
 
+def folder_of_runs(run: Any) -> Path:
+    """Return the folder a run (or its queue) is in; of no run, where new ones go."""
+    if run is None:
+        return runs_home()
+    from napari_inr_tomo.runs import is_queue
+
+    parent = Path(run.path).parent
+    return parent.parent if is_queue(parent) else parent
+
+
 def next_folder(folder: Path) -> Path:
     """Return a folder beside this one that does not exist: name-2, name-3 ..."""
     stem, _, number = folder.name.rpartition("-")

@@ -104,9 +104,11 @@ class SlicePane(Pane):
     def show_grid(self, rect: QRectF, voxel_px: float, sides: tuple[int, int]) -> None:
         """Draw the edges of the voxels within ``rect`` where they are large enough.
 
+        Not over a whole slice, however few voxels it has: it is looked at as a picture.
         sides: of the box along the columns and the rows, px.
         """
-        if max(rect.width(), rect.height()) > MOST_VOXELS * voxel_px:
+        whole = rect.width() >= sides[0] and rect.height() >= sides[1]
+        if whole or max(rect.width(), rect.height()) > MOST_VOXELS * voxel_px:
             self.grid.setData([], [])
             return
         ends = ((rect.left(), rect.right()), (rect.top(), rect.bottom()))

@@ -67,6 +67,15 @@ def _scatter(values: np.ndarray) -> float:
     return float(1.4826 * np.median(np.abs(step - np.median(step))) / np.sqrt(2))
 
 
+def in_words(bad: np.ndarray, angles_deg: np.ndarray) -> str:
+    """Return which tilts stand out, as a sentence."""
+    if not len(bad):
+        return "No tilt stands out."
+    one = len(bad) == 1
+    noun, verb = ("Tilt", "stands out") if one else ("Tilts", "stand out")
+    return f"{noun} {listed(bad, angles_deg)} {verb}."
+
+
 def listed(tilts: np.ndarray, angles_deg: np.ndarray, most: int = 6) -> str:
     """Return tilts with their angles in words."""
     words = [f"{t} ({angles_deg[t]:+.1f} deg)" for t in tilts[:most]]

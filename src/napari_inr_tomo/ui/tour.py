@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import napari
-from qtpy.QtWidgets import QApplication, QDialog, QDockWidget, QWidget
+from qtpy.QtWidgets import QApplication, QDialog, QDockWidget, QScrollArea, QWidget
 
 from napari_inr_tomo.config import Method, PresetName
 from napari_inr_tomo.errors import UserError
@@ -106,6 +106,8 @@ class Tour:
         self.wait(most_s=0.3)
         dock.panel.preview()
         self.settle()
+        bar = dock.findChild(QScrollArea).verticalScrollBar()
+        bar.setValue(bar.maximum())  # the plot is at the end
         self.take("scan_drift")
         self.viewer.window.remove_dock_widget(dock)
         for layer in layers:

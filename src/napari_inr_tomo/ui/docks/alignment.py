@@ -12,6 +12,7 @@ from napari_inr_tomo.ui.correlation_choices import CorrelationChoices
 from napari_inr_tomo.ui.dock import Dock, Panel
 from napari_inr_tomo.ui.jobs import start_step
 from napari_inr_tomo.ui.plots import PosePlot
+from napari_inr_tomo.ui.undoing import bar_undo, undo_button
 
 
 class AlignmentPanel(Panel):
@@ -73,20 +74,18 @@ class AlignmentPanel(Panel):
             "after the other",
             lambda: start_step(self.session, "Aligning", steps.align_all),
         )
-        layout.addWidget(self.all_row)
-        self.plot = PosePlot(angles=False)
-        layout.addWidget(self.plot)
-        self.undo_row = ActionRow()
-        self.undo_button = self.undo_row.add(
-            "Undo", "Take back the last step on this tilt series", self.session.undo
-        )
-        self.forget_button = self.undo_row.add(
+        self.forget_button = self.all_row.add(
             "Forget all poses",
             "Set all shifts and the tilt axis back to zero",
             lambda: start_step(
                 self.session, "Forgetting the poses", steps.forget_poses
             ),
         )
+        layout.addWidget(self.all_row)
+        self.plot = PosePlot(angles=False)
+        layout.addWidget(self.plot)
+        self.undo_row = ActionRow()
+        self.undo_button = undo_button(self.undo_row, self.session)
         layout.addWidget(self.undo_row)
         self.hand_row = ActionRow()
         self.hand_row.add(
@@ -138,10 +137,9 @@ class AlignmentPanel(Panel):
         for button in (self.line_button, self.match_button):
             self.second_row.bar(button, why)
         self.all_row.bar(self.all_button, why)
-        undo = why or (None if session.undo_label else "Nothing to take back")
-        self.undo_row.bar(self.undo_button, undo)
+        bar_undo(self.undo_row, session, self.undo_button)
         moved = series is not None and series.start_poses.as_array().any()
-        self.undo_row.bar(
+        self.all_row.bar(
             self.forget_button, why or (None if moved else "All poses are zero")
         )
         self.plot.show_series(series)

@@ -21,6 +21,7 @@ from napari_inr_tomo.ui.controls import (
 from napari_inr_tomo.ui.dock import Dock, Panel
 from napari_inr_tomo.ui.jobs import start_job, start_step
 from napari_inr_tomo.ui.series_layer import contrast, space
+from napari_inr_tomo.ui.undoing import bar_undo, undo_button
 
 UNPAINTED = "nothing"
 MASK_NAME = "Specimen mask"
@@ -38,6 +39,8 @@ class BackgroundPanel(Panel):
 
     def build(self) -> None:
         """Make the controls."""
+        self._tried: np.ndarray | None = None
+        """The images whose fit is shown."""
         self._build_beam()
         box, layout = group("Fit")
         self.choices = BackgroundChoices()
@@ -127,10 +130,10 @@ class BackgroundPanel(Panel):
             "Fit and subtract the background of every tilt",
             self.apply,
         )
-        self.undo_button = self.apply_row.add(
-            "Undo", "Take back the last step on this tilt series", self.session.undo
-        )
         layout.addWidget(self.apply_row)
+        self.undo_row = ActionRow()
+        self.undo_button = undo_button(self.undo_row, self.session)
+        layout.addWidget(self.undo_row)
         self.body.addWidget(box)
 
     def connections(self) -> list[tuple[Any, Any]]:
@@ -149,7 +152,10 @@ class BackgroundPanel(Panel):
             return
 
         def done(fit: Any) -> None:
-            self._show(image, fit, tilt, float(series.angles_deg[tilt]))
+            now = self.session.series
+            if now is not None and now.images is series.images:
+                self._tried = series.images
+                self._show(image, fit, tilt, float(series.angles_deg[tilt]))
 
         start_job(
             self.session,
@@ -250,12 +256,19 @@ class BackgroundPanel(Panel):
         ):
             self.beam_row.bar(button, why)
         self.apply_row.bar(self.apply_button, why)
-        undo = why or (None if self.session.undo_label else "Nothing to take back")
-        self.apply_row.bar(self.undo_button, undo)
+        bar_undo(self.undo_row, self.session, self.undo_button)
         self.negative.setText(steps.negative_in_words(self.session.series))
+        self._forget_old()
         if not self.mask_picture.shown:
             self.numbers.setText("" if why else NOTHING_TRIED)
-        if self.session.layer is None:
+
+    def _forget_old(self) -> None:
+        """Take a fit away that was tried on pixels that are no longer there."""
+        series = self.session.series
+        if self._tried is not None and (
+            series is None or series.images is not self._tried
+        ):
+            self._tried = None
             self.numbers.setText("")
             for picture in (self.mask_picture, self.fit_picture, self.rest_picture):
                 picture.clear()

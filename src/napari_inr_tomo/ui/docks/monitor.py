@@ -99,7 +99,9 @@ class MonitorPanel(Panel):
         box, layout = group("Curves")
         self.loss = LossPlot()
         self.poses = PosePlot()
+        self.loss_words = words(dim=True)
         layout.addWidget(self.loss)
+        layout.addWidget(self.loss_words)
         layout.addWidget(self.poses)
         self.curve_row = ActionRow()
         self.curve_button = self.curve_row.add(
@@ -175,7 +177,10 @@ class MonitorPanel(Panel):
             self._bar_buttons()
 
     def _draw_loss(self) -> None:
-        self.loss.show_record(self.session.run.record)
+        record = self.session.run.record
+        self.loss.show_record(record)
+        self.loss_words.setText(record.loss_words)
+        self.loss_words.setHidden(not record.loss_words)
 
     def _draw_poses(self) -> None:
         run = self.session.run

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from qtpy.QtCore import QItemSelectionModel, QSize, Qt, QTimer
-from qtpy.QtGui import QIcon, QImage, QPixmap
+from qtpy.QtCore import QItemSelectionModel, QSize, QTimer
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -22,7 +19,6 @@ from napari_inr_tomo.ui.controls import (
     PathEdit,
     form,
     group,
-    inner_limits,
     words,
 )
 from napari_inr_tomo.ui.dock import Dock, Panel
@@ -36,11 +32,10 @@ from napari_inr_tomo.ui.latest import Latest
 from napari_inr_tomo.ui.open_docks import show_dock, show_panel
 from napari_inr_tomo.ui.paths import shown
 from napari_inr_tomo.ui.queueing import CHOOSE, QueueBox
-from napari_inr_tomo.ui.record import duration
-from napari_inr_tomo.ui.run_folders import read_input, runs_home
+from napari_inr_tomo.ui.run_folders import folder_of_runs, read_input, runs_home
+from napari_inr_tomo.ui.run_words import SIDE_PX, details, icon, no_runs, texts
 from napari_inr_tomo.ui.series_layer import set_frozen, volume_layer_data
 
-SIDE_PX = 44
 SELECT = (
     QItemSelectionModel.SelectionFlag.Select | QItemSelectionModel.SelectionFlag.Rows
 )
@@ -69,12 +64,16 @@ class RunsPanel(Panel):
             "The folder whose runs are listed; it may be on a disk of a cluster",
             "~/inr-tomo-runs",
         )
-        self.folder.line.editingFinished.connect(self.read)
+        self.folder.line.editingFinished.connect(self._folder_chosen)
+        self._offered = ""
+        """The folder that was shown without anybody asking for it."""
         fields = form()
         fields.addRow("Folder", self.folder)
         layout.addLayout(fields)
         self._build_table()
         layout.addWidget(self.table)
+        self.none = words()
+        layout.addWidget(self.none)
         self.details = words()
         layout.addWidget(self.details)
         self.row = ActionRow()
@@ -141,8 +140,7 @@ class RunsPanel(Panel):
     def attach(self) -> None:
         """Connect, and read the folder."""
         super().attach()
-        if not self.folder.text():
-            self.folder.setText(str(runs_home()))
+        self._offer()
         self.read()
 
     def release(self) -> None:
@@ -151,7 +149,21 @@ class RunsPanel(Panel):
         self.again.stop()
         self._work.forget()
 
+    def _offer(self) -> None:
+        """Show the folder of the present run, unless another one was asked for."""
+        run = self.session.run.run
+        listed = run is not None and any(e.path == run.path for e in self.entries)
+        if self.folder.text() == self._offered and not listed:
+            self.folder.setText(str(folder_of_runs(run)))
+            self._offered = self.folder.text()
+
+    def _folder_chosen(self) -> None:
+        if self.folder.text() != self._offered:
+            self._offered = ""
+        self.read()
+
     def _run_changed(self) -> None:
+        self._offer()
         self.read()
         self.refresh()
 
@@ -159,14 +171,18 @@ class RunsPanel(Panel):
 
     def read(self) -> None:
         """Read the folder in a worker."""
-        self._work.ask(list_with_pictures, Path(self.folder.text()).expanduser())
+        folder = Path(self.folder.text())
+        self._work.ask(list_with_pictures, folder, folder == runs_home())
 
     def _failed(self, error: Exception) -> None:
         self.details.setText(str(error))
 
-    def _listed(self, entries: list[Any]) -> None:
+    def _listed(self, found: tuple[list[Any], str]) -> None:
         if self.session.closed:
             return
+        entries, none = found
+        self.none.setText(none)
+        self.none.setHidden(not none)
         chosen = {entry.path for entry in self.all_chosen()}
         selection = self.table.selectionModel()
         self.table.blockSignals(True)
@@ -312,11 +328,15 @@ class RunsPanel(Panel):
         return run.alive and run.run is not None and Path(run.run.path) == path
 
 
-def list_with_pictures(folder: Path) -> list[Any]:
-    """Return the runs in a folder (worker thread)."""
+def list_with_pictures(folder: Path, usual: bool) -> tuple[list[Any], str]:
+    """Return the runs in a folder, and why there is none (worker thread).
+
+    usual: it is where new runs are kept.
+    """
     from napari_inr_tomo import runs
 
-    return runs.list_runs(folder, pictures=True)
+    found = runs.list_runs(folder, pictures=True)
+    return found, "" if found else no_runs(folder, usual)
 
 
 def read_results(paths: list[Path]) -> list[tuple[str, Any]]:
@@ -331,60 +351,6 @@ def delete_run(path: Path) -> None:
     from napari_inr_tomo import runs
 
     runs.delete_run(path)
-
-
-def texts(entry: Any) -> tuple[str, ...]:
-    """Return the cells of a run."""
-    if entry.problem:
-        return entry.path.name, "damaged", ""
-    status = entry.status
-    preset = f", {entry.preset}" if entry.method == "inr" else ""
-    loss = "" if status.loss is None else f"{status.loss:.3g}"
-    head = entry.path.name if entry.queued is None else entry.queued.label
-    name = f"{head}\n{entry.method.upper()}{preset}, {entry.series}"
-    return name, state(entry), loss
-
-
-def state(entry: Any) -> str:
-    """Return how a run stands, in a word or two."""
-    if entry.queued is None or entry.status.state != "created":
-        return str(entry.status.state)
-    waits = entry.queue_alive or entry.queued.problem
-    return entry.queued.words if waits else "not started"
-
-
-def details(entry: Any) -> str:
-    """Return what is known about a run, in words."""
-    if entry.problem:
-        return entry.problem
-    tilts, height, width = entry.shape_tyx
-    status = entry.status
-    made = datetime.fromisoformat(entry.created).astimezone()
-    lines = [
-        f"{tilts} images of {width} x {height} px, started {made:%Y-%m-%d %H:%M}",
-        status.message,
-    ]
-    if status.elapsed_s and not status.has_result:
-        lines.append(f"{status.step} of {status.total}, {duration(status.elapsed_s)}")
-    if entry.queued is not None:
-        lines += [f"In {entry.path.parent.name}", entry.queued.problem]
-    if entry.changed:
-        lines.append(f"Not as in the preset: {', '.join(entry.changed)}")
-    if status.holdout is not None:
-        lines.append(f"Loss on held-out pixels {status.holdout:.4g}")
-    return "\n".join(line for line in lines if line)
-
-
-def icon(picture: np.ndarray) -> QIcon:
-    """Return a picture (y, x) as an icon."""
-    low, high = inner_limits(picture)
-    grey = np.clip((picture - low) / (high - low), 0, 1) * 255
-    grey = np.ascontiguousarray(grey.astype(np.uint8))
-    rows, columns = grey.shape
-    image = QImage(grey.data, columns, rows, columns, QImage.Format.Format_Grayscale8)
-    pixmap = QPixmap.fromImage(image.copy())
-    keep = Qt.AspectRatioMode.KeepAspectRatio
-    return QIcon(pixmap.scaled(SIDE_PX, SIDE_PX, keep))
 
 
 class RunsDock(Dock):

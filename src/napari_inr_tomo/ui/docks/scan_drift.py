@@ -24,6 +24,7 @@ from napari_inr_tomo.ui.dock import Dock, Panel
 from napari_inr_tomo.ui.jobs import start_job, tell
 from napari_inr_tomo.ui.other_series import OtherSeries
 from napari_inr_tomo.ui.plots import Plot
+from napari_inr_tomo.ui.undoing import bar_undo, undo_button
 
 DIRECTIONS_DEG = (0, 90, 180, 270)
 COLOURS = (("#56b4e9", "#e69f00"), ("#009e73", "#cc79a7"))
@@ -98,9 +99,7 @@ class ScanDriftPanel(Panel):
         self.cancel_button = self.end_row.add(
             "Cancel", "End the correction; nothing is changed then", self.cancel
         )
-        self.undo_button = self.end_row.add(
-            "Undo", "Take back the last step on this tilt series", self.session.undo
-        )
+        self.undo_button = undo_button(self.end_row, self.session)
         layout.addWidget(self.end_row)
         self.said = words()
         self.said.hide()
@@ -124,6 +123,10 @@ class ScanDriftPanel(Panel):
         self.plot.setToolTip(
             "How far from its place every line was measured, along x and y of the field"
         )
+        room = self.plot.sizePolicy()
+        room.setRetainSizeWhenHidden(True)  # else the dock opens too narrow for it
+        self.plot.setSizePolicy(room)
+        self.plot.hide()
         layout.addWidget(self.plot)
         self.body.addWidget(box)
 
@@ -250,6 +253,7 @@ class ScanDriftPanel(Panel):
             picture.clear()
         self.numbers.setText("")
         self.plot.clear_lines()
+        self.plot.hide()
 
     def _show(self, found: Any, name: str) -> None:
         first, second = found.warped
@@ -277,6 +281,7 @@ class ScanDriftPanel(Panel):
             for axis, name_of, colour in ((1, "x", colours[0]), (0, "y", colours[1])):
                 label = f"{name_of}, scan {scan}"
                 self.plot.set_line(label, lines, offsets[:, axis], colour)
+        self.plot.show()
 
     def refresh(self, *_: Any) -> None:
         """Bring the controls into agreement with the session."""
@@ -292,9 +297,7 @@ class ScanDriftPanel(Panel):
         correcting = self.session.busy == CORRECTING
         idle = None if correcting else "No correction is going on"
         self.end_row.bar(self.cancel_button, idle)
-        step = self.session.why_not_step()
-        undo = step or (None if self.session.undo_label else "Nothing to take back")
-        self.end_row.bar(self.undo_button, undo)
+        bar_undo(self.end_row, self.session, self.undo_button)
 
 
 class ScanDriftDock(Dock):

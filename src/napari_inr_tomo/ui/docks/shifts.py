@@ -348,6 +348,8 @@ class ShiftsPanel(Panel):
                 end = ends[step] if last else None
             self.row.bar(button, why or end)
         undo = None if self._past else "No shift by hand to take back"
+        last = f"Undo: tilt {self._past[-1][0]}" if self._past else "Undo"
+        self.undo_button.setText(last)
         self.row.bar(self.undo_button, why or undo)
         used = series is None or tilt is None or bool(series.mask[tilt])
         self.use_button.setText("Leave out" if used else "Use again")

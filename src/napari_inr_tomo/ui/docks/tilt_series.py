@@ -29,6 +29,7 @@ from napari_inr_tomo.ui.dock import Dock, Panel
 from napari_inr_tomo.ui.jobs import start_job, start_step, tell
 from napari_inr_tomo.ui.other_series import MergeBox
 from napari_inr_tomo.ui.series_layer import plain_stack, size_of
+from napari_inr_tomo.ui.undoing import bar_undo, undo_button
 
 ANGLE_TIP = (
     "Tilt angles in degrees, one per image in the order of the stack: a file (.rawtlt "
@@ -100,8 +101,12 @@ class TiltSeriesPanel(Panel):
         layout.addWidget(self.summary)
         layout.addWidget(self.notices)
         self.pixel = number(
-            1.0, 0.0001, 100000, "Size of a pixel in nm", " nm", 0.1, decimals=4
+            0, 0, 100000, "Size of a pixel in nm", " nm", 0.1, decimals=4
         )
+        self.pixel.setSpecialValueText("unknown")
+        self.pixel.setKeyboardTracking(True)  # typing a size frees the button
+        self.pixel.valueChanged.connect(self._refresh_buttons)
+        self._size_of: tuple[Any, float | None] = (None, None)
         fields = form()
         fields.addRow("Pixel size", self.pixel)
         layout.addLayout(fields)
@@ -117,10 +122,10 @@ class TiltSeriesPanel(Panel):
                 self.session, "Flipping the handedness", steps.flip_handedness
             ),
         )
-        self.undo_button = self.summary_row.add(
-            "Undo", "Take back the last step on this tilt series", self.session.undo
-        )
         layout.addWidget(self.summary_row)
+        self.undo_row = ActionRow()
+        self.undo_button = undo_button(self.undo_row, self.session)
+        layout.addWidget(self.undo_row)
         self.history = words(dim=True)
         layout.addWidget(self.history)
         self.body.addWidget(box)
@@ -267,16 +272,22 @@ class TiltSeriesPanel(Panel):
         self.notices.setVisible(bool(series and series.notices))
         self.history.setText(history(series))
         self.history.setVisible(bool(self.history.text()))
-        if series is not None and series.pixel_size_nm:
-            self.pixel.setValue(series.pixel_size_nm)
+        self._show_size(series)
         self._fill(series)
         self._refresh_buttons()
+
+    def _show_size(self, series: TiltSeries | None) -> None:
+        """Show the pixel size where it is another one; a size being typed stays."""
+        size = None if series is None else series.pixel_size_nm
+        shown = (self.session.layer, size)
+        if shown != self._size_of:
+            self._size_of = shown
+            self.pixel.setValue(size or 0)
 
     def _refresh_buttons(self, *_: Any) -> None:
         session = self.session
         why = session.why_not_step()
         busy = f"Busy: {session.busy}" if session.busy else None
-        undo = why or (None if session.undo_label else "Nothing to take back")
         plain = busy or (
             None
             if plain_stack(session.viewer) is not None
@@ -285,11 +296,10 @@ class TiltSeriesPanel(Panel):
         self.open_row.bar(self.open_button, busy)
         self.open_row.bar(self.set_angles_button, why)
         self.open_row.bar(self.convert_button, plain)
-        self.summary_row.bar(self.pixel_button, why)
+        size = why or (None if self.pixel.value() else "Type the pixel size")
+        self.summary_row.bar(self.pixel_button, size)
         self.summary_row.bar(self.flip_button, why)
-        self.summary_row.bar(self.undo_button, undo)
-        label = session.undo_label
-        self.undo_button.setText(f"Undo: {label}" if label and not undo else "Undo")
+        bar_undo(self.undo_row, session, self.undo_button)
         chosen = why or (None if self.selected_tilts() else "Select views in the table")
         self.view_row.bar(self.exclude_button, chosen)
         self.view_row.bar(self.include_button, chosen)

@@ -10,7 +10,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QComboBox
 
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.ui import pass_steps, slicing, steps
+from napari_inr_tomo.ui import pass_steps, slicing, steps, tilt_checks
 from napari_inr_tomo.ui.controls import (
     ActionRow,
     SlicePicture,
@@ -25,10 +25,9 @@ from napari_inr_tomo.ui.jobs import start_step
 from napari_inr_tomo.ui.latest import Latest
 from napari_inr_tomo.ui.plots import PosePlot, ResidualBars
 from napari_inr_tomo.ui.pose_editor import PoseEditor
-from napari_inr_tomo.ui.run_control import NO_RUN
+from napari_inr_tomo.ui.run_control import NO_RUN, OTHER_SERIES
 from napari_inr_tomo.ui.run_folders import next_folder
 from napari_inr_tomo.ui.series_layer import STACK_LABELS, frozen_of, pixel_and_unit
-from napari_inr_tomo.ui.tilt_checks import listed
 from napari_inr_tomo.ui.turns import Pieces
 
 FLICKER_MS = 400
@@ -37,7 +36,7 @@ NO_RESIDUALS = (
     "No residuals yet: they come after the first epochs of an INR, and with the result "
     "of SIRT, TV and FBP."
 )
-OTHER_SERIES = "The current tilt series is not the one of the run"
+NO_POSES = "No poses have come yet"
 
 
 class TiltsPanel(Panel):
@@ -52,12 +51,15 @@ class TiltsPanel(Panel):
     def build(self) -> None:
         """Make the controls."""
         self._view: slicing.TiltView | None = None
+        self._run: Any = None
         self._bad = np.empty(0, int)
         self._work = Latest(self, self._computed, self._failed)
         self._soon = Pieces(self, self._draw_bars, self._draw_poses, self._compute)
         self._timer = QTimer(self)
         self._timer.setInterval(FLICKER_MS)
         self._timer.timeout.connect(self._flick)
+        self.of = words()
+        self.body.addWidget(self.of)
         self._build_view()
         self._build_bars()
         self._build_poses()
@@ -158,6 +160,7 @@ class TiltsPanel(Panel):
         self._draw_poses()
         self._compute()
         self._slider_moved()
+        self._begin()
         self.refresh()
 
     def release(self) -> None:
@@ -184,10 +187,17 @@ class TiltsPanel(Panel):
 
     def _slider_moved(self, *_: Any) -> None:
         session, tilt = self.session, self.session.shown_tilt()
-        if tilt is None or not session.layer.visible:
+        if tilt is None or not session.layer.visible or not session.run.of_current:
             return
         if session.on_top() == STACK_LABELS[0] and session.viewer.dims.ndisplay == 2:
             self.tilt.setValue(tilt)
+
+    def _begin(self) -> None:
+        """Go to the nearest tilt the run has used: the others have no picture."""
+        run = self._run = self.session.run.run
+        if run is not None:
+            away = np.abs(run.spec.tilts - self.tilt.value())
+            self.tilt.setValue(int(run.spec.tilts[np.argmin(away)]))
 
     # the picture --------------------------------------------------------------
 
@@ -197,7 +207,7 @@ class TiltsPanel(Panel):
         if run.run is None:
             return NO_RUN
         if run.record.poses is None and run.run.spec.config.method == "inr":
-            return "No poses have come yet"
+            return NO_POSES
         if not self.session.has_layer(run.layers.volume):
             return "No volume of the run is open"
         return None
@@ -258,7 +268,7 @@ class TiltsPanel(Panel):
 
     def _tilt_chosen(self, *_: Any) -> None:
         layer = self.session.layer
-        if layer is not None and layer.visible and self._fits:
+        if layer is not None and layer.visible and self.session.run.of_current:
             self.session.show_tilt(self.tilt.value())
         self._bars()
         self._compute()
@@ -282,10 +292,6 @@ class TiltsPanel(Panel):
 
     # the run ------------------------------------------------------------------
 
-    @property
-    def _fits(self) -> bool:
-        return self.session.run.fitting_poses() is not None
-
     def _bars(self) -> None:
         table = self.session.run.record.poses
         self._bad = self.bars.show_poses(table, self.tilt.value())
@@ -295,11 +301,8 @@ class TiltsPanel(Panel):
         table = self.session.run.record.poses
         self._bars()
         text = ""
-        if table is not None and len(self._bad):
-            verb = "stand out" if len(self._bad) > 1 else "stands out"
-            text = f"{listed(self._bad, table['angle_deg'])} {verb}."
-        elif table is not None and len(self.bars.tilts):
-            text = "No tilt stands out."
+        if table is not None and len(self.bars.tilts):
+            text = tilt_checks.in_words(self._bad, table["angle_deg"])
         elif self.session.run.run is not None:
             text = NO_RESIDUALS
         self.stand_out.setText(text)
@@ -310,12 +313,8 @@ class TiltsPanel(Panel):
         run, table = self.session.run.run, self.session.run.record.poses
         groups = None if run is None else run.spec.groups
         self.poses.show_poses(table, groups)
-        found = self.poses.found
-        hint = "A lasting step may be a backlash of the goniometer"
-        lines = [f"{found}. {hint}."] if found else []
-        if table is not None and groups is not None and len(groups) == len(table):
-            lines.append(pass_steps.passes_in_words(table, groups))
-        self.steps_found.setText(" ".join(filter(None, lines)))
+        said = pass_steps.poses_in_words(self.poses.found, table, groups)
+        self.steps_found.setText(said)
 
     def leave_out(self, tilts: list[int]) -> None:
         """Leave tilts out of the current series."""
@@ -368,13 +367,18 @@ class TiltsPanel(Panel):
         session, run = self.session, self.session.run
         if run.run is not None:
             self.tilt.setMaximum(len(run.run.spec.original_angles_deg) - 1)
+        if run.run is not self._run:
+            self._begin()
+        self.of.setText(run.of_another())
+        self.of.setHidden(not self.of.text())
         why = self.why_no_view()
         self.view_row.bar(self.flicker_button, why)
         if why:
             self.stop_flicker()
             self.picture.clear()
         none = NO_RUN if run.run is None else session.why_not_step()
-        other = none or (None if self._fits else OTHER_SERIES)
+        other = none or (None if run.of_current else OTHER_SERIES)
+        poses = other or (None if run.record.poses is not None else NO_POSES)
         used = other
         if other is None and not session.series.mask[self.tilt.value()]:
             used = "This tilt is left out already"
@@ -383,8 +387,8 @@ class TiltsPanel(Panel):
         self.row.bar(
             self.all_button, other or (None if fresh else "No used tilt stands out")
         )
-        self.again_row.bar(self.again_button, other or run.why_not_start())
-        self.pose_row.bar(self.start_button, other)
+        self.again_row.bar(self.again_button, poses or run.why_not_start())
+        self.pose_row.bar(self.start_button, poses)
         self.editor.show_tilt(self.tilt.value())
 
 
