@@ -12,56 +12,20 @@ from torch import Tensor
 
 from napari_inr_tomo import events
 from napari_inr_tomo.engine import checkpoint, precision, schedule
-from napari_inr_tomo.engine.chunk import CPU_POINTS, points_per_chunk
+from napari_inr_tomo.engine.chunk import points_per_chunk
 from napari_inr_tomo.engine.data import Stack
 from napari_inr_tomo.engine.job import Cancelled, Job, Outcome
-from napari_inr_tomo.engine.memory import in_pieces, is_full
+from napari_inr_tomo.engine.memory import is_full
 from napari_inr_tomo.engine.recovery import ATTEMPTS, Recovery
 from napari_inr_tomo.engine.reporter import CANCEL, SAVE, STOP
-from napari_inr_tomo.engine.slices import read_plane
+from napari_inr_tomo.engine.slices import read_plane, read_volume
 from napari_inr_tomo.engine.training import Diverged, StepReport, Trainer
 from napari_inr_tomo.engine.warm_start import Start, learn_volume, prepare_start
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.inr import Box, Field, LearnedPoses, build_field
+from napari_inr_tomo.inr import LearnedPoses, build_field
 from napari_inr_tomo.types import Poses
 
 _Result = TypeVar("_Result")
-
-
-@torch.no_grad()
-def read_volume(
-    field: Field,
-    box: Box,
-    step: int,
-    like: Tensor,
-    occupied: Tensor | None = None,
-    chunk: int = CPU_POINTS,
-    between: Callable[[], None] | None = None,
-) -> Tensor:
-    """Return the (z, y, x) density on a lattice of every ``step``-th voxel.
-
-    chunk: points evaluated at once; between: called after each chunk.  Normalised
-    intensity per pixel-sized voxel; zero where not occupied.
-    """
-    shape = box.coarse_shape(step)
-    volume = torch.zeros(shape, dtype=torch.float32, device=like.device).reshape(-1)
-    inside = None if occupied is None else box.coarse(occupied, step).reshape(-1)
-
-    def fill(points_at_once: int) -> None:
-        for part, points in box.lattice(step, points_at_once, like):
-            if inside is None:
-                volume[part] = (field(points) * box.unit).float()
-            else:
-                keep = inside[part]
-                values = torch.zeros(len(points), device=like.device)
-                if keep.any():
-                    values[keep] = (field(points[keep]) * box.unit).float()
-                volume[part] = values
-            if between is not None:
-                between()
-
-    in_pieces(fill, chunk)
-    return volume.reshape(shape)
 
 
 class InrRun:
