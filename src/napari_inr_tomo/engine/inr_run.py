@@ -78,11 +78,13 @@ class InrRun:
         self.poses = LearnedPoses(
             job.spec.angles_deg, start.poses, job.reference, job.frozen
         ).to(job.ranks.device)
-        self.start = start
+        self.start, self.stopped = start, start.stopped
         if loaded is None and job.earlier is not None:
             fitting(job.earlier.into, self.field)
-        elif loaded is None and start.volume is not None and not start.stopped:
-            learn_volume(job, self.field, start.volume, start.occupied, self.dtype)
+        elif loaded is None and start.volume is not None and not self.stopped:
+            self.stopped = learn_volume(
+                job, self.field, start.volume, start.occupied, self.dtype
+            )
         self.trainer = Trainer(
             self.stack,
             self.field,
@@ -102,8 +104,7 @@ class InrRun:
         known = (loaded, job.earlier, start.volume)
         taught = any(thing is not None for thing in known)
         self.recovery = Recovery(self.trainer, taught, halved)
-        self.stopped = start.stopped
-        if start.stopped and start.volume is not None:
+        if self.stopped and start.volume is not None:
             return self._finish(start.volume)
         job.reporter.phase("rays")
         self._show(force=True)
