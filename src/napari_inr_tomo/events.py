@@ -145,6 +145,8 @@ class Finished(_Event):
     """The result is complete in ``result/``; ``stopped``: early, on request.
 
     reason: why it ended early where nobody asked for it.
+    kept, holdout: the epoch whose network is kept and its loss, where held-out pixels
+    decide.
     """
 
     type: Literal["finished"] = "finished"
@@ -152,6 +154,15 @@ class Finished(_Event):
     stopped: bool = False
     elapsed_s: float
     reason: Text | None = None
+    kept: int | None = None
+    holdout: float | None = None
+
+    @property
+    def another_kept(self) -> str:
+        """Words to add where the network is not that of the last epoch, else none."""
+        if self.kept is None or self.kept == self.step:
+            return ""
+        return f"; the network of epoch {self.kept} is kept"
 
 
 class Cancelled(_Event):

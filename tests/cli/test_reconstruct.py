@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_inr_tomo.cli.jobs import Wishes, run_folder_beside
+from napari_inr_tomo.cli.jobs import Wishes, report, run_folder_beside
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.io import read_poses, read_volume, write_poses
 from napari_inr_tomo.runs import RunFolder
@@ -81,6 +81,23 @@ def test_a_volume_and_its_poses_are_written(
     run = RunFolder(tmp_path / "v.inr-run")
     assert run.spec.source_name == "stack.mrc"
     assert cli(*words, "--json").json["run"] == str(tmp_path / "v-2.inr-run")
+
+
+def test_an_early_end_and_another_epoch_are_said() -> None:
+    values = {
+        "state": "finished",
+        "steps": 8,
+        "elapsed_s": 3.0,
+        "loss": 0.1,
+        "message": "In words",
+        "reason": None,
+        "kept": 8,
+        "volume": "v.mrc",
+        "poses": "p.csv",
+    }
+    assert report(values)[0] == "finished after 8 steps and 3 s, loss 0.1"
+    for change in ({"reason": "No better"}, {"kept": 5}):
+        assert report(values | change)[0] == "In words"
 
 
 @pytest.mark.usefixtures("fake_engine")

@@ -104,41 +104,6 @@ def test_stop_keeps_a_result(tmp_path, monkeypatch) -> None:
     assert checkpoint.load(paths.checkpoints) is not None
 
 
-def test_holdout_ends_the_run_and_brings_back_the_best(tmp_path, monkeypatch) -> None:
-    losses = [0.4, 0.2, 0.3, 0.1, 0.1]
-    seen: list[dict] = []
-
-    def holdout(self) -> float:
-        seen.append({k: v.detach().clone() for k, v in self._tensors().items()})
-        return losses[len(seen) - 1]
-
-    def finish(self, volume):
-        seen.append({k: v.detach().clone() for k, v in self.trainer._tensors().items()})
-        return whole(self, volume)
-
-    whole = inr_run.InrRun._finish
-    monkeypatch.setattr(inr_run.Trainer, "holdout_loss", holdout)
-    monkeypatch.setattr(inr_run.InrRun, "_finish", finish)
-    changes = {"holdout": {"fraction": 0.2, "patience": 1}, "schedule": {"epochs": 5}}
-    paths = make(tmp_path / "run", "inr", {"inr": changes})
-    assert worker.main(str(paths.folder)) == 0
-    assert events(paths)[-1]["step"] == 3
-    held = [e["holdout"] for e in events(paths) if e.get("holdout") is not None]
-    assert set(held) <= set(losses[:3])
-    best, last = seen[1], seen[-1]
-    assert all((best[k] == last[k]).all() for k in best if "poses" not in k)
-    assert not all((seen[2][k] == last[k]).all() for k in best)
-
-
-def test_holdout_loss_is_the_mean_over_held_out_pixels_only(tmp_path) -> None:
-    changes = {"holdout": {"fraction": 0.2}, "poses": {"refine": False}}
-    paths = make(tmp_path / "run", "inr", {"inr": changes})
-    assert worker.main(str(paths.folder)) == 0
-    held = [e["holdout"] for e in events(paths) if e.get("holdout") is not None]
-    trained = [e["loss"] for e in events(paths) if e.get("phase") == "rays"]
-    assert 0 < held[-1] < 3 * np.mean(trained[-3:])
-
-
 def test_changed_input_is_refused(tmp_path) -> None:
     paths = make(tmp_path / "run", "sirt")
     images = np.load(paths.input)

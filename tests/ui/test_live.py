@@ -204,6 +204,20 @@ def test_the_time_of_all_starts_counts(run: runs.RunFolder) -> None:
     assert record.time_words == "Ran for 1 min 10 s"
 
 
+def test_the_end_is_said_with_its_reason_and_the_epoch_that_is_kept() -> None:
+    end = events.Finished(step=9, elapsed_s=20.0)
+    assert live.how_it_ended(end, "20 s") == "Finished after 20 s"
+    asked = end.model_copy(update={"stopped": True, "kept": 6})
+    assert live.how_it_ended(asked, "20 s") == (
+        "Finished early, as asked, after 20 s; the network of epoch 6 is kept"
+    )
+    tired = end.model_copy(update={"reason": "No better for 3 epochs", "kept": 6})
+    assert live.how_it_ended(tired, "20 s") == (
+        "Finished early after 20 s. No better for 3 epochs; "
+        "the network of epoch 6 is kept"
+    )
+
+
 def test_what_is_left_of_a_first_step_is_not_said_of_the_run(
     run: runs.RunFolder,
 ) -> None:

@@ -59,6 +59,7 @@ class InrRun:
         self._losses: list[float] = []
         self._mean = float("nan")
         self.holdout: float | None = None
+        self.kept: int | None = None
 
     @property
     def _suited(self) -> dict[str, Any]:
@@ -113,7 +114,23 @@ class InrRun:
         self.poses.pin()
         if job.ranks.first:
             self._save()  # another run may go on from here
+        self._keep_best()
         return self._finish(self._read(1))
+
+    def _keep_best(self) -> None:
+        """Take the epoch best on the held-out pixels, and say where it ended early."""
+        trainer, settings = self.trainer, self.config.inr
+        best = trainer.keep_best()
+        if best is None:
+            return
+        self.kept, self.holdout = best
+        self.poses.pin()
+        early = trainer.progress.epoch < schedule.epochs(settings.schedule)
+        if early and trainer.out_of_patience and not self.stopped:
+            self.reason = (
+                "The loss on the held-out pixels has not improved for "
+                f"{settings.holdout.patience} epochs"
+            )
 
     def _read(self, step: int) -> Tensor:
         known = self._like, self.occupied, self.chunk, self._show_slices
@@ -130,7 +147,7 @@ class InrRun:
             if not (again or self.recovery.shows_something):
                 raise
             if not again:
-                self.reason = f"It diverged again and again: {error}"
+                self.reason = f"It diverged: {error}; the last good volume is kept"
                 self.stopped = True
             epoch = self.trainer.progress.epoch
             self.job.reporter.warn(
@@ -304,6 +321,7 @@ class InrRun:
             loss=self._last.loss,
             holdout=self.holdout,
             reason=self.reason,
+            kept=self.kept,
         )
 
 

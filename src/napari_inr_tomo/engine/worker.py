@@ -161,6 +161,7 @@ def _write(job: Job, outcome: Outcome) -> None:
         "reason": outcome.reason,
         "loss": outcome.loss if outcome.loss == outcome.loss else None,
         "holdout": outcome.holdout,
+        "kept": outcome.kept,
         "elapsed_s": job.reporter.elapsed_s,
         "chosen": job.reporter.chosen,
     }
@@ -172,6 +173,8 @@ def _write(job: Job, outcome: Outcome) -> None:
             stopped=outcome.stopped,
             elapsed_s=job.reporter.elapsed_s,
             reason=outcome.reason,
+            kept=outcome.kept,
+            holdout=outcome.holdout,
         )
     )
 

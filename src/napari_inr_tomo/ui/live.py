@@ -244,6 +244,14 @@ def _silent_end(status: Any, path: Path, follower: Any, update: LiveUpdate) -> A
     )
 
 
+def how_it_ended(end: events.Finished, after: str) -> str:
+    """Return the end of a run in words.  after: the time it took."""
+    if end.reason:
+        return f"Finished early after {after}. {end.reason}{end.another_kept}"
+    early = " early, as asked," if end.stopped else ""
+    return f"Finished{early} after {after}{end.another_kept}"
+
+
 def _completed(run: RunFolder, update: LiveUpdate) -> LiveUpdate:
     """Add the result and its poses to the last update of a finished run."""
     from napari_inr_tomo import io

@@ -335,9 +335,8 @@ class RunControl:
         self._activity.close()
         end = update.end
         if isinstance(end, events.Finished):
-            early = " early, as asked," if end.stopped else ""
             after = duration(self.record.elapsed_s)
-            self._enter(RunState.DONE, f"Finished{early} after {after}")
+            self._enter(RunState.DONE, live.how_it_ended(end, after))
         elif isinstance(end, events.Cancelled):
             self._enter(
                 RunState.IDLE,
