@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 from small_runs import ANGLES, asking, events, make
 
 from napari_inr_tomo import io, runs
+from napari_inr_tomo.classic import Projector
 from napari_inr_tomo.engine import worker
 from napari_inr_tomo.engine.recovery import Recovery
 from napari_inr_tomo.engine.reporter import CANCEL, NOTHING, SAVE, STOP, Reporter
@@ -64,6 +68,27 @@ def test_a_stop_in_the_search_for_poses_costs_a_few_iterations(
     assert worker.main(str(paths.folder)) == 0
     assert looks.count("coarse poses") == 3
     assert len(looks) <= 3 + 20
+
+
+@pytest.mark.parametrize("phase", ["learning the start", "rays"])
+def test_a_stop_before_the_first_epoch_ends_leaves_residuals(
+    tmp_path, monkeypatch, phase
+) -> None:
+    """They are those of the volume that is kept, of the pixels that count."""
+    series = simulate_series("chiral", (18, 16), ANGLES, seed=1).series
+    valid = np.ones(series.images.shape, bool)
+    valid[4, :, :5] = False
+    config = runs.RunFolder(make(tmp_path / "as-it-is", "inr").folder).spec.config
+    run = runs.create_run(tmp_path / "run", replace(series, valid=valid), config)
+    asking(monkeypatch, STOP, after=2, phase=phase)
+    assert worker.main(str(run.path)) == 0
+    table = np.genfromtxt(run.paths.result_poses, delimiter=",", names=True)
+    angles, poses, _ = run.poses()
+    volume = torch.from_numpy(io.read_volume(run.result()).data)
+    computed = Projector(angles, poses, (18, 16), len(volume)).forward(volume).numpy()
+    wrong = np.where(valid, series.images - computed, np.nan)
+    expected = np.sqrt(np.nanmean(wrong**2, axis=(1, 2)))
+    np.testing.assert_allclose(table["residual"], expected, rtol=1e-3)
 
 
 def test_a_cancel_after_the_stop_still_ends_without_a_result(

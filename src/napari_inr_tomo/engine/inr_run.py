@@ -18,6 +18,7 @@ from napari_inr_tomo.engine.job import Cancelled, Job, Outcome
 from napari_inr_tomo.engine.memory import is_full
 from napari_inr_tomo.engine.recovery import ATTEMPTS, Recovery
 from napari_inr_tomo.engine.reporter import CANCEL, SAVE, STOP
+from napari_inr_tomo.engine.residual import residual_rms
 from napari_inr_tomo.engine.slices import read_plane, read_volume
 from napari_inr_tomo.engine.training import Diverged, StepReport, Trainer
 from napari_inr_tomo.engine.warm_start import Start, learn_volume, prepare_start
@@ -309,12 +310,13 @@ class InrRun:
         job.reporter.say(events.Checkpoint(step=number, file=file))
 
     def _finish(self, volume: Tensor) -> Outcome:
-        job, residual = self.job, self._residual()
-        if residual is None:
-            residual = np.full(self.stack.tilts, np.nan)
+        job, poses, residual = self.job, self.poses.poses(), self._residual()
+        if residual is None:  # it ended before an epoch did
+            known = self.stack.images, self.stack.weight
+            residual = residual_rms(job, poses, volume, *known)
         return Outcome(
             volume=volume * job.scale,
-            poses=self.poses.poses(),
+            poses=poses,
             residual=residual,
             step=self.trainer.progress.epoch,
             stopped=self.stopped,
