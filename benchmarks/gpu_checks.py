@@ -17,7 +17,7 @@ from napari_inr_tomo.classic import Projector
 from napari_inr_tomo.config import FieldSettings, ReconstructionConfig
 from napari_inr_tomo.engine.data import Stack
 from napari_inr_tomo.engine.distributed import Ranks
-from napari_inr_tomo.engine.inr_run import read_volume
+from napari_inr_tomo.engine.slices import read_volume
 from napari_inr_tomo.engine.training import Trainer
 from napari_inr_tomo.inr import Box, LearnedPoses, Rays, build_field, render
 from napari_inr_tomo.simulate import simulate_series

@@ -144,9 +144,12 @@ def test_the_end_is_told_with_how_far_it_came() -> None:
     )
     assert early.in_words(81, "SIRT", 20).endswith("s, iteration 1 of 20")
     assert early.in_words(81, "classical start", 20).endswith("1 min 21 s")
-    broken = Finished(step=4, elapsed_s=9, reason="It diverged.")
-    assert broken.in_words(9, "rays", 30) == (
-        "Ended early after 9 s, epoch 5 of 30, with the last good volume. It diverged."
+    tired = Finished(step=4, elapsed_s=9, reason="No better for 3 epochs", kept=1)
+    assert tired.in_words(9, "rays", 30) == (
+        "Ended early after 9 s, epoch 5 of 30. No better for 3 epochs; "
+        "the network of epoch 1 is kept"
     )
+    asked = tired.model_copy(update={"reason": None, "stopped": True})
+    assert asked.in_words(9, "rays", 30).endswith("; the network of epoch 1 is kept")
     whole = Finished(step=30, elapsed_s=9)
     assert whole.in_words(9, "rays", 30) == "Finished after 9 s"

@@ -174,6 +174,8 @@ class Finished(_Event):
     """The result is complete in ``result/``; ``stopped``: early, on request.
 
     reason: why it ended early where nobody asked for it.
+    kept, holdout: the epoch whose network is kept and its loss, where held-out pixels
+    decide.
     """
 
     type: Literal["finished"] = "finished"
@@ -181,6 +183,15 @@ class Finished(_Event):
     stopped: bool = False
     elapsed_s: float
     reason: Text | None = None
+    kept: int | None = None
+    holdout: float | None = None
+
+    @property
+    def another_kept(self) -> str:
+        """Words to add where the network is not that of the last epoch, else none."""
+        if self.kept is None or self.kept == self.step:
+            return ""
+        return f"; the network of epoch {self.kept} is kept"
 
     def in_words(self, elapsed_s: float, phase: str, total: int) -> str:
         """Return how the run ended: the same words in a list, a window, a terminal.
@@ -190,10 +201,10 @@ class Finished(_Event):
         where = count_in_words(phase, self.step, total)
         after = f"after {duration(elapsed_s)}" + f", {where}" * bool(where)
         if self.reason:
-            return f"Ended early {after}, with the last good volume. {self.reason}"
+            return f"Ended early {after}. {self.reason}{self.another_kept}"
         if self.stopped:
-            return f"Finished early, as asked, {after}"
-        return f"Finished after {duration(elapsed_s)}"
+            return f"Finished early, as asked, {after}{self.another_kept}"
+        return f"Finished after {duration(elapsed_s)}{self.another_kept}"
 
 
 class Cancelled(_Event):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_inr_tomo.cli.jobs import Wishes, run_folder_beside
+from napari_inr_tomo.cli.jobs import Wishes, report, run_folder_beside
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.io import read_poses, read_volume, write_poses
 from napari_inr_tomo.runs import RunFolder
@@ -81,6 +81,23 @@ def test_a_volume_and_its_poses_are_written(
     run = RunFolder(tmp_path / "v.inr-run")
     assert run.spec.source_name == "stack.mrc"
     assert cli(*words, "--json").json["run"] == str(tmp_path / "v-2.inr-run")
+
+
+def test_an_early_end_and_another_epoch_are_said() -> None:
+    values = {
+        "state": "finished",
+        "steps": 8,
+        "elapsed_s": 3.0,
+        "loss": 0.1,
+        "message": "In words",
+        "reason": None,
+        "kept": 8,
+        "volume": "v.mrc",
+        "poses": "p.csv",
+    }
+    assert report(values)[0] == "finished after 8 steps and 3 s, loss 0.1"
+    for change in ({"reason": "No better"}, {"kept": 5}):
+        assert report(values | change)[0] == "In words"
 
 
 @pytest.mark.usefixtures("fake_engine")
@@ -268,6 +285,28 @@ def test_a_slab_is_cut_out_of_the_middle(cli: Cli, stack: Path, tmp_path: Path) 
         ).problem
     )
     assert "0 to 23" in cli("reconstruct", stack, *common, "--slab", 24).problem
+
+
+def test_a_slab_has_the_poses_of_the_whole_images(
+    cli: Cli, stack: Path, tmp_path: Path
+) -> None:
+    start = Poses.from_axis(13, 4.0, dx_px=-1.0, dy_px=1.5)
+    used = np.arange(13) != 4
+    write_poses(tmp_path / "start.csv", np.arange(-60, 61, 10), start, used)
+    words = ("reconstruct", stack, "-o", tmp_path / "slab.npy", "--slab", 10)
+    poses = tmp_path / "poses.csv"
+    words = (*words, "--poses", poses, "--poses-start", tmp_path / "start.csv")
+    refused = cli(*words, "--method", "inr", "--refine-poses")
+    assert "--slab cannot be used with --refine-poses" in refused.problem
+    assert not (tmp_path / "slab.inr-run").exists()
+    said = cli(*words, "--method", "sirt", "--iterations", 2, "--json")
+    assert said.json["poses"] == str(poses)
+    angles, found, mask = read_poses(poses)
+    np.testing.assert_allclose(angles, np.arange(-60, 61, 10))
+    np.testing.assert_allclose(found.as_array(), start.as_array(), atol=1e-6)
+    assert mask.tolist() == used.tolist()
+    residual = np.genfromtxt(poses, delimiter=",", names=True)["residual"]
+    assert np.isfinite(residual).tolist() == used.tolist()
 
 
 def test_time_and_memory_are_measured_before(

@@ -58,6 +58,11 @@ def test_unknown_phantoms_are_one_line(cli: Cli, tmp_path: Path) -> None:
     assert "unicorn" in answer.problem
 
 
+def test_a_seed_below_zero_is_one_line(cli: Cli, tmp_path: Path) -> None:
+    answer = cli("simulate", "-o", tmp_path / "s.mrc", "--seed", -1)
+    assert "seed makes no sense: it is -1" in answer.problem
+
+
 @pytest.fixture
 def volumes(tmp_path: Path) -> tuple[Path, Path]:
     rng = np.random.default_rng(2)

@@ -140,18 +140,24 @@ def test_what_does_not_fit_is_refused_before_a_folder_is_made(
 ) -> None:
     series = simulated.series
     wide = CONFIG.merged({"inr": {"field": {"width": 40}}})
+    flat = CONFIG.merged({"depth_px": 20})
     small = replace(series, images=series.images[:, 2:])
     sirt = runs.create_run(tmp_path / "sirt", series, CONFIG.merged({"method": "sirt"}))
     fresh = runs.create_run(tmp_path / "fresh", series, CONFIG)
     for data, start, config, word in (
         (series, earlier, wide, "other settings"),
         (small, earlier, CONFIG, "22 x 26"),
+        (series, earlier, flat, "24 voxels deep, and 20"),
         (series, sirt, CONFIG, "only the network"),
         (series, fresh, CONFIG, "no checkpoint"),
     ):
         with pytest.raises(UserError, match=word):
             runs.continue_run(tmp_path / "on", data, start, config)
         assert not (tmp_path / "on").exists()
+    same = runs.continue_run(
+        tmp_path / "on", series, earlier, CONFIG.merged({"depth_px": 24})
+    )
+    assert same.config.depth_px == 24
 
 
 def test_a_damaged_start_is_said(tmp_path: Path, simulated, earlier) -> None:

@@ -12,8 +12,8 @@ import torch
 
 from napari_inr_tomo import io, planes, runs
 from napari_inr_tomo.config import FieldSettings, ReconstructionConfig
-from napari_inr_tomo.engine import inr_run, worker
-from napari_inr_tomo.engine.slices import read_plane
+from napari_inr_tomo.engine import worker
+from napari_inr_tomo.engine.slices import read_plane, read_volume
 from napari_inr_tomo.inr import Box, build_field
 from napari_inr_tomo.simulate import simulate_series
 
@@ -29,7 +29,7 @@ def field() -> torch.nn.Module:
 def test_a_plane_of_the_network_is_a_slice_of_its_volume(field) -> None:
     box = Box(SHAPE_ZYX)
     occupied = torch.rand(SHAPE_ZYX, generator=torch.Generator().manual_seed(1)) > 0.3
-    volume = inr_run.read_volume(field, box, 1, LIKE, occupied)
+    volume = read_volume(field, box, 1, LIKE, occupied)
     wanted = planes.orthogonal((-2.0, 1.5, 1.0), SHAPE_ZYX)
     xy, xz, yz = (read_plane(field, box, p, LIKE, occupied) for p in wanted)
     for found, expected in ((xy, volume[4]), (xz, volume[:, 7]), (yz, volume[:, :, 2])):
@@ -44,8 +44,8 @@ def test_a_coarse_volume_is_empty_where_no_voxel_of_a_cell_is_occupied(
     box = Box((9, 10, 11))
     occupied = torch.zeros(box.shape_zyx, dtype=torch.bool)
     occupied[1, 7, 4] = True
-    everywhere = inr_run.read_volume(field, box, step, LIKE)
-    inside = inr_run.read_volume(field, box, step, LIKE, occupied)
+    everywhere = read_volume(field, box, step, LIKE)
+    inside = read_volume(field, box, step, LIKE, occupied)
     assert everywhere.abs().min() > 0
     (cell,) = (inside != 0).nonzero()
     assert inside[tuple(cell)] == everywhere[tuple(cell)]
@@ -66,9 +66,9 @@ def test_slices_may_be_read_between_the_parts_of_a_volume(field) -> None:
     box, heard = Box(SHAPE_ZYX), []
     count = int(np.prod(SHAPE_ZYX))
     known = (LIKE, None, 100, lambda: heard.append(1))
-    volume = inr_run.read_volume(field, box, 1, *known)
+    volume = read_volume(field, box, 1, *known)
     assert len(heard) >= count // 100
-    torch.testing.assert_close(volume, inr_run.read_volume(field, box, 1, LIKE))
+    torch.testing.assert_close(volume, read_volume(field, box, 1, LIKE))
 
 
 def test_a_run_answers_once_and_learns_the_same(tmp_path: Path, monkeypatch) -> None:

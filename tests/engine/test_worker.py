@@ -2,64 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import signal
-
 import numpy as np
 import pytest
+from small_runs import ANGLES, asking, events, make
 
 from napari_inr_tomo import io, metrics, runs
-from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.engine import checkpoint, inr_run, worker
-from napari_inr_tomo.engine.reporter import CANCEL, STOP, Reporter
+from napari_inr_tomo.engine.reporter import CANCEL, STOP
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.layout import RunPaths
 from napari_inr_tomo.restarts import requeued
 from napari_inr_tomo.simulate import simulate_series
-
-ANGLES = np.arange(-60, 61, 10.0)
-QUICK = {
-    "compute": {"device": "cpu", "precision": "float32"},
-    "classic": {"iterations": 30},
-    "inr": {
-        "field": {"width": 24, "hidden_layers": 1},
-        "schedule": {"epochs": 2, "batch_rays": 256},
-        "loss": {"tv_points": 100},
-        "warm_start_iterations": 20,
-        "warm_start_steps": 20,
-    },
-}
-
-
-@pytest.fixture(autouse=True)
-def _own_signals():
-    before = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGUSR1)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
-def make(folder, method: str, changes=None, size=(18, 16), **simulation) -> RunPaths:
-    series = simulate_series("chiral", size, ANGLES, seed=1, **simulation).series
-    config = ReconstructionConfig.from_preset("fast", method=method).merged(QUICK)
-    runs.create_run(folder, series, config.merged(changes or {}))
-    return RunPaths(folder)
-
-
-def events(paths: RunPaths) -> list[dict]:
-    return [json.loads(line) for line in paths.events.open()]
-
-
-def asking(monkeypatch, request: int, after: int) -> None:
-    """Have a request arrive after so many looks once the rays run."""
-    count = 0
-
-    def poll(self) -> int:
-        nonlocal count
-        count += self.phase_name == "rays"
-        return request if count == after else 0
-
-    monkeypatch.setattr(Reporter, "poll", poll)
 
 
 @pytest.mark.parametrize("method", ["fbp", "sirt", "tv", "inr"])
@@ -150,41 +102,6 @@ def test_stop_keeps_a_result(tmp_path, monkeypatch) -> None:
     assert (last["type"], last["stopped"]) == ("finished", True)
     assert io.read_volume(runs.RunFolder(paths.folder).result()).data.max() > 0
     assert checkpoint.load(paths.checkpoints) is not None
-
-
-def test_holdout_ends_the_run_and_brings_back_the_best(tmp_path, monkeypatch) -> None:
-    losses = [0.4, 0.2, 0.3, 0.1, 0.1]
-    seen: list[dict] = []
-
-    def holdout(self) -> float:
-        seen.append({k: v.detach().clone() for k, v in self._tensors().items()})
-        return losses[len(seen) - 1]
-
-    def finish(self, volume):
-        seen.append({k: v.detach().clone() for k, v in self.trainer._tensors().items()})
-        return whole(self, volume)
-
-    whole = inr_run.InrRun._finish
-    monkeypatch.setattr(inr_run.Trainer, "holdout_loss", holdout)
-    monkeypatch.setattr(inr_run.InrRun, "_finish", finish)
-    changes = {"holdout": {"fraction": 0.2, "patience": 1}, "schedule": {"epochs": 5}}
-    paths = make(tmp_path / "run", "inr", {"inr": changes})
-    assert worker.main(str(paths.folder)) == 0
-    assert events(paths)[-1]["step"] == 3
-    held = [e["holdout"] for e in events(paths) if e.get("holdout") is not None]
-    assert set(held) <= set(losses[:3])
-    best, last = seen[1], seen[-1]
-    assert all((best[k] == last[k]).all() for k in best if "poses" not in k)
-    assert not all((seen[2][k] == last[k]).all() for k in best)
-
-
-def test_holdout_loss_is_the_mean_over_held_out_pixels_only(tmp_path) -> None:
-    changes = {"holdout": {"fraction": 0.2}, "poses": {"refine": False}}
-    paths = make(tmp_path / "run", "inr", {"inr": changes})
-    assert worker.main(str(paths.folder)) == 0
-    held = [e["holdout"] for e in events(paths) if e.get("holdout") is not None]
-    trained = [e["loss"] for e in events(paths) if e.get("phase") == "rays"]
-    assert 0 < held[-1] < 3 * np.mean(trained[-3:])
 
 
 def test_changed_input_is_refused(tmp_path) -> None:

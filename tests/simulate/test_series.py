@@ -134,6 +134,7 @@ def test_history_is_json() -> None:
         {"angles_deg": [[0.0, 1.0]]},
         {"name": "nothing"},
         {"size": 4},
+        {"seed": -1},
     ],
 )
 def test_senseless_settings_are_refused(settings: dict[str, Any]) -> None:

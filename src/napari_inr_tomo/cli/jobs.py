@@ -166,6 +166,8 @@ def write_outputs(
         "steps": status.step,
         "loss": status.loss,
         "message": status.message,
+        "reason": status.reason,
+        "kept": status.kept,
         "holdout": status.holdout,
         "elapsed_s": status.elapsed_s,
     }
@@ -184,7 +186,8 @@ def residuals(run: RunFolder) -> list[float] | None:
 def report(values: dict[str, Any]) -> list[str]:
     """Return the answer in words."""
     loss = "" if values["loss"] is None else f", loss {values['loss']:.4g}"
-    early = [values["message"]] if "last good volume" in values["message"] else []
+    other = values["kept"] not in (None, values["steps"])
+    early = [values["message"]] if values["reason"] or other else []
     return [
         *early,
         f"{values['state']} after {values['steps']} steps and "

@@ -80,12 +80,8 @@ def reconstruct(
     )  # fmt: skip
     common.check_volume_out(output)
     common.check_poses_out(poses)
-    if slab is not None and start_from is not None:
-        raise UserError(
-            "--slab cannot be used with --start-from",
-            "the network of a run knows the whole volume, not a slab of it",
-            "Leave one of them out",
-        )
+    if slab is not None:
+        _check_slab(refine_poses, start_from)
     folder = run or jobs.run_folder_beside(output)
     if record is not None:
         given = [*wishes.said(), *(["--angles"] if angles else [])]
@@ -97,10 +93,28 @@ def reconstruct(
         settings = wishes.settings(None if earlier is None else earlier.config)
         series = jobs.start_poses(common.open_series(stack, angles), stack, poses_start)
         if slab is not None:
-            _reconstruct_slab(folder, series, settings, stack, slab, output, as_json)
+            _reconstruct_slab(
+                folder, series, settings, stack, slab, output, poses, as_json
+            )
             return
         started = jobs.make_run(folder, series, settings, stack, earlier)
     _finish(started, output, poses, as_json)
+
+
+def _check_slab(refine_poses: bool | None, start_from: Path | None) -> None:
+    """Refuse what cannot be done with a few slices."""
+    if start_from is not None:
+        raise UserError(
+            "--slab cannot be used with --start-from",
+            "the network of a run knows the whole volume, not a slab of it",
+            "Leave one of them out",
+        )
+    if refine_poses:
+        raise UserError(
+            "--slab cannot be used with --refine-poses",
+            "a few slices say too little of the poses, which stay as they start",
+            "Leave one of them out",
+        )
 
 
 def _reconstruct_slab(
@@ -110,12 +124,16 @@ def _reconstruct_slab(
     source: Path,
     position: int,
     output: Path,
+    poses: Path | None,
     as_json: bool,
 ) -> None:
-    """Reconstruct a few slices and write them without the margin they needed."""
+    """Reconstruct a few slices and write them without the margin they needed.
+
+    The poses written are those of the whole images, as the series has them.
+    """
     from dataclasses import replace
 
-    from napari_inr_tomo.io import read_volume, write_volume
+    from napari_inr_tomo.io import read_volume, write_poses, write_volume
     from napari_inr_tomo.preprocess import cut_slab
 
     slab = cut_slab(series, position)
@@ -124,6 +142,10 @@ def _reconstruct_slab(
     volume = read_volume(run.result())
     write_volume(output, replace(volume, data=slab.inner(volume.data)))
     values = jobs.write_outputs(run, None, None) | {"volume": output}
+    if poses is not None:
+        table = series.angles_deg, series.start_poses, series.mask
+        write_poses(poses, *table, residual=jobs.residuals(run))
+        values["poses"] = poses
     values["slices"] = {"axis": "zyx"[slab.axis], "first": slab.first}
     values["slices"]["last"] = slab.last - 1
     said = f"slices {slab.first} to {slab.last - 1} along {'zyx'[slab.axis]}"

@@ -76,10 +76,11 @@ def _earlier(arrays: dict[str, Tensor], info: dict[str, Any], box: Box) -> Earli
     scale, weight = float(info["scale"]), float(arrays["start/tv_weight"])
     if not (math.isfinite(scale) and scale > 0 and math.isfinite(weight)):
         raise ValueError(f"its scale is {scale} and its TV weight {weight}")
+    kept = "best/field/" if any(n.startswith("best/") for n in arrays) else "field/"
     weights = {
-        name.removeprefix("field/"): values
+        name.removeprefix(kept): values
         for name, values in arrays.items()
-        if name.startswith("field/")
+        if name.startswith(kept)
     }
     tilts = max(1, len(arrays["start/poses"]))
     return Earlier(weights, occupied, scale, tilts, weight)

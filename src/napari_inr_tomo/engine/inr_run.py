@@ -12,56 +12,21 @@ from torch import Tensor
 
 from napari_inr_tomo import events
 from napari_inr_tomo.engine import checkpoint, precision, schedule
-from napari_inr_tomo.engine.chunk import CPU_POINTS, points_per_chunk
+from napari_inr_tomo.engine.chunk import points_per_chunk
 from napari_inr_tomo.engine.data import Stack
 from napari_inr_tomo.engine.job import Cancelled, Job, Outcome
-from napari_inr_tomo.engine.memory import in_pieces, is_full
+from napari_inr_tomo.engine.memory import is_full
 from napari_inr_tomo.engine.recovery import ATTEMPTS, Recovery
 from napari_inr_tomo.engine.reporter import CANCEL, SAVE, STOP
-from napari_inr_tomo.engine.slices import read_plane
+from napari_inr_tomo.engine.residual import residual_rms
+from napari_inr_tomo.engine.slices import read_plane, read_volume
 from napari_inr_tomo.engine.training import Diverged, StepReport, Trainer
 from napari_inr_tomo.engine.warm_start import Start, learn_volume, prepare_start
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.inr import Box, Field, LearnedPoses, build_field
+from napari_inr_tomo.inr import LearnedPoses, build_field
 from napari_inr_tomo.types import Poses
 
 _Result = TypeVar("_Result")
-
-
-@torch.no_grad()
-def read_volume(
-    field: Field,
-    box: Box,
-    step: int,
-    like: Tensor,
-    occupied: Tensor | None = None,
-    chunk: int = CPU_POINTS,
-    between: Callable[[], None] | None = None,
-) -> Tensor:
-    """Return the (z, y, x) density on a lattice of every ``step``-th voxel.
-
-    chunk: points evaluated at once; between: called after each chunk.  Normalised
-    intensity per pixel-sized voxel; zero where not occupied.
-    """
-    shape = box.coarse_shape(step)
-    volume = torch.zeros(shape, dtype=torch.float32, device=like.device).reshape(-1)
-    inside = None if occupied is None else box.coarse(occupied, step).reshape(-1)
-
-    def fill(points_at_once: int) -> None:
-        for part, points in box.lattice(step, points_at_once, like):
-            if inside is None:
-                volume[part] = (field(points) * box.unit).float()
-            else:
-                keep = inside[part]
-                values = torch.zeros(len(points), device=like.device)
-                if keep.any():
-                    values[keep] = (field(points[keep]) * box.unit).float()
-                volume[part] = values
-            if between is not None:
-                between()
-
-    in_pieces(fill, chunk)
-    return volume.reshape(shape)
 
 
 class InrRun:
@@ -95,6 +60,7 @@ class InrRun:
         self._losses: list[float] = []
         self._mean = float("nan")
         self.holdout: float | None = None
+        self.kept: int | None = None
 
     @property
     def _suited(self) -> dict[str, Any]:
@@ -114,11 +80,13 @@ class InrRun:
         self.poses = LearnedPoses(
             job.spec.angles_deg, start.poses, job.reference, job.frozen
         ).to(job.ranks.device)
-        self.start = start
+        self.start, self.stopped = start, start.stopped
         if loaded is None and job.earlier is not None:
             fitting(job.earlier.into, self.field)
-        elif loaded is None and start.volume is not None and not start.stopped:
-            learn_volume(job, self.field, start.volume, start.occupied, self.dtype)
+        elif loaded is None and start.volume is not None and not self.stopped:
+            self.stopped = learn_volume(
+                job, self.field, start.volume, start.occupied, self.dtype
+            )
         self.trainer = Trainer(
             self.stack,
             self.field,
@@ -138,8 +106,7 @@ class InrRun:
         known = (loaded, job.earlier, start.volume)
         taught = any(thing is not None for thing in known)
         self.recovery = Recovery(self.trainer, taught, halved)
-        self.stopped = start.stopped
-        if start.stopped and start.volume is not None:
+        if self.stopped and start.volume is not None:
             return self._finish(start.volume)
         job.reporter.phase("rays")
         self._show(force=True)
@@ -148,7 +115,23 @@ class InrRun:
         self.poses.pin()
         if job.ranks.first:
             self._save()  # another run may go on from here
+        self._keep_best()
         return self._finish(self._read(1))
+
+    def _keep_best(self) -> None:
+        """Take the epoch best on the held-out pixels, and say where it ended early."""
+        trainer, settings = self.trainer, self.config.inr
+        best = trainer.keep_best()
+        if best is None:
+            return
+        self.kept, self.holdout = best
+        self.poses.pin()
+        early = trainer.progress.epoch < schedule.epochs(settings.schedule)
+        if early and trainer.out_of_patience and not self.stopped:
+            self.reason = (
+                "The loss on the held-out pixels has not improved for "
+                f"{settings.holdout.patience} epochs"
+            )
 
     def _read(self, step: int) -> Tensor:
         known = self._like, self.occupied, self.chunk, self._show_slices
@@ -165,7 +148,7 @@ class InrRun:
             if not (again or self.recovery.shows_something):
                 raise
             if not again:
-                self.reason = f"It diverged again and again: {error}"
+                self.reason = f"It diverged: {error}; the last good volume is kept"
                 self.stopped = True
             epoch = self.trainer.progress.epoch
             self.job.reporter.warn(
@@ -327,18 +310,20 @@ class InrRun:
         job.reporter.say(events.Checkpoint(step=number, file=file))
 
     def _finish(self, volume: Tensor) -> Outcome:
-        job, residual = self.job, self._residual()
-        if residual is None:
-            residual = np.full(self.stack.tilts, np.nan)
+        job, poses, residual = self.job, self.poses.poses(), self._residual()
+        if residual is None:  # it ended before an epoch did
+            known = self.stack.images, self.stack.weight
+            residual = residual_rms(job, poses, volume, *known)
         return Outcome(
             volume=volume * job.scale,
-            poses=self.poses.poses(),
+            poses=poses,
             residual=residual,
             step=self.trainer.progress.epoch,
             stopped=self.stopped,
             loss=self._last.loss,
             holdout=self.holdout,
             reason=self.reason,
+            kept=self.kept,
         )
 
 

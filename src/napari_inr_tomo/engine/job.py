@@ -38,6 +38,8 @@ class Outcome:
     volume: (z, y, x), the input's intensity per voxel; poses of the used tilts;
     residual: (tilt,) rms of measured minus computed pixels, the input's intensity.
     reason: why it ended early where nobody asked for it.
+    holdout: the loss on the held-out pixels of the network kept, which is that after
+    the epoch ``kept``.
     """
 
     volume: Tensor
@@ -48,6 +50,7 @@ class Outcome:
     loss: float
     holdout: float | None = None
     reason: str | None = None
+    kept: int | None = None
 
 
 @dataclass(frozen=True)

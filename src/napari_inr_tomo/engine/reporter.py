@@ -47,7 +47,7 @@ class Reporter:
         self._phase_began = self.began
         self._next_poll = self._next_report = self._next_preview = 0.0
         self._next_slices = 0.0
-        self._signalled = NOTHING
+        self._signalled = self._end = NOTHING
         self.chosen: dict[str, float | str] = {}
         """What the run chose by itself, for the record."""
 
@@ -85,7 +85,17 @@ class Reporter:
         self._signalled = request
 
     def poll(self) -> int:
-        """Return a pending request once; looks at the folder a few times a second."""
+        """Return a pending request; one to end is returned at every later look too.
+
+        So it is not lost with a step that is taken back, nor between two stages.
+        """
+        asked = self._look()
+        if asked in (STOP, CANCEL):
+            self._end = max(asked, self._end)
+        return asked if asked == SAVE else self._end
+
+    def _look(self) -> int:
+        """Return a new request once; looks at the folder a few times a second."""
         if self._signalled:
             request, self._signalled = self._signalled, NOTHING
             return request

@@ -115,6 +115,7 @@ class Trainer:
     ) -> None:
         """Train to the end of the schedule, or until ``after_step`` returns True.
 
+        Whatever ends it, `keep_best` then puts back the best state.
         poll: asked on rank 0 for a pending request (a small number, 0 for none); it
         travels with the gradients, so all ranks learn of it at the same step.
         after_step: called on every rank with the same report of every step, on a GPU
@@ -134,9 +135,8 @@ class Trainer:
             self.progress.epoch += 1
             loss = self._finished_epoch()
             after_epoch(loss)
-            if self.progress.worse >= self.inr.holdout.patience:
-                break
-        self._restore_best()
+            if self.out_of_patience:
+                return
 
     def settle(self) -> None:
         """Wait for the steps whose reports are not due yet; raises `Diverged`."""
@@ -263,10 +263,21 @@ class Trainer:
             progress.worse += 1
         return loss
 
-    def _restore_best(self) -> None:
-        if self.best:
-            for name, tensor in self._tensors().items():
-                tensor.data.copy_(self.best[name])
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether the loss on the held-out pixels has not improved for too long."""
+        return self.progress.worse >= self.inr.holdout.patience
+
+    def keep_best(self) -> tuple[int, float] | None:
+        """Put back the epoch best on the held-out pixels; return it and its loss.
+
+        None, and nothing changes, where no epoch was judged by such pixels.
+        """
+        if not self.best:
+            return None
+        for name, tensor in self._tensors().items():
+            tensor.data.copy_(self.best[name])
+        return self.progress.best_epoch, self.progress.best_loss
 
     def _tensors(self) -> dict[str, Tensor]:
         tensors: dict[str, Tensor] = {}

@@ -29,11 +29,11 @@ from napari_inr_tomo.classic.tv import tv
 from napari_inr_tomo.engine import precision, schedule
 from napari_inr_tomo.engine.chunk import points_per_chunk
 from napari_inr_tomo.engine.distributed import connect, disconnect
-from napari_inr_tomo.engine.inr_run import read_volume
 from napari_inr_tomo.engine.job import Job, device_name
 from napari_inr_tomo.engine.pose_search import STAGES, find_poses
 from napari_inr_tomo.engine.reporter import NOTHING, STOP, Reporter
 from napari_inr_tomo.engine.sharded import ShardedProjector
+from napari_inr_tomo.engine.slices import read_volume
 from napari_inr_tomo.engine.training import Trainer
 from napari_inr_tomo.engine.warm_start import learn_volume
 from napari_inr_tomo.inr import LearnedPoses, build_field

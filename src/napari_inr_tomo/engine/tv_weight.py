@@ -8,6 +8,8 @@ from napari_inr_tomo.classic.sirt import sirt
 from napari_inr_tomo.classic.tv import START_ITERATIONS, tv
 from napari_inr_tomo.classic.tv_weight import (
     MOST_ITERATIONS,
+    USUAL,
+    WEIGHTS,
     choose_weight,
     natural_strength,
 )
@@ -54,9 +56,11 @@ def classical_tv(
             whole = volume if volume.shape == shown.shape else shown
             return choosing(iteration, whole, residual)
 
-        weight = choose_weight(
-            projector, images, valid, support, watched, job.config.seed
-        )
+        weight = WEIGHTS[USUAL]
+        if not choosing.stopped:
+            weight = choose_weight(
+                projector, images, valid, support, watched, job.config.seed
+            )
         watch.stopped = choosing.stopped
         job.reporter.chosen["classic.tv_weight"] = weight
     job.reporter.phase(phase)

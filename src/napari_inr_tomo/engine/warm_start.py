@@ -16,6 +16,7 @@ from torch import Tensor
 
 from napari_inr_tomo.classic.hull import hull
 from napari_inr_tomo.classic.sirt import sirt
+from napari_inr_tomo.classic.tv import START_ITERATIONS
 from napari_inr_tomo.engine.earlier import Earlier
 from napari_inr_tomo.engine.job import Cancelled, Job
 from napari_inr_tomo.engine.pose_search import find_poses
@@ -52,6 +53,7 @@ class Start:
 def prepare_start(job: Job, dtype: torch.dtype = torch.float32) -> Start:
     """Find poses, occupied voxels and a classical volume, as the settings ask.
 
+    Somebody who stops before there is a volume gets one of a few SIRT iterations.
     dtype: of the classical volume.
     """
     inr = job.config.inr
@@ -61,16 +63,17 @@ def prepare_start(job: Job, dtype: torch.dtype = torch.float32) -> Start:
     if inr.poses.refine and inr.poses.coarse and len(job.spec.angles_deg) > 2:
         poses, stopped = _coarse_poses(job)
     start = Start(poses, None, None, stopped=stopped)
-    if inr.warm_start == "none":
+    if inr.warm_start == "none" and not stopped:
         return start
     projector = ShardedProjector(
         job.ranks, job.spec.angles_deg, poses, job.shape_yx, job.depth_px, dtype
     )
     images, valid = _on_device(job)
     occupied = hull(projector, images, valid)
-    watch = Watch(job, inr.warm_start_iterations)
+    iterations = START_ITERATIONS if stopped else inr.warm_start_iterations
+    watch = Watch(job, iterations)
     weight = inr.loss.tv_weight
-    if inr.warm_start == "tv":
+    if inr.warm_start == "tv" and not stopped:
         volume, classic_weight = classical_tv(
             job, "classical start", projector, images, watch, valid, occupied
         )
@@ -81,9 +84,9 @@ def prepare_start(job: Job, dtype: torch.dtype = torch.float32) -> Start:
         volume = sirt(
             projector,
             images,
-            iterations=inr.warm_start_iterations,
+            iterations=iterations,
             valid=valid,
-            callback=watch,
+            callback=watch.go_on if stopped else watch,
             momentum=True,
             support=occupied,
         )
@@ -173,10 +176,11 @@ def _coarse_poses(job: Job) -> tuple[Poses, bool]:
 
 def learn_volume(
     job: Job, field: Field, volume: Tensor, occupied: Tensor | None, dtype: torch.dtype
-) -> None:
+) -> bool:
     """Teach the field a (z, y, x) volume of normalised intensity per voxel.
 
-    Voxel centres are drawn at random from the occupied ones; squared error.
+    Voxel centres are drawn at random from the occupied ones; squared error.  Returns
+    whether the user asked to stop meanwhile; raises `Cancelled`.
     """
     inr, ranks, box = job.config.inr, job.ranks, job.box
     job.reporter.phase("learning the start")
@@ -223,10 +227,8 @@ def learn_volume(
         readback.put(step + 1, torch.stack([loss, asked]))
         for reading in readback.due():
             if _stopped(job, *reading):
-                return
-    for reading in readback.rest():
-        if _stopped(job, *reading):
-            return
+                return True
+    return any(_stopped(job, *reading) for reading in readback.rest())
 
 
 def _stopped(job: Job, step: float, numbers: list[float]) -> bool:

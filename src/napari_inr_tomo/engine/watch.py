@@ -35,3 +35,7 @@ class Watch:
             raise Cancelled(iteration)
         self.stopped = self.stopped or asked == STOP
         return self.stopped
+
+    def go_on(self, iteration: int, volume: Tensor, residual: float) -> None:
+        """Do the same, but end for a cancel only: a stop has been obeyed before."""
+        self(iteration, volume, residual)

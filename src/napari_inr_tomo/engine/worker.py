@@ -19,6 +19,7 @@ from napari_inr_tomo.engine.distributed import (
     is_broken,
     is_lost,
 )
+from napari_inr_tomo.engine.doubts import doubts, of_result
 from napari_inr_tomo.engine.inr_run import run_inr
 from napari_inr_tomo.engine.job import Cancelled, Job, Outcome, device_name
 from napari_inr_tomo.engine.memory import is_full
@@ -139,11 +140,16 @@ def _announce(job: Job) -> None:
             total=1 if config.method == "fbp" else total,
         )
     )
+    if job.ranks.first:
+        for doubt in doubts(job):
+            job.reporter.warn(doubt)
 
 
 def _write(job: Job, outcome: Outcome) -> None:
     """Write the result; COMPLETE last."""
     paths, spec = job.paths, job.spec
+    for doubt in of_result(outcome.volume):
+        job.reporter.warn(doubt)
     paths.complete.unlink(missing_ok=True)
     volume = Volume(
         outcome.volume.detach().to("cpu", torch.float32).numpy(),
@@ -161,6 +167,7 @@ def _write(job: Job, outcome: Outcome) -> None:
         "reason": outcome.reason,
         "loss": outcome.loss if outcome.loss == outcome.loss else None,
         "holdout": outcome.holdout,
+        "kept": outcome.kept,
         "elapsed_s": job.reporter.elapsed_s,
         "chosen": job.reporter.chosen,
     }
@@ -172,6 +179,8 @@ def _write(job: Job, outcome: Outcome) -> None:
             stopped=outcome.stopped,
             elapsed_s=job.reporter.elapsed_s,
             reason=outcome.reason,
+            kept=outcome.kept,
+            holdout=outcome.holdout,
         )
     )
 

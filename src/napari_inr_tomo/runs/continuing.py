@@ -37,15 +37,15 @@ def continue_run(
     config: its network must be that of ``start``; none: all settings of ``start``.
     Where the number of epochs is not set, they make `VISITS_SHARE` of the visits.
     Raises `UserError` where ``start`` is no INR run, has no checkpoint, or has images
-    of another size, and as `create_run` does.
+    or a depth of another size, and as `create_run` does.
     """
     spec = start.spec
     if config is None:
         config = spec.config
-    _check(series, start, config)
     depth = spec.config.depth_px or default_depth(
         (spec.shape[1], spec.shape[2]), spec.poses.axis_deg
     )
+    _check(series, start, config, depth)
     schedule = config.inr.schedule
     changes = {"visits": VISITS_SHARE * schedule.visits, "warmup_epochs": 0.0}
     if spec.started_from:  # of a run that went on itself
@@ -58,7 +58,10 @@ def continue_run(
     return create_run(folder, series, config, source_name, start)
 
 
-def _check(series: TiltSeries, start: RunFolder, config: ReconstructionConfig) -> None:
+def _check(
+    series: TiltSeries, start: RunFolder, config: ReconstructionConfig, depth: int
+) -> None:
+    """Raise `UserError` where the box, of ``depth``, or the network are others."""
     spec = start.spec
     why = ""
     if spec.config.method != "inr" or config.method != "inr":
@@ -69,14 +72,19 @@ def _check(series: TiltSeries, start: RunFolder, config: ReconstructionConfig) -
             f"its images have {spec.shape[1]} x {spec.shape[2]} pixels (y, x) and "
             f"these {rows} x {columns}"
         )
+    elif config.depth_px not in (None, depth):
+        why = (
+            f"its network knows a box {depth} voxels deep, and {config.depth_px} are "
+            "asked for"
+        )
     elif config.inr.field != spec.config.inr.field:
         why = "its network has other settings (inr.field) than this run would have"
     if why:
         raise UserError(
             f"This run cannot go on from {start.path}",
             why,
-            "Start from a run with the same method, network and size of the images, or "
-            "from the beginning",
+            "Start from a run with the same method, network, depth and size of the "
+            "images, or from the beginning",
         )
 
 

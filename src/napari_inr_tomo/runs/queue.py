@@ -248,7 +248,7 @@ def _end(run: QueuedRun) -> str:
         parts.append(f"hold-out {status.holdout:.4g}")
     if status.elapsed_s:
         parts.append(f"{status.elapsed_s:.0f} s")
-    if not status.has_result and status.message:
+    if status.message and (status.reason or not status.has_result):
         parts.append(status.message)
     return ", ".join(parts)
 

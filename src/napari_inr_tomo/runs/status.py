@@ -51,9 +51,12 @@ class RunStatus:
     stopped (early, with a result), cancelled, failed, or interrupted (ended without a
     word: killed, or the computer went down; it can be resumed).
     step, total: epochs or iterations; phase: what is being done.
-    loss, holdout: of the last step; eta_s: seconds; elapsed_s: seconds of work, those
-    before the run was taken up again included.
+    loss, holdout: of the last step, at the end of the network that is kept; eta_s:
+    seconds; elapsed_s: seconds of work, those before the run was taken up again
+    included.
     warning: the last warning, a sentence; message: what to tell about the state.
+    reason: why it ended early where nobody asked for it; kept: the epoch whose network
+    is kept, where held-out pixels decide.
     """
 
     state: State = "created"
@@ -66,6 +69,8 @@ class RunStatus:
     elapsed_s: float = 0.0
     warning: str | None = None
     message: str = ""
+    reason: str | None = None
+    kept: int | None = None
     method: str = ""
     device: str = ""
     ranks: int = 0
@@ -126,7 +131,14 @@ class Told:
                 status = replace(status, warning=_sentence(event))
             case Finished():
                 elapsed = before + event.elapsed_s
-                status = replace(status, step=event.step, elapsed_s=elapsed)
+                status = replace(
+                    status,
+                    step=event.step,
+                    elapsed_s=elapsed,
+                    holdout=status.holdout if event.holdout is None else event.holdout,
+                    reason=event.reason,
+                    kept=event.kept,
+                )
                 end = event
             case Cancelled() | Failed():
                 end = event

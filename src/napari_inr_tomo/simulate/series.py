@@ -84,6 +84,7 @@ def simulate_series(
         margin=margin,
         drift=drift,
         hot_pixels=hot_pixels,
+        seed=seed,
     )
     if margin >= 1:
         raise UserError(
