@@ -90,6 +90,20 @@ def test_smoother_filters_pass_less_noise():
     assert power == sorted(power, reverse=True)
 
 
+def test_three_passes_over_the_same_tilts_are_one():
+    angles = np.arange(-60.0, 61.0, 10.0)
+    once = ball_images(angles, Poses.zeros(len(angles)))
+    rng = np.random.default_rng(3)
+    noise = rng.normal(0, 2, (3, *once.shape))
+    noise -= noise.mean(0)
+    thrice = (once + noise).reshape(-1, *once.shape[1:])
+    volumes = [
+        fbp(Projector(at, Poses.zeros(len(at)), SHAPE_YX, DEPTH), torch.from_numpy(b))
+        for at, b in ((angles, once), (np.tile(angles, 3), thrice))
+    ]
+    assert torch.allclose(*volumes, atol=1e-4)
+
+
 def test_the_hand_is_kept():
     turn = np.linspace(0, 1.5 * np.pi, 5)
     points = np.stack([5 * turn - 12, 8 * np.cos(turn), 8 * np.sin(turn)], -1)
