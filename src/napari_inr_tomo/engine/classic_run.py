@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from napari_inr_tomo.classic.fbp import fbp
-from napari_inr_tomo.classic.sirt import sirt
+from napari_inr_tomo.classic.sirt import prepare, sirt
 from napari_inr_tomo.engine.job import Job, Outcome
 from napari_inr_tomo.engine.sharded import ShardedProjector
 from napari_inr_tomo.engine.tv_weight import classical_tv
@@ -26,7 +26,7 @@ def run_classic(job: Job) -> Outcome:
         volume, _ = classical_tv(job, "TV", projector, images, watch, valid)
     elif method == "fbp":
         job.reporter.phase("FBP")
-        volume = fbp(projector, images, filter=settings.filter)
+        volume = fbp(projector, images, settings.filter, valid)
         watch.done = 1
     else:
         job.reporter.phase("SIRT")
@@ -39,12 +39,13 @@ def run_classic(job: Job) -> Outcome:
             valid=valid,
             callback=watch,
         )
-    error = (projector.forward(volume) - images) ** 2
-    rms = error.mean(dim=(1, 2)).sqrt().double().cpu().numpy() * job.scale
+    data, usable = prepare(projector, images, valid)
+    error = ((projector.forward(volume) - data) ** 2 * usable).sum(dim=(1, 2))
+    rms = (error / usable.sum(dim=(1, 2))).sqrt() * job.scale
     return Outcome(
         volume=volume * job.scale,
         poses=job.spec.poses,
-        residual=rms,
+        residual=rms.double().cpu().numpy(),
         step=watch.done,
         stopped=watch.stopped,
         loss=watch.loss,

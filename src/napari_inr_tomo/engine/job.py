@@ -91,7 +91,7 @@ class Job:
         """What intensities are divided by; a network that goes on keeps its own."""
         if self.earlier is not None:
             return self.earlier.scale
-        return intensity_scale(self.images)
+        return intensity_scale(self.images, self.valid)
 
     @property
     def shape_yx(self) -> tuple[int, int]:

@@ -131,7 +131,7 @@ def _classical(
     if inr:
         costs["hull"], occupied = _timed(lambda: hull(projector, images, valid), job)
     if method == "fbp":
-        costs["fbp"], volume = _timed(lambda: fbp(projector, images), job)
+        costs["fbp"], volume = _timed(lambda: fbp(projector, images, valid=valid), job)
         return costs, volume, occupied
     clock = _Clock(spec)
     if method == "tv":

@@ -324,7 +324,10 @@ def _give_up(paths: RunPaths, existed: bool) -> None:
 
 
 def _write_input(paths: RunPaths, series: TiltSeries, used: NDArray[np.intp]) -> None:
-    """Write input.npy, image by image, and valid.npy where pixels do not count."""
+    """Write input.npy, image by image, and valid.npy where pixels do not count.
+
+    These are 0 in the input, whatever they were.
+    """
     shape = (len(used), *series.images.shape[1:])
     valid = None if series.valid is None else series.valid[used]
     header = {"descr": "<f4", "fortran_order": False, "shape": shape}
@@ -332,12 +335,14 @@ def _write_input(paths: RunPaths, series: TiltSeries, used: NDArray[np.intp]) ->
         np.lib.format.write_array_header_1_0(handle, header)
         for row, tilt in enumerate(used):
             image = series.images[tilt]
-            finite = np.isfinite(image)
-            if not finite.all():
-                if valid is None:
-                    valid = np.ones(shape, bool)
-                valid[row] &= finite
-            handle.write(np.where(finite, image, 0).astype("<f4").tobytes())
+            counts = np.isfinite(image)
+            if valid is not None:
+                counts &= valid[row]
+                valid[row] = counts
+            elif not counts.all():
+                valid = np.ones(shape, bool)
+                valid[row] = counts
+            handle.write(np.where(counts, image, 0).astype("<f4").tobytes())
             release(series.images)
     if valid is not None and not valid.all():
         atomic.write_npy(paths.valid, valid)
