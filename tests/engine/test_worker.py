@@ -123,6 +123,8 @@ def test_a_cancelled_run_goes_on_where_it_was(tmp_path, monkeypatch) -> None:
     again = [e for e in events(broken) if e["type"] == "phase"]
     assert again[-1]["name"] == "rays"
     assert [e["name"] for e in again].count("learning the start") == 1
+    starts = [e["resumed_at"] for e in events(broken) if e["type"] == "started"]
+    assert starts == [0, 1]
     a, b = (io.read_volume(p.result_volume).data for p in (straight, broken))
     assert np.array_equal(a, b)
 

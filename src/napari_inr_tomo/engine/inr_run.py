@@ -69,7 +69,7 @@ class InrRun:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.loaded = checkpoint.load(job.paths.checkpoints, _largest(job))
+        self.loaded = job.saved
         decided = self.loaded[1].get("precision") if self.loaded else None
         self.dtype, hidden = precision.types(
             job.config.compute, job.ranks, job.config.inr.field, decided
@@ -141,7 +141,8 @@ class InrRun:
         self.stopped = start.stopped
         if start.stopped and start.volume is not None:
             return self._finish(start.volume)
-        job.reporter.phase("rays")
+        trainer = self.trainer
+        job.reporter.phase("rays", trainer.progress.position(trainer.sampler.steps))
         self._show(force=True)
         while not self._trained():
             pass
@@ -340,11 +341,6 @@ class InrRun:
             holdout=self.holdout,
             reason=self.reason,
         )
-
-
-def _largest(job: Job) -> int:
-    """Return the bytes a checkpoint of this run can have, generously."""
-    return checkpoint.largest(job.config.inr.field, job.box, job.spec.shape[0])
 
 
 def fitting(use: Callable[..., _Result], *args: Any) -> _Result:

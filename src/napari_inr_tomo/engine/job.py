@@ -14,6 +14,7 @@ from torch import Tensor
 
 from napari_inr_tomo import geometry
 from napari_inr_tomo.config import ReconstructionConfig
+from napari_inr_tomo.engine import checkpoint
 from napari_inr_tomo.engine.data import Stack, intensity_scale
 from napari_inr_tomo.engine.distributed import Ranks
 from napari_inr_tomo.engine.earlier import Earlier, load_earlier
@@ -78,6 +79,22 @@ class Job:
         if not self.paths.valid.exists():
             return None
         return np.load(self.paths.valid, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+
+    @cached_property
+    def saved(self) -> tuple[dict[str, Tensor], Any, list[str]] | None:
+        """What this run left when it was interrupted (`checkpoint.load`), if it was."""
+        field, tilts = self.config.inr.field, self.spec.shape[0]
+        most = checkpoint.largest(field, self.box, tilts)
+        return checkpoint.load(self.paths.checkpoints, most)
+
+    @property
+    def resumed_at(self) -> int:
+        """Epochs or iterations that are behind already; 0 where that is unclear."""
+        try:
+            done = self.saved[1]["progress"]["epoch"]  # type: ignore[index]
+        except (TypeError, KeyError, IndexError):
+            return 0
+        return done if isinstance(done, int) and done > 0 else 0
 
     @cached_property
     def earlier(self) -> Earlier | None:

@@ -127,6 +127,7 @@ def _announce(job: Job) -> None:
     config = job.config
     inr = config.method == "inr"
     total = schedule.epochs(config.inr.schedule) if inr else config.classic.iterations
+    total = 1 if config.method == "fbp" else total
     job.reporter.say(
         events.Started(
             method=config.method,
@@ -136,7 +137,8 @@ def _announce(job: Job) -> None:
             tilts=job.spec.shape[0],
             shape_zyx=job.box.shape_zyx,
             voxel_nm=job.spec.pixel_size_nm,
-            total=1 if config.method == "fbp" else total,
+            total=total,
+            resumed_at=min(job.resumed_at, total),
         )
     )
 

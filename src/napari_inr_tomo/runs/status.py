@@ -91,14 +91,16 @@ class Told:
     """When the workers last said that they run, seconds since 1970."""
     before_s: float = 0.0
     """Seconds of work before the workers last started."""
+    planned: Started | None = None
+    """What the workers said when they last started."""
 
     def after(self, event: Event) -> Told:
         """Return what is known after one more event."""
         status, end, begun = self.status, self.end, self.begun
-        before = self.before_s
+        before, planned = self.before_s, self.planned
         match event:
             case Started():
-                begun, before = event.time, status.elapsed_s
+                begun, before, planned = event.time, status.elapsed_s, event
                 status = RunStatus(
                     step=event.resumed_at,
                     total=event.total,
@@ -110,7 +112,7 @@ class Told:
                 )
                 end = None
             case Phase():
-                status = replace(status, phase=event.name, step=0, loss=None)
+                status = _begun(status, event.name, planned)
             case Epoch():
                 status = replace(
                     status,
@@ -130,7 +132,20 @@ class Told:
                 end = event
             case Cancelled() | Failed():
                 end = event
-        return Told(status, end, begun, before)
+        return Told(status, end, begun, before, planned)
+
+
+def _begun(status: RunStatus, phase: str, planned: Started | None) -> RunStatus:
+    """Return the status at the beginning of a phase.
+
+    How long it is was planned for the last phase alone; others say so as they go.
+    """
+    step = total = 0
+    if planned is not None and phase in ("rays", planned.method.upper()):
+        step, total = planned.resumed_at, planned.total
+    return replace(
+        status, phase=phase, step=step, total=total, loss=None, holdout=None, eta_s=None
+    )
 
 
 def judge(told: Told, alive_since: float | None, paths: RunPaths) -> RunStatus:
