@@ -1,4 +1,4 @@
-"""SIRT, TV and FBP as runs: previews, stop, cancel, residual per tilt."""
+"""SIRT, TV and FBP as runs: previews, stop, cancel, resume, residual per tilt."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import torch
 
 from napari_inr_tomo.classic.fbp import fbp
 from napari_inr_tomo.classic.sirt import prepare, sirt
+from napari_inr_tomo.engine.classic_state import ClassicState
 from napari_inr_tomo.engine.job import Job, Outcome
 from napari_inr_tomo.engine.sharded import ShardedProjector
 from napari_inr_tomo.engine.tv_weight import classical_tv
@@ -21,22 +22,24 @@ def run_classic(job: Job) -> Outcome:
     )
     images = torch.from_numpy(np.array(job.images)).to(job.ranks.device) / job.scale
     valid = None if job.valid is None else torch.from_numpy(np.array(job.valid))
-    watch = Watch(job, settings.iterations)
-    if method == "tv":
-        volume, _ = classical_tv(job, "TV", projector, images, watch, valid)
-    elif method == "fbp":
+    state = None if method == "fbp" else ClassicState(job)
+    watch = Watch(job, settings.iterations, state)
+    if state is None:
         job.reporter.phase("FBP")
         volume = fbp(projector, images, settings.filter, valid)
         watch.done = 1
+    elif method == "tv":
+        volume, _ = classical_tv(job, "TV", projector, images, watch, valid)
     else:
-        job.reporter.phase("SIRT")
+        job.reporter.phase("SIRT", watch.before)
         volume = sirt(
             projector,
             images,
-            iterations=settings.iterations,
+            iterations=watch.left,
             positivity=settings.positivity,
             relaxation=settings.relaxation,
             valid=valid,
+            start=state.arrays.get("volume"),
             callback=watch,
         )
     data, usable = prepare(projector, images, valid)

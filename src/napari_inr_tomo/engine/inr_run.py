@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from napari_inr_tomo import events
 from napari_inr_tomo.engine import checkpoint, precision, schedule
+from napari_inr_tomo.engine.checkpoint import fitting
 from napari_inr_tomo.engine.chunk import CPU_POINTS, points_per_chunk
 from napari_inr_tomo.engine.data import Stack
 from napari_inr_tomo.engine.job import Cancelled, Job, Outcome
@@ -24,8 +24,6 @@ from napari_inr_tomo.engine.warm_start import Start, learn_volume, prepare_start
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.inr import Box, Field, LearnedPoses, build_field
 from napari_inr_tomo.types import Poses
-
-_Result = TypeVar("_Result")
 
 
 @torch.no_grad()
@@ -133,7 +131,7 @@ class InrRun:
         halved = (0, 0)
         if loaded is not None:
             fitting(_check_state, self.trainer, loaded)
-            fitting(self._resume, loaded)
+            fitting(self.trainer.restore, loaded[0], loaded[1])
             halved = loaded[1].get("halved", halved)
         known = (loaded, job.earlier, start.volume)
         taught = any(thing is not None for thing in known)
@@ -185,18 +183,6 @@ class InrRun:
     @property
     def _like(self) -> Tensor:
         return torch.zeros(1, dtype=self.dtype, device=self.job.ranks.device)
-
-    def _resume(self, loaded: tuple[dict[str, Tensor], Any, list[str]]) -> None:
-        arrays, info, damaged = loaded
-        self.trainer.restore(arrays, info)
-        for name in damaged:
-            self.job.reporter.warn(
-                UserError(
-                    f"The checkpoint {name} is damaged",
-                    "its content does not match its digest",
-                    "Nothing: the one before it is used",
-                )
-            )
 
     def _after_step(self, report: StepReport) -> bool:
         job, self._last = self.job, report
@@ -295,7 +281,7 @@ class InrRun:
         job.reporter.slices(request, images, epoch, time.monotonic() - began)
 
     def _save(self) -> None:
-        """Write a checkpoint; a full disk costs the checkpoint, not the run."""
+        """Write a checkpoint, unless the last steps went wrong."""
         job = self.job
         if not self.trainer.sound():
             return
@@ -313,19 +299,7 @@ class InrRun:
         progress = self.trainer.progress
         number = progress.epoch * self.trainer.sampler.steps + progress.step
         self._next_save = time.monotonic() + job.config.compute.checkpoint_seconds
-        try:
-            path = checkpoint.save(job.paths.checkpoints, number, arrays, info)
-        except OSError as error:
-            job.reporter.warn(
-                UserError(
-                    "A checkpoint could not be written",
-                    str(error),
-                    "Free some disk space; the run goes on and tries again",
-                )
-            )
-            return
-        file = path.relative_to(job.paths.folder).as_posix()
-        job.reporter.say(events.Checkpoint(step=number, file=file))
+        job.save(number, arrays, info)
 
     def _finish(self, volume: Tensor) -> Outcome:
         job, residual = self.job, self._residual()
@@ -341,18 +315,6 @@ class InrRun:
             holdout=self.holdout,
             reason=self.reason,
         )
-
-
-def fitting(use: Callable[..., _Result], *args: Any) -> _Result:
-    """Return ``use(*args)``; `UserError` where a checkpoint is not of this run."""
-    try:
-        return use(*args)
-    except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
-        raise UserError(
-            "The checkpoint does not belong to this run",
-            " ".join(str(error).split())[:300] or type(error).__name__,
-            "Remove the folder checkpoints in the run folder to start afresh",
-        ) from error
 
 
 def _check_state(trainer: Trainer, loaded: tuple[dict[str, Tensor], Any, Any]) -> None:

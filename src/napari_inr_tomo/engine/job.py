@@ -12,13 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_inr_tomo import geometry
+from napari_inr_tomo import events, geometry
 from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.engine import checkpoint
 from napari_inr_tomo.engine.data import Stack, intensity_scale
 from napari_inr_tomo.engine.distributed import Ranks
 from napari_inr_tomo.engine.earlier import Earlier, load_earlier
 from napari_inr_tomo.engine.reporter import Reporter
+from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.inr import Box
 from napari_inr_tomo.layout import RunPaths, RunSpec
 from napari_inr_tomo.types import Poses
@@ -83,9 +84,29 @@ class Job:
     @cached_property
     def saved(self) -> tuple[dict[str, Tensor], Any, list[str]] | None:
         """What this run left when it was interrupted (`checkpoint.load`), if it was."""
-        field, tilts = self.config.inr.field, self.spec.shape[0]
-        most = checkpoint.largest(field, self.box, tilts)
+        if self.config.method == "inr":
+            field, tilts = self.config.inr.field, self.spec.shape[0]
+            most = checkpoint.largest(field, self.box, tilts)
+        else:  # TV keeps five volumes and two stacks
+            stack, volume = math.prod(self.spec.shape), math.prod(self.box.shape_zyx)
+            most = 4 * (2 * stack + 5 * volume) + 1_000_000
         return checkpoint.load(self.paths.checkpoints, most)
+
+    def save(self, number: int, arrays: dict[str, Tensor], info: Any) -> None:
+        """Write a checkpoint; a full disk costs the checkpoint, not the run."""
+        try:
+            path = checkpoint.save(self.paths.checkpoints, number, arrays, info)
+        except OSError as error:
+            self.reporter.warn(
+                UserError(
+                    "A checkpoint could not be written",
+                    str(error),
+                    "Free some disk space; the run goes on and tries again",
+                )
+            )
+            return
+        file = path.relative_to(self.paths.folder).as_posix()
+        self.reporter.say(events.Checkpoint(step=number, file=file))
 
     @property
     def resumed_at(self) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from napari_inr_tomo import atomic, events
-from napari_inr_tomo.engine import schedule
+from napari_inr_tomo.engine import checkpoint, schedule
 from napari_inr_tomo.engine.classic_run import run_classic
 from napari_inr_tomo.engine.distributed import (
     connect,
@@ -141,6 +141,14 @@ def _announce(job: Job) -> None:
             resumed_at=min(job.resumed_at, total),
         )
     )
+    for name in job.saved[2] if job.saved else ():
+        job.reporter.warn(
+            UserError(
+                f"The checkpoint {name} is damaged",
+                "its content does not match its digest",
+                "Nothing: the one before it is used",
+            )
+        )
 
 
 def _write(job: Job, outcome: Outcome) -> None:
@@ -168,6 +176,8 @@ def _write(job: Job, outcome: Outcome) -> None:
     }
     write_record(paths, spec, told | job.info())
     write_complete(paths)
+    if spec.config.method != "inr" and not outcome.stopped:  # a network may go on
+        checkpoint.clear(paths.checkpoints)
     job.reporter.say(
         events.Finished(
             step=outcome.step,

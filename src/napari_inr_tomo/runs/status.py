@@ -19,7 +19,7 @@ from napari_inr_tomo.events import (
     Warned,
 )
 from napari_inr_tomo.layout import RunPaths
-from napari_inr_tomo.restarts import requeued
+from napari_inr_tomo.restarts import newest_checkpoint, requeued
 
 State = Literal[
     "created",
@@ -167,7 +167,9 @@ def judge(told: Told, alive_since: float | None, paths: RunPaths) -> RunStatus:
     if not isinstance(end, Finished) and requeued(paths).is_file():
         return replace(status, state="waiting", message=_REQUEUED)
     if end is not None and not died:
-        return replace(status, state=_ended(end), message=_last_words(end, status))
+        return replace(
+            status, state=_ended(end), message=_last_words(end, status, paths)
+        )
     if told.begun is None and launched is None:
         if (paths.folder / SUBMITTED).is_file():
             return replace(status, state="waiting", message=_WAITING)
@@ -194,11 +196,20 @@ def _ended(end: Finished | Cancelled | Failed) -> State:
     return "cancelled" if isinstance(end, Cancelled) else "failed"
 
 
-def _last_words(end: Finished | Cancelled | Failed, status: RunStatus) -> str:
+def cancelled_words(end: Cancelled, paths: RunPaths) -> str:
+    """Return what to tell about a run that was cancelled."""
+    if newest_checkpoint(paths) < 0:
+        return f"Cancelled at step {end.step}; resumed, it begins anew"
+    return f"Cancelled at step {end.step}; it can be resumed from its checkpoint"
+
+
+def _last_words(
+    end: Finished | Cancelled | Failed, status: RunStatus, paths: RunPaths
+) -> str:
     if isinstance(end, Failed):
         return _sentence(end)
     if isinstance(end, Cancelled):
-        return f"Cancelled at step {end.step}; it can be resumed"
+        return cancelled_words(end, paths)
     how = f"Stopped on request at step {end.step}" if end.stopped else "Finished"
     if end.reason:
         return f"Ended early at step {end.step} with the last good volume. {end.reason}"

@@ -339,10 +339,9 @@ class RunControl:
             after = duration(self.record.elapsed_s)
             self._enter(RunState.DONE, f"Finished{early} after {after}")
         elif isinstance(end, events.Cancelled):
-            self._enter(
-                RunState.IDLE,
-                f"Cancelled at step {end.step}; it can be resumed from its checkpoint",
-            )
+            from napari_inr_tomo.runs.status import cancelled_words
+
+            self._enter(RunState.IDLE, cancelled_words(end, self.run.paths))
         else:
             text = f"{end.what}: {end.why}. {end.do}."
             self._enter(RunState.FAILED, text)
