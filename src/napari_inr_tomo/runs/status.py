@@ -196,20 +196,15 @@ def _ended(end: Finished | Cancelled | Failed) -> State:
     return "cancelled" if isinstance(end, Cancelled) else "failed"
 
 
-def cancelled_words(end: Cancelled, paths: RunPaths) -> str:
-    """Return what to tell about a run that was cancelled."""
-    if newest_checkpoint(paths) < 0:
-        return f"Cancelled at step {end.step}; resumed, it begins anew"
-    return f"Cancelled at step {end.step}; it can be resumed from its checkpoint"
-
-
 def _last_words(
     end: Finished | Cancelled | Failed, status: RunStatus, paths: RunPaths
 ) -> str:
     if isinstance(end, Failed):
         return _sentence(end)
     if isinstance(end, Cancelled):
-        return cancelled_words(end, paths)
+        if newest_checkpoint(paths) < 0:
+            return f"Cancelled at step {end.step}; resumed, it begins anew"
+        return f"Cancelled at step {end.step}; it can be resumed from its checkpoint"
     how = f"Stopped on request at step {end.step}" if end.stopped else "Finished"
     if end.reason:
         return f"Ended early at step {end.step} with the last good volume. {end.reason}"

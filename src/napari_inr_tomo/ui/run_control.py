@@ -339,9 +339,7 @@ class RunControl:
             after = duration(self.record.elapsed_s)
             self._enter(RunState.DONE, f"Finished{early} after {after}")
         elif isinstance(end, events.Cancelled):
-            from napari_inr_tomo.runs.status import cancelled_words
-
-            self._enter(RunState.IDLE, cancelled_words(end, self.run.paths))
+            self._enter(RunState.IDLE, self.run.status().message)
         else:
             text = f"{end.what}: {end.why}. {end.do}."
             self._enter(RunState.FAILED, text)
