@@ -26,7 +26,7 @@ from napari_inr_tomo.mapped import release
 from napari_inr_tomo.planes import Plane, SliceRequest
 from napari_inr_tomo.provenance import now, versions
 from napari_inr_tomo.runs import status as _status
-from napari_inr_tomo.runs.copies import copy, copy_checkpoint, copy_start
+from napari_inr_tomo.runs.copies import copy_checkpoint
 from napari_inr_tomo.runs.estimates import check_space, estimate
 from napari_inr_tomo.runs.follow import Follower
 from napari_inr_tomo.types import BoolArray, FloatArray, Poses, TiltSeries
@@ -250,10 +250,10 @@ def create_run(
             spec = replace(spec, started_from=start.path.name)
         write_run(paths, spec)
 
-    return _make(paths, fill)
+    return make_folder(paths, fill)
 
 
-def _make(paths: RunPaths, fill: Callable[[], None]) -> RunFolder:
+def make_folder(paths: RunPaths, fill: Callable[[], None]) -> RunFolder:
     """Claim the folder, fill it, and leave nothing behind where that fails."""
     existed = _claim(paths)
     guard = lock.FolderLock(paths.lock)
@@ -377,24 +377,3 @@ def _spec(
         versions=versions(),
         original_group=series.group,
     )
-
-
-def copy_run(run: RunFolder, folder: Path) -> RunFolder:
-    """Write a new run folder with the same images, settings, seed and start poses.
-
-    Raises `UserError` where the input of ``run`` is not what it began with, or as
-    `create_run` does.
-    """
-    run.verify_input()
-    paths, spec = RunPaths(folder), run.spec
-    need = estimate(spec.config, spec.shape, spec.poses)
-    check_space(paths.folder, need.disk_bytes)
-
-    def fill() -> None:
-        for name in ("input.npy", "valid.npy"):
-            if (run.path / name).exists():
-                copy(run.path / name, paths.folder / name)
-        copy_start(run.paths, paths)
-        write_run(paths, replace(spec, created=now(), versions=versions()))
-
-    return _make(paths, fill)
