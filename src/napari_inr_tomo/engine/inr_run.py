@@ -126,6 +126,7 @@ class InrRun:
             self.config,
             job.ranks,
             start.tv_weight,
+            None if loaded is None else fitting(_scaled_for, loaded[1]),
         )
         self.trainer.between = self._show_slices  # a step on a CPU takes seconds
         halved = (0, 0)
@@ -290,6 +291,7 @@ class InrRun:
         info["precision"] = self.precision
         info["suited"] = self._suited
         info["scale"] = job.scale
+        info["scaled_for"] = self.trainer.scaled_for
         arrays["start/poses"] = torch.from_numpy(self.start.poses.as_array().copy())
         arrays["start/tv_weight"] = torch.tensor(
             self.trainer.tv_weight, dtype=torch.float64
@@ -315,6 +317,14 @@ class InrRun:
             holdout=self.holdout,
             reason=self.reason,
         )
+
+
+def _scaled_for(info: dict[str, Any]) -> int | None:
+    """Return the processes whose batch a checkpoint counts its steps in."""
+    found = info.get("scaled_for")
+    if found is None or (isinstance(found, int) and found > 0):
+        return found
+    raise ValueError(f"its batch is that of {found!r} processes")
 
 
 def _check_state(trainer: Trainer, loaded: tuple[dict[str, Tensor], Any, Any]) -> None:
