@@ -87,15 +87,16 @@ def tv(
     start_iterations: int = START_ITERATIONS,
     start: torch.Tensor | None = None,
     state: dict[str, torch.Tensor] | None = None,
+    positivity: bool = True,
 ) -> torch.Tensor:
-    """Return the x >= 0 with the least ``|b - A x|^2 / 2 + limit * TV(x)``.
+    """Return the x with the least ``|b - A x|^2 / 2 + limit * TV(x)``.
 
     With densities in units of the specimen's own (`density_scale`), ``limit`` is
     ``weight * 0.4 * noise * sqrt(tilts)``: the noise that back-projection collects in
     a voxel, measured on the images (`noise_level`).  So the same weight does for any
     intensity unit, number of tilts and noise; 1 was good on phantoms with 10 counts to
     no noise at all, a third of it keeps more detail, three times is smoother.
-    TV is isotropic; the edges of the box cost nothing.
+    TV is isotropic; the edges of the box cost nothing.  positivity: only x >= 0.
 
     images: (tilt, y, x).  valid: (tilt, y, x) bool; other pixels are ignored, and so
     are those that are not finite.  support: (z, y, x) bool; voxels outside stay 0.
@@ -114,6 +115,7 @@ def tv(
             projector,
             images,
             start_iterations,
+            positivity,
             valid=valid,
             callback=callback and (lambda _, *rest: callback(0, *rest)),
             momentum=True,
@@ -135,7 +137,7 @@ def tv(
     step = BALANCE / (projector.adjoint(usable).clamp(min=0) + 6)
     if support is not None:
         step *= support.to(step)
-    descent = _Descent(state, step, limit)
+    descent = _Descent(state, step, limit, 0.0 if positivity else None)
     norm = float(torch.linalg.vector_norm(data)) or 1.0
     projected = projector.forward(volume)
     state.setdefault("ray_ahead", projected)
@@ -179,9 +181,14 @@ class _Descent:
     """
 
     def __init__(
-        self, state: dict[str, torch.Tensor], step: torch.Tensor, limit: float
+        self,
+        state: dict[str, torch.Tensor],
+        step: torch.Tensor,
+        limit: float,
+        least: float | None,
     ) -> None:
-        volume = state["volume"]
+        """least: the least value a voxel may have, if there is one."""
+        volume, self._least = state["volume"], least
         self._volume, self._step, self._limit = volume, step, limit
         self._ahead, self._dual = state["ahead"], state["dual"]
         most = SLAB_VOXELS if volume.device.type == "cpu" else volume.numel()
@@ -198,7 +205,9 @@ class _Descent:
             down = add_transposed_gradient(dual, descent[slab]).mul_(self._step[slab])
             volume, ahead = self._volume[slab], self._ahead[slab]
             # ahead = 2 new - old, in place
-            torch.sub(volume, down, out=down).clamp_(min=0)
+            torch.sub(volume, down, out=down)
+            if self._least is not None:
+                down.clamp_(min=self._least)
             torch.sub(down, volume, out=ahead).add_(down)
             volume.copy_(down)
         return self._volume

@@ -16,6 +16,7 @@ from napari_inr_tomo.engine.chunk import CPU_POINTS, points_per_chunk
 from napari_inr_tomo.engine.data import Stack
 from napari_inr_tomo.engine.job import Cancelled, Job, Outcome
 from napari_inr_tomo.engine.memory import in_pieces, is_full
+from napari_inr_tomo.engine.preview import coarseness
 from napari_inr_tomo.engine.recovery import ATTEMPTS, Recovery
 from napari_inr_tomo.engine.reporter import CANCEL, SAVE, STOP
 from napari_inr_tomo.engine.slices import read_plane
@@ -250,10 +251,7 @@ class InrRun:
         if not due or not self.trainer.sound():
             return
         began = time.monotonic()
-        voxels = float(np.prod(job.box.shape_zyx))
-        step = 1
-        while voxels / step**3 > job.config.compute.preview_voxels:
-            step += 1
+        step = coarseness(job.box.shape_zyx, job.config.compute.preview_voxels)
         try:
             volume = self._read(step)
         except (MemoryError, RuntimeError) as error:

@@ -36,6 +36,7 @@ def classical_tv(
     to it.  All ranks work on the same numbers and agree on the answer.
     """
     weight, start, state = job.config.classic.tv_weight, None, watch.state
+    positivity = job.config.classic.positivity or job.config.method == "inr"
     if state is not None and state.weight is not None:
         weight = state.weight
         job.reporter.chosen["classic.tv_weight"] = weight
@@ -46,6 +47,7 @@ def classical_tv(
             projector,
             images,
             START_ITERATIONS,
+            positivity,
             valid=valid,
             callback=lambda _, *rest: choosing(0, *rest),
             momentum=True,
@@ -58,7 +60,7 @@ def classical_tv(
             return choosing(iteration, whole, residual)
 
         weight = choose_weight(
-            projector, images, valid, support, watched, job.config.seed
+            projector, images, valid, support, watched, job.config.seed, positivity
         )
         watch.stopped = choosing.stopped
         job.reporter.chosen["classic.tv_weight"] = weight
@@ -75,6 +77,7 @@ def classical_tv(
         support=support,
         start=start,
         state=None if state is None else state.arrays,
+        positivity=positivity,
     )
     return volume, weight
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from napari_inr_tomo.engine.classic_state import ClassicState
 from napari_inr_tomo.engine.job import Cancelled, Job
+from napari_inr_tomo.engine.preview import binned, coarseness
 from napari_inr_tomo.engine.reporter import CANCEL, STOP
 
 
@@ -38,7 +39,9 @@ class Watch:
         job.reporter.progress(iteration, self.total, residual, force=last)
         if job.reporter.preview_due() or iteration == 1:
             began = time.monotonic()
-            job.reporter.preview(volume * job.scale, 1.0, iteration)
+            step = coarseness(volume.shape, job.config.compute.preview_voxels)
+            shown = binned(volume, step) * job.scale
+            job.reporter.preview(shown, float(step), iteration)
             job.reporter.rest(time.monotonic() - began)
         if self.state is not None and iteration:
             self.state.after(iteration, volume, asked)
