@@ -99,6 +99,27 @@ def test_weights_follow_the_tilts_in_any_order_and_are_shared():
     assert np.isfinite(tilt_weights([30.0, 30.0])).all()
 
 
+@pytest.mark.parametrize(
+    ("many", "one"),
+    [
+        (np.zeros(3), [0.0]),
+        (np.tile(np.arange(-60.0, 61, 20), 3), np.arange(-60.0, 61, 20)),
+        (np.r_[np.arange(-90.0, 91, 3), 90, 90, -90], np.arange(-90.0, 90, 3)),
+        ([-1e-7, 0, 1e-7, 60, 120], [0.0, 60, 120]),
+    ],
+)
+def test_any_number_of_equal_tilts_share_evenly(many, one):
+    order = np.random.default_rng(0).permutation(len(many))
+    many = np.asarray(many)[order]
+    weights = tilt_weights(many)
+    assert np.allclose(
+        weights[np.argsort(order)], tilt_weights(many[np.argsort(order)])
+    )
+    for angle, wanted in zip(one, tilt_weights(one), strict=True):
+        shared = weights[np.abs((many - angle + 90) % 180 - 90) < 1e-4]
+        assert shared == pytest.approx(wanted / len(shared))
+
+
 def test_the_ramp_is_a_ramp_without_an_offset():
     response = ramp_response(50)
     padded = 2 * (len(response) - 1)

@@ -190,7 +190,8 @@ class ComputeSettings(_Settings):
     processes: int | None = Field(None, ge=1, le=1024)
     """Processes; none: one per GPU, one on a CPU."""
     precision: Literal["auto", "float32", "bfloat16", "float64"] = "auto"
-    """Arithmetic of the hidden layers; coordinates and poses stay in float32."""
+    """Arithmetic of the hidden layers; coordinates and poses stay in float32.  auto:
+    bfloat16 on a GPU, and on a CPU where a trial, once a computer, finds it faster."""
     preview_seconds: float = Field(2.0, gt=0)
     """Least time between two live volumes."""
     preview_voxels: int = Field(2_000_000, ge=1000)

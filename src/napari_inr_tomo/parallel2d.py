@@ -20,6 +20,8 @@ FilterName = Literal["ramp", "shepp-logan", "cosine", "hamming", "hann"]
 FILTERS: tuple[FilterName, ...] = ("ramp", "shepp-logan", "cosine", "hamming", "hann")
 
 _TINY = 1e-12
+_SAME_DEG = 1e-3
+"""Tilts nearer to each other than this are equal."""
 
 
 def _cos_sin(angle_deg: float) -> tuple[float, float]:
@@ -134,20 +136,21 @@ def tilt_weights(angles_deg: ArrayLike) -> FloatArray:
 
     Half the way to either neighbour on the half circle.  The missing wedge belongs to
     nobody: the largest gap, where it is above 10 degrees and three median steps.
-    Equal tilts share.
+    Equal tilts, however many, share what one of them would stand for.
     """
     angles = np.atleast_1d(np.asarray(angles_deg, np.float64))
-    if len(angles) == 1:
-        return np.array([np.pi])
     folded = np.mod(angles, 180.0)
     order = np.argsort(folded, kind="stable")
     gaps = np.diff(folded[order], append=folded[order[0]] + 180.0)
-    steps = gaps[gaps > 1e-6]
+    first = np.roll(gaps > _SAME_DEG, 1)  # of those that are equal
+    steps = np.diff(folded[order][first], append=folded[order][first][0] + 180.0)
     step = float(np.median(steps))
-    if gaps.max() > max(3 * step, 10.0):
-        gaps[np.argmax(gaps)] = step
+    if steps.max() > max(3 * step, 10.0):
+        steps[np.argmax(steps)] = step
+    group = (np.cumsum(first) - 1) % len(steps)  # just below 180 goes with 0
+    shares = (steps + np.roll(steps, 1)) / 2 / np.bincount(group)
     weights = np.empty(len(angles))
-    weights[order] = (gaps + np.roll(gaps, 1)) / 2
+    weights[order] = shares[group]
     return np.deg2rad(weights)
 
 

@@ -90,6 +90,37 @@ def test_smoother_filters_pass_less_noise():
     assert power == sorted(power, reverse=True)
 
 
+def test_three_passes_over_the_same_tilts_are_one():
+    angles = np.arange(-60.0, 61.0, 10.0)
+    once = ball_images(angles, Poses.zeros(len(angles)))
+    rng = np.random.default_rng(3)
+    noise = rng.normal(0, 2, (3, *once.shape))
+    noise -= noise.mean(0)
+    thrice = (once + noise).reshape(-1, *once.shape[1:])
+    volumes = [
+        fbp(Projector(at, Poses.zeros(len(at)), SHAPE_YX, DEPTH), torch.from_numpy(b))
+        for at, b in ((angles, once), (np.tile(angles, 3), thrice))
+    ]
+    assert torch.allclose(*volumes, atol=1e-4)
+
+
+def test_masked_pixels_are_filled_from_around_them():
+    poses = Poses.zeros(len(REGULAR))
+    projector = Projector(REGULAR, poses, SHAPE_YX, DEPTH)
+    images = torch.from_numpy(ball_images(REGULAR, poses))
+    whole = fbp(projector, images)
+    valid = torch.from_numpy(np.random.default_rng(0).random(images.shape) > 0.01)
+    valid[:, 18:25, 36] = False  # a line of the detector, through the ball
+    valid[7:10, :5] = False
+    spoilt = torch.where(valid, images, 5000)
+    masked = fbp(projector, spoilt, valid=valid)
+    error = torch.linalg.vector_norm(masked - whole) / torch.linalg.vector_norm(whole)
+    assert error < 0.05
+    spoilt[~valid] = torch.nan
+    assert torch.equal(fbp(projector, spoilt), masked)
+    assert (fbp(projector, images, valid=torch.zeros_like(valid)) == 0).all()
+
+
 def test_the_hand_is_kept():
     turn = np.linspace(0, 1.5 * np.pi, 5)
     points = np.stack([5 * turn - 12, 8 * np.cos(turn), 8 * np.sin(turn)], -1)

@@ -30,6 +30,20 @@ def blocks():
     return volume
 
 
+def test_voxels_below_zero_are_kept_where_they_are_asked_for():
+    projector, _ = problem()
+    truth = blocks()
+    truth[4:7, 9:20, 8:22] = -1
+    images = projector.forward(truth)
+    errors = {
+        positivity: relative_error(
+            tv(projector, images, 40, positivity=positivity).numpy(), truth.numpy()
+        )
+        for positivity in (True, False)
+    }
+    assert errors[False] < 0.7 * errors[True]
+
+
 def problem(noise=0.0, axis_deg=0.0):
     poses = Poses.from_axis(len(ANGLES), axis_deg)
     projector = Projector(ANGLES, poses, SHAPE_YX, DEPTH)

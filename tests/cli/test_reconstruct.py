@@ -48,6 +48,7 @@ def test_settings_come_from_preset_file_and_options(tmp_path: Path) -> None:
     "wishes",
     [
         Wishes(method="sirt", epochs=3),
+        Wishes(method="sirt", preset="paper"),
         Wishes(method="inr", iterations=3),
         Wishes(method="fbp", iterations=3),
         Wishes(method="tv", refine_poses=True),

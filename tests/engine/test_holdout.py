@@ -77,7 +77,7 @@ def test_out_of_patience_the_run_ends_with_the_best_and_says_so(
     assert [h for h in held if h is not None][-1] == 0.35  # the curve goes on
     status = runs.RunFolder(paths.folder).status()
     assert (status.state, status.holdout) == ("finished", 0.2)
-    assert status.message.startswith("Ended early at step 4")
+    assert status.message.startswith("Ended early after ")
     assert status.message.endswith(
         "not improved for 2 epochs; the network of epoch 2 is kept"
     )

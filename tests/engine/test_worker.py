@@ -75,6 +75,30 @@ def test_a_cancelled_run_goes_on_where_it_was(tmp_path, monkeypatch) -> None:
     again = [e for e in events(broken) if e["type"] == "phase"]
     assert again[-1]["name"] == "rays"
     assert [e["name"] for e in again].count("learning the start") == 1
+    starts = [e["resumed_at"] for e in events(broken) if e["type"] == "started"]
+    assert starts == [0, 1]
+    a, b = (io.read_volume(p.result_volume).data for p in (straight, broken))
+    assert np.array_equal(a, b)
+
+
+def test_a_run_resumed_on_fewer_processes_keeps_its_batch(
+    tmp_path, monkeypatch
+) -> None:
+    """As begun on two processes and gone on with by one: nothing left out or twice."""
+    changes = {"inr": {"schedule": {"scale_with_ranks": True, "batch_rays": 128}}}
+    straight, broken = (make(tmp_path / name, "inr", changes) for name in "ab")
+    whole = inr_run.Trainer
+
+    def of_two(*args):
+        return whole(*args[:8], 2)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(inr_run, "Trainer", of_two)
+        assert worker.main(str(straight.folder)) == 0
+        asking(patch, CANCEL, after=20)
+        assert worker.main(str(broken.folder)) == 0
+    assert checkpoint.load(broken.checkpoints)[1]["progress"]["step"] > 0
+    assert worker.main(str(broken.folder)) == 0
     a, b = (io.read_volume(p.result_volume).data for p in (straight, broken))
     assert np.array_equal(a, b)
 

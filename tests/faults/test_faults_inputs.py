@@ -274,7 +274,9 @@ def test_checkpoints_with_a_digest_to_match(
         digest.write_text(atomic.sha256(path))
 
     def attempt() -> None:
-        loaded = checkpoint.load(paths.checkpoints, inr_run._largest(run.job))
+        job = run.job
+        limit = checkpoint.largest(job.config.inr.field, job.box, job.spec.shape[0])
+        loaded = checkpoint.load(paths.checkpoints, limit)
         if loaded is None:
             raise UserError("passed over", "damaged", "use the one before")
         inr_run.fitting(inr_run._start_from, loaded, run.job)

@@ -89,10 +89,10 @@ def peak_of(*words: str) -> float:
 
 
 def preview(stack: Path, folder: Path) -> tuple[int, ...]:
-    """Bin by 16, reconstruct with the preset for a first look; return the shape."""
+    """Bin by 16, reconstruct for a first look; return the shape."""
     small, volume = str(folder / "first.mrc"), folder / "look.mrc"
     peak_of("preprocess", str(stack), "--angles=-70:70:1", "--bin=16", "-o", small)
-    words = ["--angles=-70:70:1", "--preset", "preview", "--method", "fbp"]
+    words = ["--angles=-70:70:1", "--method", "fbp"]
     peak_of("reconstruct", small, *words, "-o", str(volume))
     return io.read_volume(volume).data.shape
 

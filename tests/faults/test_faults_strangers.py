@@ -184,12 +184,8 @@ def test_what_a_run_can_have_is_enough(tmp_path: Path) -> None:
         finish(paths)
         largest = max(p.stat().st_size for p in paths.checkpoints.glob("*.npz"))
 
-        class Job:
-            spec = read_run(paths)
-            config = spec.config.resolved(7)
-            box = inr_run.Box((15, 15, 13))
-
-        limit = inr_run._largest(Job())  # type: ignore[arg-type]
+        field = read_run(paths).config.inr.field
+        limit = checkpoint.largest(field, inr_run.Box((15, 15, 13)), 7)
         assert largest < limit
         assert limit < 3 * largest + 2_000_000
 

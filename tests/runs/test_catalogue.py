@@ -15,7 +15,7 @@ from napari_inr_tomo.runs import RunFolder, copy_run, delete_run, list_runs
 def test_runs_are_listed_newest_first_and_damaged_ones_last(
     run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_inr_tomo.runs.folder.now", lambda: "2999-01-01")
+    monkeypatch.setattr("napari_inr_tomo.runs.repeating.now", lambda: "2999-01-01")
     copy_run(run, tmp_path / "later")
     damaged = tmp_path / "damaged"
     damaged.mkdir()

@@ -13,7 +13,7 @@ import pytest
 from napari_inr_tomo import atomic
 from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.events import Epoch, Failed, Finished, Started, Warned
+from napari_inr_tomo.events import Epoch, Failed, Finished, Phase, Started, Warned
 from napari_inr_tomo.journal import EventWriter
 from napari_inr_tomo.layout import write_complete, write_record
 from napari_inr_tomo.lock import FolderLock
@@ -66,8 +66,9 @@ def test_nan_and_masked_pixels_do_not_count(tmp_path: Path, series: TiltSeries) 
     valid[6, 0, 1] = False
     run = create_run(tmp_path / "r", series.evolve(images=images, valid=valid), CONFIG)
     back = run.series()
-    assert np.isfinite(back.images).all()
     assert back.valid is not None
+    assert (back.images[~back.valid] == 0).all()
+    assert np.array_equal(back.images[back.valid], images[series.mask][back.valid])
     bad = {tuple(map(int, index)) for index in np.argwhere(~back.valid)}
     assert bad == {(0, 2, 3), (4, 8, 12), (5, 0, 1)}
     assert valid.sum() == valid.size - 1  # the caller's mask is untouched
@@ -183,6 +184,23 @@ def test_a_damaged_input_is_one_error(run: RunFolder) -> None:
     run.paths.input.write_bytes(b"\x80\x04cos\nsystem\n")
     with pytest.raises(UserError, match="cannot be read"):
         run.series()
+
+
+def test_a_new_phase_has_not_the_numbers_of_the_one_before(run: RunFolder) -> None:
+    writer = EventWriter(run.paths.events)
+    done = Epoch(
+        step=100, total=300, phase="classical start", loss=1, elapsed_s=9, eta_s=1
+    )
+    with FolderLock(run.paths.lock):
+        for resumed in (0, 2):
+            writer.write(started().model_copy(update={"resumed_at": resumed}))
+            writer.write(done)
+            writer.write(Phase(name="learning the start"))
+            status = run.status()
+            assert (status.step, status.total, status.eta_s) == (0, 0, None)
+            writer.write(Phase(name="rays"))
+            status = run.status()
+            assert (status.step, status.total, status.eta_s) == (resumed, 9, None)
 
 
 def test_the_status_follows_the_events(run: RunFolder) -> None:

@@ -192,6 +192,21 @@ def test_record_cuts_the_curve_back_where_a_run_resumes(run: runs.RunFolder) -> 
     assert record.curves["SIRT"].steps == [1, 2, 3]
 
 
+def test_a_resumed_network_keeps_the_curve_of_its_start(run: runs.RunFolder) -> None:
+    inr = {"method": "inr", "total": 300}
+    start = [epoch(step, "classical start") for step in (1, 50, 100)]
+    rays = [epoch(step, "rays") for step in (1, 2, 3)]
+    record = record_of(
+        live.LiveUpdate(started=started(run, **inr), epochs=start),
+        live.LiveUpdate(phase="rays"),
+    )
+    assert (record.total, record.share) == (300, 0)
+    record.take(live.LiveUpdate(epochs=rays))
+    record.take(live.LiveUpdate(started=started(run, resumed_at=2, **inr)))
+    assert record.curves["classical start"].steps == [1, 50, 100]
+    assert record.curves["rays"].steps == [1, 2]
+
+
 def test_the_time_of_all_starts_counts(run: runs.RunFolder) -> None:
     earlier = epoch(3).model_copy(update={"elapsed_s": 50.0})
     first = live.LiveUpdate(started=started(run), epochs=[earlier])

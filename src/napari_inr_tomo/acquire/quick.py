@@ -45,7 +45,7 @@ def quick_volume(
     images = torch.from_numpy(np.array(series.images))
     valid = None if series.valid is None else torch.from_numpy(np.array(series.valid))
     if method == "fbp":
-        data = fbp(projector, images)
+        data = fbp(projector, images, valid=valid)
     elif method == "tv":
         data = tv(projector, images, ITERATIONS["tv"], valid=valid)
     else:

@@ -10,6 +10,7 @@ import torch
 from napari_inr_tomo.classic.linear import chunks, multiply, to_torch
 from napari_inr_tomo.classic.projector import Projector, groups
 from napari_inr_tomo.classic.resample import rotation_matrix
+from napari_inr_tomo.classic.sirt import prepare
 from napari_inr_tomo.parallel2d import (
     FilterName,
     backprojection_matrix,
@@ -22,6 +23,7 @@ def fbp(
     projector: Projector,
     images: torch.Tensor,
     filter: FilterName = "ramp",
+    valid: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Return the filtered back-projection (z, y, x), in intensity per voxel.
 
@@ -29,11 +31,11 @@ def fbp(
     smeared back with linear interpolation.  Each tilt counts by the angle it stands
     for, so uneven steps are right; with a missing wedge the contrast is too low.
 
-    images: (tilt, y, x); pixels that are not finite count as 0.
+    images: (tilt, y, x).  valid: (tilt, y, x) bool; other pixels, and those that are
+    not finite, are filled from the pixels around them: a hole would leave streaks.
     Source: Kak and Slaney, Principles of Computerized Tomographic Imaging, ch. 3.
     """
-    images = images.to(projector.device, projector.dtype)
-    images = torch.where(torch.isfinite(images), images, 0)
+    images = _filled(*prepare(projector, images, valid))
     lines = _filtered(_in_axis_frame(projector, images), filter)
     weights = tilt_weights(projector.angles_deg)
     frame = projector.frame
@@ -63,6 +65,23 @@ def fbp(
             part = multiply(_torch(projector, turn), columns).t().reshape(total.shape)
         total += part
     return total
+
+
+def _filled(images: torch.Tensor, usable: torch.Tensor) -> torch.Tensor:
+    """Return the images with values for the pixels that are not usable (0.0).
+
+    Every hole takes its values from images made half as large, again and again, until
+    it is none; an image without any usable pixel stays 0.
+    """
+    if bool(usable.all()) or images[0].numel() == 1:
+        return images
+    pool, size = torch.nn.functional.avg_pool2d, images.shape[1:]
+    share = pool(usable[:, None], 2, ceil_mode=True)[:, 0]
+    total = pool((images * usable)[:, None], 2, ceil_mode=True)[:, 0]
+    known = (share > 0).to(share)
+    coarse = _filled(total / torch.where(share > 0, share, 1), known)
+    around = torch.nn.functional.interpolate(coarse[:, None], size, mode="bilinear")
+    return torch.where(usable > 0, images, around[:, 0])
 
 
 def _in_axis_frame(projector: Projector, images: torch.Tensor) -> torch.Tensor:

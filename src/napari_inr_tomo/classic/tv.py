@@ -86,37 +86,49 @@ def tv(
     support: torch.Tensor | None = None,
     start_iterations: int = START_ITERATIONS,
     start: torch.Tensor | None = None,
+    state: dict[str, torch.Tensor] | None = None,
+    positivity: bool = True,
 ) -> torch.Tensor:
-    """Return the x >= 0 with the least ``|b - A x|^2 / 2 + limit * TV(x)``.
+    """Return the x with the least ``|b - A x|^2 / 2 + limit * TV(x)``.
 
     With densities in units of the specimen's own (`density_scale`), ``limit`` is
     ``weight * 0.4 * noise * sqrt(tilts)``: the noise that back-projection collects in
     a voxel, measured on the images (`noise_level`).  So the same weight does for any
     intensity unit, number of tilts and noise; 1 was good on phantoms with 10 counts to
     no noise at all, a third of it keeps more detail, three times is smoother.
-    TV is isotropic; the edges of the box cost nothing.
+    TV is isotropic; the edges of the box cost nothing.  positivity: only x >= 0.
 
     images: (tilt, y, x).  valid: (tilt, y, x) bool; other pixels are ignored, and so
     are those that are not finite.  support: (z, y, x) bool; voxels outside stay 0.
     callback: see `napari_inr_tomo.classic.sirt.Callback`; its iteration is 0 during the
     start.  start_iterations: of momentum SIRT, for the start and the scale of the data.
     start: (z, y, x) volume of such an SIRT, in the units of the images, made before.
+    state: empty, and after every iteration what a later call with the same images and
+    weight goes on from; both change its arrays.  See `state_like`.
     Source: Chambolle and Pock, J. Math. Imaging Vis. 40 (2011) 120; step lengths:
     Pock and Chambolle, ICCV 2011, 1762.
     """
     data, usable = prepare(projector, images, valid)
-    if start is None:
+    state = {} if state is None else state
+    if start is None and not state:
         start = sirt(
             projector,
             images,
             start_iterations,
+            positivity,
             valid=valid,
             callback=callback and (lambda _, *rest: callback(0, *rest)),
             momentum=True,
             support=support,
         )
-    scale = density_scale(start)
-    volume, start = start / scale, None
+    if start is not None and not state:
+        density = torch.tensor(density_scale(start), dtype=torch.float64)
+        volume = start / float(density)
+        state |= {"scale": density, "volume": volume, "ahead": volume.clone()}
+        state["dual"] = volume.new_zeros((3, *volume.shape))
+        state["ray_dual"] = torch.zeros_like(data)
+    start, volume, ray_dual = None, state["volume"], state["ray_dual"]
+    scale = float(state["scale"])
     data /= scale
     ones = torch.ones_like(volume)
     noise = noise_level(data, usable)
@@ -125,18 +137,17 @@ def tv(
     step = BALANCE / (projector.adjoint(usable).clamp(min=0) + 6)
     if support is not None:
         step *= support.to(step)
-    ray_dual = torch.zeros_like(data)
-    descent = _Descent(volume, step, limit)
+    descent = _Descent(state, step, limit, 0.0 if positivity else None)
     norm = float(torch.linalg.vector_norm(data)) or 1.0
     projected = projector.forward(volume)
-    ahead = projected
+    state.setdefault("ray_ahead", projected)
     for iteration in range(1, iterations + 1):
-        ray_dual += ray_step * (ahead - data)
+        ray_dual += ray_step * (state["ray_ahead"] - data)
         ray_dual /= 1 + ray_step
         ray_dual *= usable
         volume = descent(projector.adjoint(ray_dual))
         new_projected = projector.forward(volume)
-        ahead = 2 * new_projected - projected
+        state["ray_ahead"] = 2 * new_projected - projected
         projected = new_projected
         residual = torch.linalg.vector_norm((data - projected) * usable)
         if callback is not None and callback(
@@ -146,6 +157,22 @@ def tv(
     return volume * scale
 
 
+def state_like(
+    shape_zyx: tuple[int, ...], shape_tyx: tuple[int, ...]
+) -> dict[str, torch.Tensor]:
+    """Return what `tv` keeps in its ``state``, without content.
+
+    scale: the density of the specimen, which all the others are in units of; volume,
+    ahead: (z, y, x), and where it is going; dual: (3, z, y, x), of the gradient;
+    ray_dual: (tilt, y, x), of the rays; ray_ahead: the projections of ``ahead``.
+    """
+    like = dict.fromkeys(("volume", "ahead"), torch.empty(shape_zyx, device="meta"))
+    like["dual"] = torch.empty((3, *shape_zyx), device="meta")
+    rays = torch.empty(shape_tyx, device="meta")
+    like |= dict.fromkeys(("ray_dual", "ray_ahead"), rays)
+    return like | {"scale": torch.empty((), dtype=torch.float64, device="meta")}
+
+
 class _Descent:
     """The steps of the gradient's dual and of the volume, slab by slab.
 
@@ -153,10 +180,17 @@ class _Descent:
     nothing is allocated: memory traffic is what these steps cost.
     """
 
-    def __init__(self, volume: torch.Tensor, step: torch.Tensor, limit: float) -> None:
+    def __init__(
+        self,
+        state: dict[str, torch.Tensor],
+        step: torch.Tensor,
+        limit: float,
+        least: float | None,
+    ) -> None:
+        """least: the least value a voxel may have, if there is one."""
+        volume, self._least = state["volume"], least
         self._volume, self._step, self._limit = volume, step, limit
-        self._ahead = volume.clone()
-        self._dual = volume.new_zeros((3, *volume.shape))
+        self._ahead, self._dual = state["ahead"], state["dual"]
         most = SLAB_VOXELS if volume.device.type == "cpu" else volume.numel()
         self._planes = max(1, most // volume[0].numel())
         self._buffer = self._dual[:, : self._planes].clone()
@@ -171,7 +205,9 @@ class _Descent:
             down = add_transposed_gradient(dual, descent[slab]).mul_(self._step[slab])
             volume, ahead = self._volume[slab], self._ahead[slab]
             # ahead = 2 new - old, in place
-            torch.sub(volume, down, out=down).clamp_(min=0)
+            torch.sub(volume, down, out=down)
+            if self._least is not None:
+                down.clamp_(min=self._least)
             torch.sub(down, volume, out=ahead).add_(down)
             volume.copy_(down)
         return self._volume

@@ -34,6 +34,7 @@ def choose_weight(
     support: torch.Tensor | None = None,
     callback: Callback | None = None,
     seed: int = 0,
+    positivity: bool = True,
 ) -> float:
     """Return the weight for `tv` whose volume predicts held-out pixels best.
 
@@ -41,9 +42,9 @@ def choose_weight(
     sharper ones, until the error on the held-out pixels rises: too smooth a volume
     misses structure, too sharp a one has learnt the noise of the other pixels.
     Of a large volume the densest slab is looked at (`densest_slab`).
-    images, valid, support: as for `tv`.  callback: see `Callback`; its volume is that
-    slab; iterations count on from weight to weight, up to `MOST_ITERATIONS`; True ends
-    the search with the best weight so far.
+    images, valid, support, positivity: as for `tv`.  callback: see `Callback`; its
+    volume is that slab; iterations count on from weight to weight, up to
+    `MOST_ITERATIONS`; True ends the search with the best weight so far.
     """
     data, usable = prepare(projector, images, valid)
     noise_ratio = 1.0
@@ -64,6 +65,7 @@ def choose_weight(
         projector,
         data,
         START_ITERATIONS,
+        positivity,
         valid=seen,
         callback=watch,
         momentum=True,
@@ -84,6 +86,7 @@ def choose_weight(
             watch,
             support,
             start=start,
+            positivity=positivity,
         )
         watch.before += ITERATIONS
         if watch.stopped:

@@ -78,13 +78,14 @@ class Wishes:
             and config.method not in ("sirt", "tv"),
             "--epochs": self.epochs is not None and config.method != "inr",
             "--refine-poses": self.refine_poses and config.method != "inr",
+            "--preset": self.preset is not None and config.method != "inr",
         }
         for option in (name for name, is_idle in idle.items() if is_idle):
             raise UserError(
                 f"{option} has no meaning here",
                 f"the method {config.method} does not know it",
                 "Leave it out, or choose another --method (--iterations goes with "
-                "sirt and tv, --epochs and --refine-poses with inr)",
+                "sirt and tv, --preset, --epochs and --refine-poses with inr)",
             )
 
 

@@ -157,6 +157,7 @@ def _from_record(
 ) -> RunFolder:
     from napari_inr_tomo.layout import read_spec
     from napari_inr_tomo.replay import check_same_input, series_of_record
+    from napari_inr_tomo.runs import as_chosen
 
     given = [*given, *(["--poses-start"] if poses_start else [])]
     if given:
@@ -173,7 +174,8 @@ def _from_record(
             "Use the run folder itself: inr-tomo rerun RUN -o VOLUME",
         )
     series = series_of_record(stack, spec)
-    run = jobs.make_run(folder, series, spec.config, stack)
+    settings = as_chosen(spec.config, record)
+    run = jobs.make_run(folder, series, settings, stack)
     if series.history != spec.history:
         common.note(
             "Note: a step of the record was computed on a device that was not used "

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -14,10 +15,13 @@ from torch import Tensor
 
 from napari_inr_tomo import atomic
 from napari_inr_tomo.config import FieldSettings
+from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.inr import Box, build_field
 from napari_inr_tomo.npz import read_npz
 
 KEPT = 2
+
+_Result = TypeVar("_Result")
 
 
 class Damaged(Exception):
@@ -39,10 +43,19 @@ def save(folder: Path, step: int, arrays: dict[str, Tensor], info: Any) -> Path:
     atomic.write_bytes(path.with_suffix(".sha256"), atomic.sha256(path).encode())
     others = sorted(folder.glob("step-*.npz"))
     here = others.index(path)
-    for old in others[: max(here + 1 - KEPT, 0)] + others[here + 1 :]:
-        old.with_suffix(".sha256").unlink(missing_ok=True)
-        old.unlink(missing_ok=True)
+    _remove(others[: max(here + 1 - KEPT, 0)] + others[here + 1 :])
     return path
+
+
+def clear(folder: Path) -> None:
+    """Remove all checkpoints: nothing is to go on from them."""
+    _remove(sorted(folder.glob("step-*.npz")))
+
+
+def _remove(paths: list[Path]) -> None:
+    for path in paths:
+        path.with_suffix(".sha256").unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
 
 
 def load(
@@ -85,6 +98,18 @@ def largest(settings: FieldSettings, box: Box, tilts: int) -> int:
     field = build_field(settings, max(box.shape_zyx), 0)
     weights = sum(parameter.numel() for parameter in field.parameters())
     return 40 * weights + math.prod(box.shape_zyx) + 2000 * tilts + 1_000_000
+
+
+def fitting(use: Callable[..., _Result], *args: Any) -> _Result:
+    """Return ``use(*args)``; `UserError` where a checkpoint is not of this run."""
+    try:
+        return use(*args)
+    except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
+        raise UserError(
+            "The checkpoint does not belong to this run",
+            " ".join(str(error).split())[:300] or type(error).__name__,
+            "Remove the folder checkpoints in the run folder to start afresh",
+        ) from error
 
 
 def same_shapes(wanted: dict[str, Tensor], found: dict[str, Tensor]) -> None:

@@ -1,4 +1,4 @@
-"""SIRT, TV and FBP as runs: previews, stop, cancel, residual per tilt."""
+"""SIRT, TV and FBP as runs: previews, stop, cancel, resume, residual per tilt."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from napari_inr_tomo.classic.fbp import fbp
-from napari_inr_tomo.classic.sirt import sirt
+from napari_inr_tomo.classic.sirt import prepare, sirt
+from napari_inr_tomo.engine.classic_state import ClassicState
 from napari_inr_tomo.engine.job import Job, Outcome
 from napari_inr_tomo.engine.sharded import ShardedProjector
 from napari_inr_tomo.engine.tv_weight import classical_tv
@@ -21,30 +22,33 @@ def run_classic(job: Job) -> Outcome:
     )
     images = torch.from_numpy(np.array(job.images)).to(job.ranks.device) / job.scale
     valid = None if job.valid is None else torch.from_numpy(np.array(job.valid))
-    watch = Watch(job, settings.iterations)
-    if method == "tv":
-        volume, _ = classical_tv(job, "TV", projector, images, watch, valid)
-    elif method == "fbp":
+    state = None if method == "fbp" else ClassicState(job)
+    watch = Watch(job, settings.iterations, state)
+    if state is None:
         job.reporter.phase("FBP")
-        volume = fbp(projector, images, filter=settings.filter)
+        volume = fbp(projector, images, settings.filter, valid)
         watch.done = 1
+    elif method == "tv":
+        volume, _ = classical_tv(job, "TV", projector, images, watch, valid)
     else:
-        job.reporter.phase("SIRT")
+        job.reporter.phase("SIRT", watch.before)
         volume = sirt(
             projector,
             images,
-            iterations=settings.iterations,
+            iterations=watch.left,
             positivity=settings.positivity,
             relaxation=settings.relaxation,
             valid=valid,
+            start=state.arrays.get("volume"),
             callback=watch,
         )
-    error = (projector.forward(volume) - images) ** 2
-    rms = error.mean(dim=(1, 2)).sqrt().double().cpu().numpy() * job.scale
+    data, usable = prepare(projector, images, valid)
+    error = ((projector.forward(volume) - data) ** 2 * usable).sum(dim=(1, 2))
+    rms = (error / usable.sum(dim=(1, 2))).sqrt() * job.scale
     return Outcome(
         volume=volume * job.scale,
         poses=job.spec.poses,
-        residual=rms,
+        residual=rms.double().cpu().numpy(),
         step=watch.done,
         stopped=watch.stopped,
         loss=watch.loss,

@@ -17,13 +17,19 @@ EDGE = 0.1
 """Pixels nearer to the edge of the image than this share of it do not move poses."""
 
 
-def intensity_scale(images: NDArray[Any]) -> float:
+def intensity_scale(
+    images: NDArray[Any], valid: NDArray[np.bool_] | None = None
+) -> float:
     """Return the number intensities are divided by: the 95th percentile.
 
-    For a stack so sparse that this is nearly zero, the 99.9th percentile instead; 1 for
-    an empty stack.  numpy's percentile has no limit on the number of elements.
+    Of the pixels that are ``valid``, where given.  For a stack so sparse that this is
+    nearly zero, the 99.9th percentile instead; 1 for an empty stack.  numpy's
+    percentile has no limit on the number of elements.
     """
-    common, bright = np.percentile(images, [95, 99.9])
+    counted = images if valid is None else images[valid]
+    if not counted.size:
+        return 1.0
+    common, bright = np.percentile(counted, [95, 99.9])
     scale = common if common > 0.05 * bright else bright
     return float(scale) if scale > 0 else 1.0
 
@@ -46,7 +52,7 @@ class Stack:
         scale: float | None = None,
     ) -> Stack:
         """Divide a stack by ``scale`` and put it on the device."""
-        scale = scale or intensity_scale(images)
+        scale = scale or intensity_scale(images, valid)
         values = torch.as_tensor(np.array(images, np.float32), device=device) / scale
         weight = None
         if valid is not None:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from napari_inr_tomo import events
 from napari_inr_tomo.engine import checkpoint, precision, schedule
+from napari_inr_tomo.engine.checkpoint import fitting
 from napari_inr_tomo.engine.chunk import points_per_chunk
 from napari_inr_tomo.engine.data import Stack
 from napari_inr_tomo.engine.job import Cancelled, Job, Outcome
 from napari_inr_tomo.engine.memory import is_full
+from napari_inr_tomo.engine.preview import coarseness
 from napari_inr_tomo.engine.recovery import ATTEMPTS, Recovery
 from napari_inr_tomo.engine.reporter import CANCEL, SAVE, STOP
 from napari_inr_tomo.engine.residual import residual_rms
@@ -26,15 +26,13 @@ from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.inr import LearnedPoses, build_field
 from napari_inr_tomo.types import Poses
 
-_Result = TypeVar("_Result")
-
 
 class InrRun:
     """Everything that happens between the start of an INR run and its outcome."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.loaded = checkpoint.load(job.paths.checkpoints, _largest(job))
+        self.loaded = job.saved
         decided = self.loaded[1].get("precision") if self.loaded else None
         self.dtype, hidden = precision.types(
             job.config.compute, job.ranks, job.config.inr.field, decided
@@ -96,19 +94,21 @@ class InrRun:
             self.config,
             job.ranks,
             start.tv_weight,
+            None if loaded is None else fitting(_scaled_for, loaded[1]),
         )
         self.trainer.between = self._show_slices  # a step on a CPU takes seconds
         halved = (0, 0)
         if loaded is not None:
             fitting(_check_state, self.trainer, loaded)
-            fitting(self._resume, loaded)
+            fitting(self.trainer.restore, loaded[0], loaded[1])
             halved = loaded[1].get("halved", halved)
         known = (loaded, job.earlier, start.volume)
         taught = any(thing is not None for thing in known)
         self.recovery = Recovery(self.trainer, taught, halved)
         if self.stopped and start.volume is not None:
             return self._finish(start.volume)
-        job.reporter.phase("rays")
+        trainer = self.trainer
+        job.reporter.phase("rays", trainer.progress.position(trainer.sampler.steps))
         self._show(force=True)
         while not self._trained():
             pass
@@ -167,18 +167,6 @@ class InrRun:
     @property
     def _like(self) -> Tensor:
         return torch.zeros(1, dtype=self.dtype, device=self.job.ranks.device)
-
-    def _resume(self, loaded: tuple[dict[str, Tensor], Any, list[str]]) -> None:
-        arrays, info, damaged = loaded
-        self.trainer.restore(arrays, info)
-        for name in damaged:
-            self.job.reporter.warn(
-                UserError(
-                    f"The checkpoint {name} is damaged",
-                    "its content does not match its digest",
-                    "Nothing: the one before it is used",
-                )
-            )
 
     def _after_step(self, report: StepReport) -> bool:
         job, self._last = self.job, report
@@ -245,10 +233,7 @@ class InrRun:
         if not due or not self.trainer.sound():
             return
         began = time.monotonic()
-        voxels = float(np.prod(job.box.shape_zyx))
-        step = 1
-        while voxels / step**3 > job.config.compute.preview_voxels:
-            step += 1
+        step = coarseness(job.box.shape_zyx, job.config.compute.preview_voxels)
         try:
             volume = self._read(step)
         except (MemoryError, RuntimeError) as error:
@@ -277,7 +262,7 @@ class InrRun:
         job.reporter.slices(request, images, epoch, time.monotonic() - began)
 
     def _save(self) -> None:
-        """Write a checkpoint; a full disk costs the checkpoint, not the run."""
+        """Write a checkpoint, unless the last steps went wrong."""
         job = self.job
         if not self.trainer.sound():
             return
@@ -286,6 +271,7 @@ class InrRun:
         info["precision"] = self.precision
         info["suited"] = self._suited
         info["scale"] = job.scale
+        info["scaled_for"] = self.trainer.scaled_for
         arrays["start/poses"] = torch.from_numpy(self.start.poses.as_array().copy())
         arrays["start/tv_weight"] = torch.tensor(
             self.trainer.tv_weight, dtype=torch.float64
@@ -295,19 +281,7 @@ class InrRun:
         progress = self.trainer.progress
         number = progress.epoch * self.trainer.sampler.steps + progress.step
         self._next_save = time.monotonic() + job.config.compute.checkpoint_seconds
-        try:
-            path = checkpoint.save(job.paths.checkpoints, number, arrays, info)
-        except OSError as error:
-            job.reporter.warn(
-                UserError(
-                    "A checkpoint could not be written",
-                    str(error),
-                    "Free some disk space; the run goes on and tries again",
-                )
-            )
-            return
-        file = path.relative_to(job.paths.folder).as_posix()
-        job.reporter.say(events.Checkpoint(step=number, file=file))
+        job.save(number, arrays, info)
 
     def _finish(self, volume: Tensor) -> Outcome:
         job, poses, residual = self.job, self.poses.poses(), self._residual()
@@ -327,21 +301,12 @@ class InrRun:
         )
 
 
-def _largest(job: Job) -> int:
-    """Return the bytes a checkpoint of this run can have, generously."""
-    return checkpoint.largest(job.config.inr.field, job.box, job.spec.shape[0])
-
-
-def fitting(use: Callable[..., _Result], *args: Any) -> _Result:
-    """Return ``use(*args)``; `UserError` where a checkpoint is not of this run."""
-    try:
-        return use(*args)
-    except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
-        raise UserError(
-            "The checkpoint does not belong to this run",
-            " ".join(str(error).split())[:300] or type(error).__name__,
-            "Remove the folder checkpoints in the run folder to start afresh",
-        ) from error
+def _scaled_for(info: dict[str, Any]) -> int | None:
+    """Return the processes whose batch a checkpoint counts its steps in."""
+    found = info.get("scaled_for")
+    if found is None or (isinstance(found, int) and found > 0):
+        return found
+    raise ValueError(f"its batch is that of {found!r} processes")
 
 
 def _check_state(trainer: Trainer, loaded: tuple[dict[str, Tensor], Any, Any]) -> None:

@@ -12,12 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_inr_tomo import geometry
+from napari_inr_tomo import events, geometry
 from napari_inr_tomo.config import ReconstructionConfig
+from napari_inr_tomo.engine import checkpoint
 from napari_inr_tomo.engine.data import Stack, intensity_scale
 from napari_inr_tomo.engine.distributed import Ranks
 from napari_inr_tomo.engine.earlier import Earlier, load_earlier
 from napari_inr_tomo.engine.reporter import Reporter
+from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.inr import Box
 from napari_inr_tomo.layout import RunPaths, RunSpec
 from napari_inr_tomo.types import Poses
@@ -83,6 +85,42 @@ class Job:
         return np.load(self.paths.valid, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
 
     @cached_property
+    def saved(self) -> tuple[dict[str, Tensor], Any, list[str]] | None:
+        """What this run left when it was interrupted (`checkpoint.load`), if it was."""
+        if self.config.method == "inr":
+            field, tilts = self.config.inr.field, self.spec.shape[0]
+            most = checkpoint.largest(field, self.box, tilts)
+        else:  # TV keeps five volumes and two stacks
+            stack, volume = math.prod(self.spec.shape), math.prod(self.box.shape_zyx)
+            most = 4 * (2 * stack + 5 * volume) + 1_000_000
+        return checkpoint.load(self.paths.checkpoints, most)
+
+    def save(self, number: int, arrays: dict[str, Tensor], info: Any) -> None:
+        """Write a checkpoint; a full disk costs the checkpoint, not the run."""
+        try:
+            path = checkpoint.save(self.paths.checkpoints, number, arrays, info)
+        except OSError as error:
+            self.reporter.warn(
+                UserError(
+                    "A checkpoint could not be written",
+                    str(error),
+                    "Free some disk space; the run goes on and tries again",
+                )
+            )
+            return
+        file = path.relative_to(self.paths.folder).as_posix()
+        self.reporter.say(events.Checkpoint(step=number, file=file))
+
+    @property
+    def resumed_at(self) -> int:
+        """Epochs or iterations that are behind already; 0 where that is unclear."""
+        try:
+            done = self.saved[1]["progress"]["epoch"]  # type: ignore[index]
+        except (TypeError, KeyError, IndexError):
+            return 0
+        return done if isinstance(done, int) and done > 0 else 0
+
+    @cached_property
     def earlier(self) -> Earlier | None:
         """What the run this one goes on from had learnt, if there is one."""
         if not self.spec.started_from:
@@ -94,7 +132,7 @@ class Job:
         """What intensities are divided by; a network that goes on keeps its own."""
         if self.earlier is not None:
             return self.earlier.scale
-        return intensity_scale(self.images)
+        return intensity_scale(self.images, self.valid)
 
     @property
     def shape_yx(self) -> tuple[int, int]:

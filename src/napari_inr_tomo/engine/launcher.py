@@ -89,10 +89,10 @@ def _against_fewer(paths: RunPaths, left: int) -> str:
         schedule = read_run(paths).config.inr.schedule
     except UserError as error:
         return error.why
-    if schedule.scale_with_ranks:
+    if schedule.scale_with_ranks and restarts.newest_checkpoint(paths) < 0:
         return (
-            f"only {left} graphics cards are left, and with scale_with_ranks another "
-            "number of processes is another run"
+            f"only {left} graphics cards are left, and with scale_with_ranks a run "
+            "that begins with another number of processes is another run"
         )
     return ""
 

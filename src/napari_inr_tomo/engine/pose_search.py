@@ -71,7 +71,7 @@ def find_poses(
     depth_px: int,
     valid: NDArray[np.bool_] | None = None,
     device: torch.device | None = None,
-    report: Callable[[Poses, Tensor, float, int], bool] | None = None,
+    report: Callable[[Poses, Tensor, float, float, int], bool] | None = None,
     stages: Sequence[tuple[int, int, int]] = STAGES,
     frozen: ArrayLike = (),
 ) -> Poses:
@@ -79,8 +79,8 @@ def find_poses(
 
     images: (tilt, y, x), normalised.  valid: same shape, False where to be ignored.
     report: called after each step with the poses, the coarse (z, y, x) volume in the
-    frame of the tilt axis, its relative residual and the number of steps so far; True
-    ends the search.  stages: see `STAGES`.
+    frame of the tilt axis, the edge of its voxels in pixels, its relative residual and
+    the number of steps so far; True ends the search.  stages: see `STAGES`.
     frozen: indices of tilts that keep their start pose.
     """
     device = device or torch.device("cpu")
@@ -97,7 +97,9 @@ def find_poses(
             )
             poses = _held(poses, start, frozen)
             done += 1
-            if report is not None and report(poses, volume, residual, done):
+            if report is not None and report(
+                poses, volume, level.factor, residual, done
+            ):
                 return poses
             if change[0] < SETTLED_DEG and change[1] < SETTLED_PX:
                 break

@@ -44,7 +44,7 @@ class Reporter:
         self.writer = EventWriter(paths.events) if paths else None
         self.began = time.monotonic()
         self.phase_name = ""
-        self._phase_began = self.began
+        self._phase_began, self._phase_done = self.began, 0.0
         self._next_poll = self._next_report = self._next_preview = 0.0
         self._next_slices = 0.0
         self._signalled = self._end = NOTHING
@@ -69,10 +69,10 @@ class Reporter:
         """Append a warning."""
         self.say(events.Warned(what=problem.what, why=problem.why, do=problem.do))
 
-    def phase(self, name: str) -> None:
-        """Say that a new stage begins."""
+    def phase(self, name: str, done: float = 0.0) -> None:
+        """Say that a new stage begins; done: epochs or iterations made before."""
         self.phase_name = name
-        self._phase_began = time.monotonic()
+        self._phase_began, self._phase_done = time.monotonic(), done
         self.say(events.Phase(name=name))
 
     def listen(self) -> None:
@@ -129,8 +129,8 @@ class Reporter:
         if not force and now < self._next_report:
             return False
         self._next_report = now + REPORT_S
-        spent = now - self._phase_began
-        eta = spent * (total - position) / position if position > 0 else None
+        spent, done = now - self._phase_began, position - self._phase_done
+        eta = spent * (total - position) / done if done > 0 else None
         self.say(
             events.Epoch(
                 step=int(position),

@@ -75,8 +75,12 @@ class Trainer:
         config: ReconstructionConfig,
         ranks: Ranks,
         tv_weight: float | None = None,
+        scaled_for: int | None = None,
     ) -> None:
-        """tv_weight: alpha of equation 6; none: the setting's, else `TV_WEIGHT`."""
+        """tv_weight: alpha of equation 6; none: the setting's, else `TV_WEIGHT`.
+
+        scaled_for: processes that batch and rates are meant for; none: those there are.
+        """
         self.stack, self.field, self.poses = stack, field, poses
         self.box, self.occupied = box, occupied
         self.config, self.inr, self.ranks = config, config.inr, ranks
@@ -91,7 +95,8 @@ class Trainer:
         self.recorder = Recorder(ranks.device)
         self.points_per_chunk = points_per_chunk(ranks.device, self.inr.field)
         schedule = self.inr.schedule
-        factor = ranks.size if schedule.scale_with_ranks else 1
+        factor = (scaled_for or ranks.size) if schedule.scale_with_ranks else 1
+        self.scaled_for = factor
         self.sampler = PixelSampler(
             stack.pixels,
             (schedule.batch_rays or USUAL_RAYS) * factor,

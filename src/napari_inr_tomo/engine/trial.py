@@ -31,6 +31,7 @@ from napari_inr_tomo.engine.chunk import points_per_chunk
 from napari_inr_tomo.engine.distributed import connect, disconnect
 from napari_inr_tomo.engine.job import Job, device_name
 from napari_inr_tomo.engine.pose_search import STAGES, find_poses
+from napari_inr_tomo.engine.preview import coarseness
 from napari_inr_tomo.engine.reporter import NOTHING, STOP, Reporter
 from napari_inr_tomo.engine.sharded import ShardedProjector
 from napari_inr_tomo.engine.slices import read_volume
@@ -131,7 +132,7 @@ def _classical(
     if inr:
         costs["hull"], occupied = _timed(lambda: hull(projector, images, valid), job)
     if method == "fbp":
-        costs["fbp"], volume = _timed(lambda: fbp(projector, images), job)
+        costs["fbp"], volume = _timed(lambda: fbp(projector, images, valid=valid), job)
         return costs, volume, occupied
     clock = _Clock(spec)
     if method == "tv":
@@ -225,9 +226,8 @@ def _steps(trainer: Trainer, late: bool) -> float:
 
 def _reading(job: Job, field: Any, dtype: Any, occupied: Any) -> dict[str, float]:
     """Return the seconds of a live volume and of the whole one, read out."""
-    voxels, step = float(np.prod(job.box.shape_zyx)), 1
-    while voxels / step**3 > job.config.compute.preview_voxels:
-        step += 1
+    voxels = math.prod(job.box.shape_zyx)
+    step = coarseness(job.box.shape_zyx, job.config.compute.preview_voxels)
     chunk = points_per_chunk(job.ranks.device, job.config.inr.field)
     like = torch.zeros(1, dtype=dtype, device=job.ranks.device)
     seconds, coarse = _timed(

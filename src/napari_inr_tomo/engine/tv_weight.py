@@ -33,18 +33,23 @@ def classical_tv(
 ) -> tuple[Tensor, float]:
     """Return the classical TV volume and its weight: the setting, or chosen.
 
-    phase: what the run is said to be in after the choice.  watch: its ``total``
-    iterations are made; a stop asked for during the choice is handed on to it.  All
-    ranks work on the same numbers and agree on the answer.
+    phase: what the run is said to be in after the choice.  watch: its iterations are
+    made, from its state if it has one; a stop asked for during the choice is handed on
+    to it.  All ranks work on the same numbers and agree on the answer.
     """
-    weight, start = job.config.classic.tv_weight, None
-    if weight is None:
+    weight, start, state = job.config.classic.tv_weight, None, watch.state
+    positivity = job.config.classic.positivity or job.config.method == "inr"
+    if state is not None and state.weight is not None:
+        weight = state.weight
+        job.reporter.chosen["classic.tv_weight"] = weight
+    elif weight is None:
         job.reporter.phase("choosing the TV weight")
         choosing = Watch(job, MOST_ITERATIONS)
         shown = start = sirt(
             projector,
             images,
             START_ITERATIONS,
+            positivity,
             valid=valid,
             callback=lambda _, *rest: choosing(0, *rest),
             momentum=True,
@@ -59,20 +64,30 @@ def classical_tv(
         weight = WEIGHTS[USUAL]
         if not choosing.stopped:
             weight = choose_weight(
-                projector, images, valid, support, watched, job.config.seed
+                projector,
+                images,
+                valid,
+                support,
+                watched,
+                job.config.seed,
+                positivity,
             )
         watch.stopped = choosing.stopped
         job.reporter.chosen["classic.tv_weight"] = weight
-    job.reporter.phase(phase)
+    if state is not None:
+        state.weight = weight
+    job.reporter.phase(phase, watch.before)
     volume = tv(
         projector,
         images,
-        watch.total,
+        watch.left,
         weight,
         valid,
         callback=watch,
         support=support,
         start=start,
+        state=None if state is None else state.arrays,
+        positivity=positivity,
     )
     return volume, weight
 

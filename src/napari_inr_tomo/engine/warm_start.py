@@ -20,6 +20,7 @@ from napari_inr_tomo.classic.tv import START_ITERATIONS
 from napari_inr_tomo.engine.earlier import Earlier
 from napari_inr_tomo.engine.job import Cancelled, Job
 from napari_inr_tomo.engine.pose_search import find_poses
+from napari_inr_tomo.engine.preview import from_axis_frame
 from napari_inr_tomo.engine.readback import Readback
 from napari_inr_tomo.engine.reporter import CANCEL, STOP
 from napari_inr_tomo.engine.sampling import generator
@@ -140,13 +141,17 @@ def _coarse_poses(job: Job) -> tuple[Poses, bool]:
     answer = torch.zeros(len(job.spec.angles_deg) + 1, 4, dtype=torch.float64)
     request = 0
 
-    def report(poses: Poses, volume: Tensor, residual: float, done: int) -> bool:
+    def report(
+        poses: Poses, volume: Tensor, voxel_px: float, residual: float, done: int
+    ) -> bool:
         nonlocal request
         job.reporter.progress(done, max(40, done), residual)
         if job.reporter.preview_due():
             began = time.monotonic()
-            factor = job.depth_px / volume.shape[0]
-            job.reporter.preview(volume * (job.scale / factor), factor, done)
+            step = max(1, round(voxel_px))
+            turn = float(poses.z1_deg.mean())
+            shown = from_axis_frame(volume, voxel_px, turn, job.box, step)
+            job.reporter.preview(shown * (job.scale / voxel_px), float(step), done)
             job.reporter.poses(poses, done)
             job.reporter.rest(time.monotonic() - began)
         request = job.reporter.poll() or request

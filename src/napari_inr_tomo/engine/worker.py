@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from napari_inr_tomo import atomic, events
-from napari_inr_tomo.engine import schedule
+from napari_inr_tomo.engine import checkpoint, schedule
 from napari_inr_tomo.engine.classic_run import run_classic
 from napari_inr_tomo.engine.distributed import (
     connect,
@@ -128,6 +128,7 @@ def _announce(job: Job) -> None:
     config = job.config
     inr = config.method == "inr"
     total = schedule.epochs(config.inr.schedule) if inr else config.classic.iterations
+    total = 1 if config.method == "fbp" else total
     job.reporter.say(
         events.Started(
             method=config.method,
@@ -137,12 +138,21 @@ def _announce(job: Job) -> None:
             tilts=job.spec.shape[0],
             shape_zyx=job.box.shape_zyx,
             voxel_nm=job.spec.pixel_size_nm,
-            total=1 if config.method == "fbp" else total,
+            total=total,
+            resumed_at=min(job.resumed_at, total),
         )
     )
     if job.ranks.first:
         for doubt in doubts(job):
             job.reporter.warn(doubt)
+    for name in job.saved[2] if job.saved else ():
+        job.reporter.warn(
+            UserError(
+                f"The checkpoint {name} is damaged",
+                "its content does not match its digest",
+                "Nothing: the one before it is used",
+            )
+        )
 
 
 def _write(job: Job, outcome: Outcome) -> None:
@@ -173,6 +183,8 @@ def _write(job: Job, outcome: Outcome) -> None:
     }
     write_record(paths, spec, told | job.info())
     write_complete(paths)
+    if spec.config.method != "inr" and not outcome.stopped:  # a network may go on
+        checkpoint.clear(paths.checkpoints)
     job.reporter.say(
         events.Finished(
             step=outcome.step,

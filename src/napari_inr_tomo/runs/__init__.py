@@ -8,7 +8,7 @@ from napari_inr_tomo.layout import RunPaths, RunSpec
 from napari_inr_tomo.runs.catalogue import RunEntry, delete_run, list_runs
 from napari_inr_tomo.runs.continuing import continue_run, known_poses
 from napari_inr_tomo.runs.estimates import Estimate, check_space, estimate
-from napari_inr_tomo.runs.folder import RunFolder, copy_run, create_run
+from napari_inr_tomo.runs.folder import RunFolder, create_run
 from napari_inr_tomo.runs.follow import Follower
 from napari_inr_tomo.runs.launching import (
     Launch,
@@ -25,6 +25,7 @@ from napari_inr_tomo.runs.queue import (
     is_queue,
     work_through,
 )
+from napari_inr_tomo.runs.repeating import as_chosen, copy_run
 from napari_inr_tomo.runs.slurm import slurm_script, submit_slurm
 from napari_inr_tomo.runs.status import RunStatus, State
 from napari_inr_tomo.runs.timing import Costs, Expected, expected, measure
@@ -45,6 +46,7 @@ __all__ = [
     "RunStatus",
     "State",
     "Variation",
+    "as_chosen",
     "check_needs",
     "check_space",
     "continue_run",

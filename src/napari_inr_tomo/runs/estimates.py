@@ -43,6 +43,8 @@ SLACK = 1.6
 """Share for what passes for a moment and what the allocator cannot reuse."""
 HELD = {"fbp": (6, 5), "sirt": (10, 9), "tv": (13, 20)}
 """Stacks and volumes that a classical method holds at once."""
+SAVED = {"fbp": (0, 0), "sirt": (0, 1), "tv": (2, 5)}
+"""Stacks and volumes in a checkpoint of a classical method."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,10 @@ def estimate(
     poses = Poses.zeros(tilts) if poses is None else poses
     depth = config.depth_px or default_depth((rows, columns), poses.axis_deg)
     stack, volume = 4 * tilts * rows * columns, 4 * depth * rows * columns
-    memory, checkpoint = float(PROGRAM_BYTES), volume
+    memory = float(PROGRAM_BYTES)
     if config.method != "inr":
+        stacks, volumes = SAVED[config.method]
+        checkpoint = stacks * stack + volumes * volume
         memory += _classic(config.method, (tilts, rows, columns), depth, poses)
     else:
         inr = config.inr

@@ -26,7 +26,7 @@ from napari_inr_tomo.mapped import release
 from napari_inr_tomo.planes import Plane, SliceRequest
 from napari_inr_tomo.provenance import now, versions
 from napari_inr_tomo.runs import status as _status
-from napari_inr_tomo.runs.copies import copy, copy_checkpoint, copy_start
+from napari_inr_tomo.runs.copies import copy_checkpoint
 from napari_inr_tomo.runs.estimates import check_space, estimate
 from napari_inr_tomo.runs.follow import Follower
 from napari_inr_tomo.types import BoolArray, FloatArray, Poses, TiltSeries
@@ -250,10 +250,10 @@ def create_run(
             spec = replace(spec, started_from=start.path.name)
         write_run(paths, spec)
 
-    return _make(paths, fill)
+    return make_folder(paths, fill)
 
 
-def _make(paths: RunPaths, fill: Callable[[], None]) -> RunFolder:
+def make_folder(paths: RunPaths, fill: Callable[[], None]) -> RunFolder:
     """Claim the folder, fill it, and leave nothing behind where that fails."""
     existed = _claim(paths)
     guard = lock.FolderLock(paths.lock)
@@ -324,7 +324,10 @@ def _give_up(paths: RunPaths, existed: bool) -> None:
 
 
 def _write_input(paths: RunPaths, series: TiltSeries, used: NDArray[np.intp]) -> None:
-    """Write input.npy, image by image, and valid.npy where pixels do not count."""
+    """Write input.npy, image by image, and valid.npy where pixels do not count.
+
+    These are 0 in the input, whatever they were.
+    """
     shape = (len(used), *series.images.shape[1:])
     valid = None if series.valid is None else series.valid[used]
     header = {"descr": "<f4", "fortran_order": False, "shape": shape}
@@ -332,12 +335,14 @@ def _write_input(paths: RunPaths, series: TiltSeries, used: NDArray[np.intp]) ->
         np.lib.format.write_array_header_1_0(handle, header)
         for row, tilt in enumerate(used):
             image = series.images[tilt]
-            finite = np.isfinite(image)
-            if not finite.all():
-                if valid is None:
-                    valid = np.ones(shape, bool)
-                valid[row] &= finite
-            handle.write(np.where(finite, image, 0).astype("<f4").tobytes())
+            counts = np.isfinite(image)
+            if valid is not None:
+                counts &= valid[row]
+                valid[row] = counts
+            elif not counts.all():
+                valid = np.ones(shape, bool)
+                valid[row] = counts
+            handle.write(np.where(counts, image, 0).astype("<f4").tobytes())
             release(series.images)
     if valid is not None and not valid.all():
         atomic.write_npy(paths.valid, valid)
@@ -372,24 +377,3 @@ def _spec(
         versions=versions(),
         original_group=series.group,
     )
-
-
-def copy_run(run: RunFolder, folder: Path) -> RunFolder:
-    """Write a new run folder with the same images, settings, seed and start poses.
-
-    Raises `UserError` where the input of ``run`` is not what it began with, or as
-    `create_run` does.
-    """
-    run.verify_input()
-    paths, spec = RunPaths(folder), run.spec
-    need = estimate(spec.config, spec.shape, spec.poses)
-    check_space(paths.folder, need.disk_bytes)
-
-    def fill() -> None:
-        for name in ("input.npy", "valid.npy"):
-            if (run.path / name).exists():
-                copy(run.path / name, paths.folder / name)
-        copy_start(run.paths, paths)
-        write_run(paths, replace(spec, created=now(), versions=versions()))
-
-    return _make(paths, fill)

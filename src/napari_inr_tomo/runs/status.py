@@ -19,7 +19,7 @@ from napari_inr_tomo.events import (
     Warned,
 )
 from napari_inr_tomo.layout import RunPaths
-from napari_inr_tomo.restarts import requeued
+from napari_inr_tomo.restarts import newest_checkpoint, requeued
 
 State = Literal[
     "created",
@@ -96,14 +96,16 @@ class Told:
     """When the workers last said that they run, seconds since 1970."""
     before_s: float = 0.0
     """Seconds of work before the workers last started."""
+    planned: Started | None = None
+    """What the workers said when they last started."""
 
     def after(self, event: Event) -> Told:
         """Return what is known after one more event."""
         status, end, begun = self.status, self.end, self.begun
-        before = self.before_s
+        before, planned = self.before_s, self.planned
         match event:
             case Started():
-                begun, before = event.time, status.elapsed_s
+                begun, before, planned = event.time, status.elapsed_s, event
                 status = RunStatus(
                     step=event.resumed_at,
                     total=event.total,
@@ -115,7 +117,7 @@ class Told:
                 )
                 end = None
             case Phase():
-                status = replace(status, phase=event.name, step=0, loss=None)
+                status = _begun(status, event.name, planned)
             case Epoch():
                 status = replace(
                     status,
@@ -142,7 +144,20 @@ class Told:
                 end = event
             case Cancelled() | Failed():
                 end = event
-        return Told(status, end, begun, before)
+        return Told(status, end, begun, before, planned)
+
+
+def _begun(status: RunStatus, phase: str, planned: Started | None) -> RunStatus:
+    """Return the status at the beginning of a phase.
+
+    How long it is was planned for the last phase alone; others say so as they go.
+    """
+    step = total = 0
+    if planned is not None and phase in ("rays", planned.method.upper()):
+        step, total = planned.resumed_at, planned.total
+    return replace(
+        status, phase=phase, step=step, total=total, loss=None, holdout=None, eta_s=None
+    )
 
 
 def judge(told: Told, alive_since: float | None, paths: RunPaths) -> RunStatus:
@@ -164,7 +179,9 @@ def judge(told: Told, alive_since: float | None, paths: RunPaths) -> RunStatus:
     if not isinstance(end, Finished) and requeued(paths).is_file():
         return replace(status, state="waiting", message=_REQUEUED)
     if end is not None and not died:
-        return replace(status, state=_ended(end), message=_last_words(end, status))
+        return replace(
+            status, state=_ended(end), message=_last_words(end, status, paths)
+        )
     if told.begun is None and launched is None:
         if (paths.folder / SUBMITTED).is_file():
             return replace(status, state="waiting", message=_WAITING)
@@ -191,11 +208,15 @@ def _ended(end: Finished | Cancelled | Failed) -> State:
     return "cancelled" if isinstance(end, Cancelled) else "failed"
 
 
-def _last_words(end: Finished | Cancelled | Failed, status: RunStatus) -> str:
+def _last_words(
+    end: Finished | Cancelled | Failed, status: RunStatus, paths: RunPaths
+) -> str:
     if isinstance(end, Failed):
         return _sentence(end)
     if isinstance(end, Cancelled):
-        return f"Cancelled at step {end.step}; it can be resumed"
+        if newest_checkpoint(paths) < 0:
+            return f"Cancelled at step {end.step}; resumed, it begins anew"
+        return f"Cancelled at step {end.step}; it can be resumed from its checkpoint"
     return end.in_words(status.elapsed_s, status.phase, status.total)
 
 

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_inr_tomo import atomic
+from napari_inr_tomo import remembered
 from napari_inr_tomo.config import USUAL_RAYS, ReconstructionConfig
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.hardware import cores, visible_gpus
@@ -40,8 +40,6 @@ from napari_inr_tomo.types import TiltSeries
 TRIAL = "napari_inr_tomo.engine.trial"
 LONGEST_S = 300.0
 """A measurement that takes longer is given up."""
-KEPT = 200
-"""So many measurements are remembered."""
 POSE_STEPS = (12, 4, 2)
 """Usual steps of the stages of the search for poses; it ends when nothing changes."""
 WEIGHTS_TRIED = 3
@@ -204,14 +202,12 @@ def _fingerprint(series: TiltSeries) -> str:
 
 def cache_file() -> Path:
     """Return where measurements are kept."""
-    import pooch
-
-    return Path(pooch.os_cache("napari-inr-tomo")) / "timings.json"
+    return remembered.file("timings.json")
 
 
 def known(series: TiltSeries, config: ReconstructionConfig) -> Costs | None:
     """Return an earlier measurement that fits, or None."""
-    value = _read_cache().get(key(series, config))
+    value = remembered.recall(cache_file()).get(key(series, config))
     try:
         return None if value is None else _costs(value)
     except (KeyError, TypeError, ValueError, AttributeError):
@@ -230,26 +226,6 @@ def _is_busy() -> bool:
     import psutil
 
     return bool(psutil.getloadavg()[0] > BUSY_SHARE * cores())
-
-
-def _read_cache() -> dict[str, Any]:
-    try:
-        kept = json.loads(cache_file().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return kept if isinstance(kept, dict) else {}
-
-
-def _remember(name: str, costs: Costs) -> None:
-    kept = _read_cache()
-    kept.pop(name, None)
-    kept[name] = asdict(costs)
-    file = cache_file()
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        atomic.write_json(file, dict(list(kept.items())[-KEPT:]))
-    except OSError:  # it is measured again next time
-        return
 
 
 def measure(
@@ -278,7 +254,7 @@ def measure(
     if answer is None:
         return None
     answer = replace(answer, busy=busy)
-    _remember(name, answer)
+    remembered.keep(cache_file(), name, asdict(answer))
     return answer
 
 

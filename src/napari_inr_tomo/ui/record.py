@@ -41,7 +41,10 @@ class RunRecord:
     ranks: int = 0
     shape_zyx: tuple[int, int, int] | None = None
     voxel_nm: float | None = None
+    planned: int = 0
+    """Epochs or iterations of the last phase."""
     total: int = 0
+    """The same of the present one; 0: not known yet."""
     position: float = 0.0
     phase: str = ""
     elapsed_s: float | None = None
@@ -73,7 +76,7 @@ class RunRecord:
         if update.started is not None:
             self._start(update.started)
         if update.phase is not None:
-            self.phase, self.position, self.eta_s = update.phase, 0.0, None
+            self._begin(update.phase)
         for epoch in update.epochs:
             self._epoch(epoch)
         if update.poses is not None:
@@ -87,17 +90,27 @@ class RunRecord:
 
     def _start(self, started: events.Started) -> None:
         self.method, self.device = started.method, started.device
-        self.ranks, self.total = started.ranks, started.total
+        self.ranks, self.planned = started.ranks, started.total
+        self.total = started.total
         self.shape_zyx, self.voxel_nm = started.shape_zyx, started.voxel_nm
         self.end = None
         self.before_s = self.elapsed_s or 0.0
         if started.resumed_at:  # what came after the checkpoint is done again
-            for curve in self.curves.values():
-                keep = [s <= started.resumed_at for s in curve.steps]
+            for phase, curve in self.curves.items():
+                last = self._is_last(phase)
+                keep = [not last or s <= started.resumed_at for s in curve.steps]
                 for name in ("steps", "losses", "holdouts"):
                     values = getattr(curve, name)
                     kept = [v for v, k in zip(values, keep, strict=True) if k]
                     setattr(curve, name, kept)
+
+    def _begin(self, phase: str) -> None:
+        self.phase, self.position, self.eta_s = phase, 0.0, None
+        self.total = self.planned if self._is_last(phase) else 0
+
+    def _is_last(self, phase: str) -> bool:
+        """Whether no other phase follows."""
+        return phase in (self.method.upper(), "rays")
 
     def _epoch(self, epoch: events.Epoch) -> None:
         position = epoch.step if epoch.position is None else epoch.position
@@ -132,8 +145,8 @@ class RunRecord:
             return f"Ran for {duration(self.elapsed_s)}"
         left = ""
         if self.eta_s:
-            last = self.phase in (self.method.upper(), "rays")
-            left = f", about {duration(self.eta_s)} left" + " of this step" * (not last)
+            part = "" if self._is_last(self.phase) else " of this step"
+            left = f", about {duration(self.eta_s)} left{part}"
         return f"Running for {duration(self.elapsed_s)}{left}"
 
     @property

@@ -371,10 +371,7 @@ class RunControl:
             told = self.record.elapsed_s, self.record.phase, self.record.total
             self._enter(RunState.DONE, end.in_words(*told))
         elif isinstance(end, events.Cancelled):
-            self._enter(
-                RunState.IDLE,
-                f"Cancelled at step {end.step}; it can be resumed from its checkpoint",
-            )
+            self._enter(RunState.IDLE, self.run.status().message)
         else:
             text = f"{end.what}: {end.why}. {end.do}."
             self._enter(RunState.FAILED, text)
