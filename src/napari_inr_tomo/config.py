@@ -164,6 +164,9 @@ class InrSettings(_Settings):
     """Iterations of that classical volume."""
     warm_start_steps: int = Field(100, ge=0)
     """Steps of learning to reproduce it: the outline, not its artefacts."""
+    hull: bool = True
+    """Keep voxels empty through which several rays measured nothing but noise; off
+    where a weak support or shell gets lost."""
 
 
 class ClassicSettings(_Settings):

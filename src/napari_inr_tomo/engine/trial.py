@@ -115,7 +115,7 @@ def _classical(
 ) -> tuple[dict[str, float], Tensor, Tensor | None]:
     """Time a classical method; return costs, a volume, the occupied voxels."""
     spec = job.spec
-    inr = job.config.method == "inr"
+    carve = job.config.method == "inr" and job.config.inr.hull
     costs: dict[str, float] = {}
     costs["projector"], projector = _timed(
         lambda: ShardedProjector(
@@ -128,7 +128,7 @@ def _classical(
     valid = None if job.valid is None else torch.from_numpy(np.array(job.valid))
     valid = None if valid is None else valid.to(device)
     occupied = None
-    if inr:
+    if carve:
         costs["hull"], occupied = _timed(lambda: hull(projector, images, valid), job)
     if method == "fbp":
         costs["fbp"], volume = _timed(lambda: fbp(projector, images), job)
@@ -161,6 +161,7 @@ def _network(job: Job) -> dict[str, float]:
                 lambda stage=(size, iterations, 1): find_poses(  # type: ignore[misc]
                     images, job.spec.angles_deg, job.spec.poses, job.reference,
                     job.depth_px, job.valid, job.ranks.device, stages=[stage],
+                    carve=inr.hull,
                 ),
                 job,
             )  # fmt: skip

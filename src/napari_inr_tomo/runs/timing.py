@@ -49,6 +49,8 @@ WEIGHT_ITERATIONS = 40
 """Usual number of TV weights tried, and the iterations of each."""
 TV_START = 20
 """Iterations of SIRT before the first one of TV."""
+HULL_ITERATIONS = 15
+"""Iterations that tell whether the visual hull has carved too much."""
 BUSY_SHARE = 0.5
 """A computer is busy where more than this share of its cores is, before a trial."""
 PREVIEW_SHARE = 0.1
@@ -111,6 +113,9 @@ def expected(
         if inr.warm_start != "none":
             count = inr.warm_start_iterations
             phases |= _classic(config, inr.warm_start, count, costs, processes)
+            if inr.hull:
+                one = get("iteration", 0.0) / processes
+                phases["checking the hull"] = HULL_ITERATIONS * one
             phases["learning the start"] = (
                 inr.warm_start_steps * get("lesson", 0.0) / processes
             )
@@ -181,6 +186,7 @@ def cost_settings(config: ReconstructionConfig) -> dict[str, Any]:
         lessons = inr["warm_start_steps"] > 0
         parts |= {"field": inr["field"], "plan": plan, "poses": poses}
         parts |= {"tv": points, "start": inr["warm_start"], "lessons": lessons}
+        parts["hull"] = inr["hull"]
     elif config.method == "sirt":
         parts["positivity"] = classic["positivity"]
     return parts | {n: compute[n] for n in ("device", "precision", "preview_voxels")}
