@@ -36,6 +36,7 @@ from napari_inr_tomo.engine.reporter import NOTHING, STOP, Reporter
 from napari_inr_tomo.engine.sharded import ShardedProjector
 from napari_inr_tomo.engine.training import Trainer
 from napari_inr_tomo.engine.warm_start import learn_volume
+from napari_inr_tomo.geometry import samples_through
 from napari_inr_tomo.inr import LearnedPoses, build_field
 from napari_inr_tomo.layout import DEVICE_VARIABLE, RunPaths, read_run
 from napari_inr_tomo.types import Poses
@@ -199,9 +200,9 @@ def _network(job: Job) -> dict[str, float]:
 def _ray_step(job: Job, trainer: Callable[[int], Trainer], late: bool) -> float:
     """Return the seconds of one step; late: with all samples, the poses moving."""
     plan = job.config.inr.schedule
-    depth = job.box.shape_zyx[0]
+    full = samples_through(job.spec.angles_deg, job.spec.poses, job.box.shape_zyx)
     position = schedule.epochs(plan) if late else 0.0
-    samples = schedule.samples_per_ray(plan, position, depth)
+    samples = schedule.samples_per_ray(plan, position, full)
     rays = max(1, points_per_chunk(job.ranks.device, job.config.inr.field) // samples)
     small, large = (count * rays for count in CHUNKS)
     batch = plan.batch_rays or large

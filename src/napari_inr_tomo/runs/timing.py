@@ -198,10 +198,11 @@ def _machine() -> list[Any]:
 
 
 def _fingerprint(series: TiltSeries) -> str:
-    """Return a digest of the shape, the poses and some pixels of the used views."""
+    """Return a digest of shape, angles, poses and some pixels of the used views."""
     used = np.flatnonzero(series.mask)
     digest = hashlib.sha256(repr((len(used), series.images.shape)).encode())
     digest.update(series.start_poses.take(used).as_array().tobytes())
+    digest.update(series.angles_deg[used].tobytes())
     for tilt in used[:: max(1, len(used) // 8)]:
         image = series.images[tilt]
         digest.update(np.ascontiguousarray(image[::7, ::7]).tobytes())
