@@ -16,6 +16,7 @@ from napari_inr_tomo.geometry import (
     project_points,
     rx,
     rz,
+    samples_through,
     translation_shifts,
 )
 from napari_inr_tomo.types import Poses
@@ -210,3 +211,27 @@ def test_default_depth_is_the_extent_across_the_axis() -> None:
     assert default_depth((40, 70), 0) == 40
     assert default_depth((40, 70), 90) == 70
     assert default_depth((60, 60), 4) == 60
+
+
+HIGH = np.linspace(-75, 75, 31)
+
+
+@pytest.mark.parametrize("axis_deg", [0.0, 90.0, -10.6])
+@pytest.mark.parametrize("shape_yx", [(64, 64), (48, 96), (65, 33)])
+def test_a_box_of_the_default_depth_has_a_sample_per_pixel_of_depth(
+    shape_yx: tuple[int, int], axis_deg: float
+) -> None:
+    poses = Poses.from_axis(len(HIGH), axis_deg)
+    depth = default_depth(shape_yx, axis_deg)
+    for deep in (depth, 2 * depth):
+        assert samples_through(HIGH, poses, (deep, *shape_yx)) == deep
+
+
+def test_in_a_thin_box_the_samples_follow_the_longest_ray() -> None:
+    poses = Poses.zeros(len(HIGH))
+    for depth in (8, 10, 13):
+        longest = depth / np.cos(np.deg2rad(75))
+        samples = samples_through(HIGH, poses, (depth, 64, 50))
+        assert longest <= samples < longest + 1
+    assert samples_through(HIGH, poses, (30, 64, 50)) == 64  # not longer than the field
+    assert samples_through([0.0], Poses.zeros(1), (8, 64, 50)) == 8

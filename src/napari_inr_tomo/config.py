@@ -95,9 +95,9 @@ class ScheduleSettings(_Settings):
     final_fraction: float = Field(0.01, ge=0, le=1)
     """Learning rate at the end of the cosine, as a fraction of its height."""
     first_samples: float = Field(0.04, gt=0, le=1)
-    """Samples per ray at the start, as a fraction of the depth of the box."""
+    """Samples per ray at the start, as a fraction of those in the end."""
     ramp_epochs: float = Field(10, ge=0)
-    """Epochs over which the samples per ray grow to one per pixel of depth."""
+    """Epochs over which the samples per ray grow to one per voxel."""
     scale_with_ranks: bool = False
     """Multiply learning rates by the square root of the number of processes and the
     batch by the number of processes, as the paper does."""
@@ -164,6 +164,9 @@ class InrSettings(_Settings):
     """Iterations of that classical volume."""
     warm_start_steps: int = Field(100, ge=0)
     """Steps of learning to reproduce it: the outline, not its artefacts."""
+    hull: bool = True
+    """Keep voxels empty through which several rays measured nothing but noise; off
+    where a weak support or shell gets lost."""
 
 
 class ClassicSettings(_Settings):

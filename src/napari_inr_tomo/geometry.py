@@ -15,6 +15,7 @@ The functions take numpy or torch: pass the module as ``xp``.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from types import ModuleType
 from typing import Any
@@ -38,6 +39,22 @@ def default_depth(shape_yx: tuple[int, int], axis_deg: float) -> int:
     angle = np.deg2rad(axis_deg)
     height, width = shape_yx
     return max(4, round(float(np.hypot(height * np.cos(angle), width * np.sin(angle)))))
+
+
+def samples_through(
+    angles_deg: ArrayLike, poses: Poses, shape_zyx: tuple[int, int, int]
+) -> int:
+    """Return how many samples a ray needs to have one per voxel at the highest tilt.
+
+    As many as the box is deep; more where it is thin and the longest ray goes through
+    it aslant, up to the extent of the field across the tilt axis: only in the corners
+    of a box can a ray be longer.  A box of the default depth needs its depth.
+    """
+    rotation = object_to_detector(poses.z1_deg, np.asarray(angles_deg), poses.z3_deg)
+    slope = np.abs(rotation[:, 2]).clip(1e-12)  # of a ray, in the object
+    longest = float((np.array(shape_zyx[::-1]) / slope).min(axis=1).max())
+    field = default_depth(shape_zyx[1:], poses.axis_deg)
+    return max(shape_zyx[0], min(math.ceil(longest - 1e-6), field))
 
 
 def _matrix(rows: list[list[Any]], xp: ModuleType) -> Any:

@@ -11,7 +11,7 @@ import pytest
 
 from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.runs import create_run, estimate
-from napari_inr_tomo.runs.estimates import in_words
+from napari_inr_tomo.runs.estimates import OPTIMISER_BYTES, PROGRAM_BYTES, in_words
 from napari_inr_tomo.simulate import simulate_series
 from napari_inr_tomo.types import Poses
 
@@ -61,6 +61,14 @@ def test_more_of_anything_needs_more() -> None:
         assert need(method=method, depth_px=200) > need(method=method)
     assert need(method="tv") > need(method="sirt") > need(method="fbp")
     assert need(inr={"field": {"width": 512}}) > need()
+
+
+def test_in_a_thin_box_a_ray_may_have_more_samples_than_the_box_is_deep() -> None:
+    config = ReconstructionConfig.from_preset("fast", depth_px=4)
+    config = config.merged({"inr": {"warm_start": "none"}})
+    need = estimate(config, (61, 32, 32)).memory_bytes
+    need -= PROGRAM_BYTES + OPTIMISER_BYTES
+    assert need > 512 * 32 * config.inr.field.bytes_per_point()
 
 
 def test_turned_and_shifted_views_need_more() -> None:

@@ -105,6 +105,7 @@ def test_what_a_step_costs_depends_on_some_settings_and_on_the_images(
         {"inr": {"field": {"width": 64}}},
         {"inr": {"schedule": {"batch_rays": 4096}}},
         {"depth_px": 6},
+        {"inr": {"hull": False}},
         {"method": "tv"},
     ]
     base = timing.key(series, fast)

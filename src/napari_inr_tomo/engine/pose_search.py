@@ -74,6 +74,7 @@ def find_poses(
     report: Callable[[Poses, Tensor, float, float, int], bool] | None = None,
     stages: Sequence[tuple[int, int, int]] = STAGES,
     frozen: ArrayLike = (),
+    carve: bool = True,
 ) -> Poses:
     """Return poses found from ``start``: common axis turn, and dx, dy of every tilt.
 
@@ -81,13 +82,13 @@ def find_poses(
     report: called after each step with the poses, the coarse (z, y, x) volume in the
     frame of the tilt axis, the edge of its voxels in pixels, its relative residual and
     the number of steps so far; True ends the search.  stages: see `STAGES`.
-    frozen: indices of tilts that keep their start pose.
+    frozen: indices of tilts that keep their start pose.  carve: use the visual hull.
     """
     device = device or torch.device("cpu")
     poses, done = start, 0
     for size, iterations, steps in stages:
         edge = min(size, max(images.shape[1:]))
-        carved = size > STAGES[0][0]
+        carved = carve and size > STAGES[0][0]
         level = _level(images, valid, edge, depth_px, angles_deg, poses, device, carved)
         stretch = _Stretch()
         for _ in range(steps):

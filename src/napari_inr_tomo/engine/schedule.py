@@ -42,10 +42,13 @@ def pose_factor(schedule: ScheduleSettings, start: float, position: float) -> fl
     return rise_and_fall(position - start, 0.0, total, schedule.final_fraction)
 
 
-def samples_per_ray(schedule: ScheduleSettings, position: float, depth: int) -> int:
-    """Return the samples of a ray: few at first, then one per pixel of depth."""
+def samples_per_ray(schedule: ScheduleSettings, position: float, full: int) -> int:
+    """Return the samples of a ray: few at first, ``full`` in the end.
+
+    full: one per voxel of the longest ray (`napari_inr_tomo.geometry.samples_through`).
+    """
     if schedule.ramp_epochs <= 0:
-        return depth
+        return full
     along = min(position / schedule.ramp_epochs, 1.0)
     share = schedule.first_samples + (1 - schedule.first_samples) * along
-    return max(2, round(share * depth))
+    return max(2, round(share * full))

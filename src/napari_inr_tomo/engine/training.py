@@ -21,6 +21,7 @@ from napari_inr_tomo.engine.optimisers import Optimisers
 from napari_inr_tomo.engine.readback import Readback
 from napari_inr_tomo.engine.recorded import MARGIN, Recorder, Work
 from napari_inr_tomo.engine.sampling import PixelSampler
+from napari_inr_tomo.geometry import samples_through
 from napari_inr_tomo.inr import Box, Field, LearnedPoses
 
 TV_WEIGHT = 1e-4
@@ -83,6 +84,8 @@ class Trainer:
         """
         self.stack, self.field, self.poses = stack, field, poses
         self.box, self.occupied = box, occupied
+        angles = poses.angles_deg.cpu().numpy()
+        self.full_samples = samples_through(angles, poses.origin, box.shape_zyx)
         self.config, self.inr, self.ranks = config, config.inr, ranks
         set_weight = self.inr.loss.tv_weight
         if tv_weight is None:
@@ -170,7 +173,7 @@ class Trainer:
         )
         for parameter in self.poses.parameters():
             parameter.requires_grad_(moving and self.optimisers.wants(parameter))
-        samples = plan.samples_per_ray(schedule, position, self.box.shape_zyx[0])
+        samples = plan.samples_per_ray(schedule, position, self.full_samples)
         pixels = self.sampler.step(progress.epoch, progress.step)
         drawn = self.gradient.draw(pixels, progress.epoch, progress.step)
         numbers = self.recorder.step(

@@ -37,6 +37,7 @@ from napari_inr_tomo.engine.sharded import ShardedProjector
 from napari_inr_tomo.engine.slices import read_volume
 from napari_inr_tomo.engine.training import Trainer
 from napari_inr_tomo.engine.warm_start import learn_volume
+from napari_inr_tomo.geometry import samples_through
 from napari_inr_tomo.inr import LearnedPoses, build_field
 from napari_inr_tomo.layout import DEVICE_VARIABLE, RunPaths, read_run
 from napari_inr_tomo.types import Poses
@@ -116,7 +117,7 @@ def _classical(
 ) -> tuple[dict[str, float], Tensor, Tensor | None]:
     """Time a classical method; return costs, a volume, the occupied voxels."""
     spec = job.spec
-    inr = job.config.method == "inr"
+    carve = job.config.method == "inr" and job.config.inr.hull
     costs: dict[str, float] = {}
     costs["projector"], projector = _timed(
         lambda: ShardedProjector(
@@ -129,7 +130,7 @@ def _classical(
     valid = None if job.valid is None else torch.from_numpy(np.array(job.valid))
     valid = None if valid is None else valid.to(device)
     occupied = None
-    if inr:
+    if carve:
         costs["hull"], occupied = _timed(lambda: hull(projector, images, valid), job)
     if method == "fbp":
         costs["fbp"], volume = _timed(lambda: fbp(projector, images, valid=valid), job)
@@ -162,6 +163,7 @@ def _network(job: Job) -> dict[str, float]:
                 lambda stage=(size, iterations, 1): find_poses(  # type: ignore[misc]
                     images, job.spec.angles_deg, job.spec.poses, job.reference,
                     job.depth_px, job.valid, job.ranks.device, stages=[stage],
+                    carve=inr.hull,
                 ),
                 job,
             )  # fmt: skip
@@ -199,9 +201,9 @@ def _network(job: Job) -> dict[str, float]:
 def _ray_step(job: Job, trainer: Callable[[int], Trainer], late: bool) -> float:
     """Return the seconds of one step; late: with all samples, the poses moving."""
     plan = job.config.inr.schedule
-    depth = job.box.shape_zyx[0]
+    full = samples_through(job.spec.angles_deg, job.spec.poses, job.box.shape_zyx)
     position = schedule.epochs(plan) if late else 0.0
-    samples = schedule.samples_per_ray(plan, position, depth)
+    samples = schedule.samples_per_ray(plan, position, full)
     rays = max(1, points_per_chunk(job.ranks.device, job.config.inr.field) // samples)
     small, large = (count * rays for count in CHUNKS)
     batch = plan.batch_rays or large

@@ -8,13 +8,15 @@ a converged SIRT; TV is the better teacher (docs/method.md).
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from napari_inr_tomo.classic.hull import hull
+from napari_inr_tomo.classic.hull import carved_share, hull
 from napari_inr_tomo.classic.sirt import sirt
 from napari_inr_tomo.classic.tv import START_ITERATIONS
 from napari_inr_tomo.engine.earlier import Earlier
@@ -28,11 +30,14 @@ from napari_inr_tomo.engine.schedule import rise_and_fall
 from napari_inr_tomo.engine.sharded import ShardedProjector
 from napari_inr_tomo.engine.tv_weight import classical_tv, network_weight
 from napari_inr_tomo.engine.watch import Watch
+from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.inr import Field, Muon
 from napari_inr_tomo.types import Poses
 
 BATCH = 8192
 """Voxels per step of learning to reproduce a volume."""
+NOTICEABLE = 0.01
+"""A hull that carves more than this share of the mass is told of."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ def prepare_start(job: Job, dtype: torch.dtype = torch.float32) -> Start:
         job.ranks, job.spec.angles_deg, poses, job.shape_yx, job.depth_px, dtype
     )
     images, valid = _on_device(job)
-    occupied = hull(projector, images, valid)
+    occupied = hull(projector, images, valid) if inr.hull else None
     iterations = START_ITERATIONS if stopped else inr.warm_start_iterations
     watch = Watch(job, iterations)
     weight = inr.loss.tv_weight
@@ -91,6 +96,9 @@ def prepare_start(job: Job, dtype: torch.dtype = torch.float32) -> Start:
             momentum=True,
             support=occupied,
         )
+    if occupied is not None and not (stopped or watch.stopped):
+        shown = partial(watch, 0, volume, watch.loss)
+        _check_hull(job, projector, images, valid, occupied, shown)
     return replace(
         start,
         occupied=occupied,
@@ -98,6 +106,39 @@ def prepare_start(job: Job, dtype: torch.dtype = torch.float32) -> Start:
         tv_weight=weight,
         stopped=stopped or watch.stopped,
     )
+
+
+def _check_hull(
+    job: Job,
+    projector: ShardedProjector,
+    images: Tensor,
+    valid: Tensor | None,
+    occupied: Tensor,
+    watch: Callable[[], bool],
+) -> None:
+    """Tell of a noticeable share of the mass in the voxels that were carved.
+
+    watch: asked after each iteration whether to stop.
+    """
+    job.reporter.phase("checking the hull")
+    stopped = False
+
+    def callback(*_: object) -> bool:
+        nonlocal stopped
+        stopped = stopped or watch()
+        return stopped
+
+    share = carved_share(projector, images, occupied, valid, callback)
+    if share > NOTICEABLE and not stopped:
+        job.reporter.warn(
+            UserError(
+                "Weak matter may be missing",
+                f"voxels that hold about {share:.1%} of the mass were taken for empty: "
+                "what several rays through them measured is hardly more than noise",
+                "If a thin film or shell belongs to the specimen, reconstruct again "
+                "with the setting inr.hull off; if not, subtract the background first",
+            )
+        )
 
 
 def _go_on(job: Job, earlier: Earlier, dtype: torch.dtype) -> Start:
@@ -109,7 +150,7 @@ def _go_on(job: Job, earlier: Earlier, dtype: torch.dtype) -> Start:
     weight = job.config.inr.loss.tv_weight
     if weight is None:
         weight = earlier.tv_weight_for(job.spec.shape[0])
-    occupied = earlier.occupied
+    occupied = earlier.occupied if job.config.inr.hull else None
     if occupied is not None:
         occupied = occupied.to(job.ranks.device)
         projector = ShardedProjector(
@@ -168,6 +209,7 @@ def _coarse_poses(job: Job) -> tuple[Poses, bool]:
             job.ranks.device,
             report,
             frozen=job.frozen,
+            carve=job.config.inr.hull,
         )
         answer[:-1] = torch.from_numpy(found.as_array())
         answer[-1] = request

@@ -76,7 +76,8 @@ def estimate(
     """
     tilts, rows, columns = shape_tyx
     poses = Poses.zeros(tilts) if poses is None else poses
-    depth = config.depth_px or default_depth((rows, columns), poses.axis_deg)
+    field = default_depth((rows, columns), poses.axis_deg)
+    depth = config.depth_px or field
     stack, volume = 4 * tilts * rows * columns, 4 * depth * rows * columns
     memory = float(PROGRAM_BYTES)
     if config.method != "inr":
@@ -87,9 +88,10 @@ def estimate(
         inr = config.inr
         weights = _weights(inr.field, max(depth, rows, columns))
         batch = inr.schedule.batch_rays or USUAL_RAYS
-        points = min(POINTS, math.ceil(batch / processes) * depth)
+        samples = max(depth, field)  # of a ray, at most
+        points = min(POINTS, math.ceil(batch / processes) * samples)
         if inr.schedule.scale_with_ranks:
-            points = min(POINTS, batch * depth)
+            points = min(POINTS, batch * samples)
         points = max(points, min(POINTS, depth * rows * columns))
         rays = SLACK * points * inr.field.bytes_per_point() + 3 * stack + 4 * volume
         start = 0.0

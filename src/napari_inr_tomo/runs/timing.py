@@ -47,6 +47,8 @@ WEIGHT_ITERATIONS = 40
 """Usual number of TV weights tried, and the iterations of each."""
 TV_START = 20
 """Iterations of SIRT before the first one of TV."""
+HULL_ITERATIONS = 15
+"""Iterations that tell whether the visual hull has carved too much."""
 BUSY_SHARE = 0.5
 """A computer is busy where more than this share of its cores is, before a trial."""
 PREVIEW_SHARE = 0.1
@@ -109,6 +111,9 @@ def expected(
         if inr.warm_start != "none":
             count = inr.warm_start_iterations
             phases |= _classic(config, inr.warm_start, count, costs, processes)
+            if inr.hull:
+                one = get("iteration", 0.0) / processes
+                phases["checking the hull"] = HULL_ITERATIONS * one
             phases["learning the start"] = (
                 inr.warm_start_steps * get("lesson", 0.0) / processes
             )
@@ -179,6 +184,7 @@ def cost_settings(config: ReconstructionConfig) -> dict[str, Any]:
         lessons = inr["warm_start_steps"] > 0
         parts |= {"field": inr["field"], "plan": plan, "poses": poses}
         parts |= {"tv": points, "start": inr["warm_start"], "lessons": lessons}
+        parts["hull"] = inr["hull"]
     elif config.method == "sirt":
         parts["positivity"] = classic["positivity"]
     return parts | {n: compute[n] for n in ("device", "precision", "preview_voxels")}
@@ -190,10 +196,11 @@ def _machine() -> list[Any]:
 
 
 def _fingerprint(series: TiltSeries) -> str:
-    """Return a digest of the shape, the poses and some pixels of the used views."""
+    """Return a digest of shape, angles, poses and some pixels of the used views."""
     used = np.flatnonzero(series.mask)
     digest = hashlib.sha256(repr((len(used), series.images.shape)).encode())
     digest.update(series.start_poses.take(used).as_array().tobytes())
+    digest.update(series.angles_deg[used].tobytes())
     for tilt in used[:: max(1, len(used) // 8)]:
         image = series.images[tilt]
         digest.update(np.ascontiguousarray(image[::7, ::7]).tobytes())

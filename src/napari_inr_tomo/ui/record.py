@@ -14,6 +14,7 @@ PHASES = {
     "coarse poses": "Finding the poses",
     "choosing the TV weight": "Choosing the TV weight",
     "classical start": "Classical start",
+    "checking the hull": "Checking what was taken for empty",
     "learning the start": "Learning the start",
     "rays": "Learning from the images",
 }
