@@ -298,9 +298,9 @@ def register(
     """Move a volume onto the truth: the translation that no tilt series can tell.
 
     Returns the moved (z, y, x) float32 volume (cubic spline within the range of the
-    volume, 0 from outside) and the shift (z, y, x) in px that was applied.  The shift is
-    the peak of the cross-correlation to a hundredth of a pixel; beyond half a side it is
-    ambiguous.
+    volume, 0 from outside) and the shift (z, y, x) in px that was applied.  The shift
+    is the peak of the cross-correlation to a hundredth of a pixel; beyond half a side
+    it is ambiguous.
     """
     return _moved_onto(*_pair(volume, truth))
 

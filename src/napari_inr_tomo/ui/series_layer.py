@@ -2,8 +2,10 @@
 
 A tilt series is an Image layer (tilt, y, x) whose ``metadata[KEY]`` holds the
 `TiltSeries`; a volume is one (z, y, x) whose ``metadata[KEY]`` holds the `Volume`.
-All layers of the plugin share their units and the scale of every axis: one position
-of napari's slider is one tilt and one slice, and napari has no units to reconcile.
+The first axis of a layer has the scale of the others.  Layers with different pixels, or
+with none known, therefore step differently: the session lets napari's slider have one
+position for every tilt, or slice, of what is shown.  napari has no unit for layers with
+and without a known pixel size together; it says so and counts without one.
 """
 
 from __future__ import annotations
@@ -99,6 +101,11 @@ def volume_layer_data(volume: Volume, name: str | None = None) -> LayerData:
 def is_series_layer(layer: Layer | None) -> bool:
     """Tell whether a layer carries a tilt series."""
     return layer is not None and isinstance(layer.metadata.get(KEY), TiltSeries)
+
+
+def is_ours(layer: Layer) -> bool:
+    """Tell whether a layer is the plugin's: a series, a volume, or drawn of a run."""
+    return KEY in layer.metadata
 
 
 def series_of(layer: Layer) -> TiltSeries:
