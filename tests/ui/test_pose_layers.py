@@ -13,6 +13,7 @@ from napari_inr_tomo.types import Poses, TiltSeries
 from napari_inr_tomo.ui.docks.monitor import MonitorDock
 from napari_inr_tomo.ui.live import PoseTable
 from napari_inr_tomo.ui.pose_layers import shift_arrows, shift_factor, shift_words
+from napari_inr_tomo.ui.turns import idle
 
 
 def table(dx: Any, dy: Any, used: Any = True) -> PoseTable:
@@ -145,6 +146,7 @@ def test_a_volume_that_is_looked_at_is_not_selected_again_with_every_pose(
     worker.preview(1.0, worker.shape)
     qtbot.waitUntil(lambda: layers.volume is not None, timeout=LONG_MS)
     panel.volume_button.click()
+    qtbot.waitUntil(idle, timeout=LONG_MS)
     own = viewer.add_points(np.zeros((1, 2)))
     worker.poses(1.0)
     qtbot.waitUntil(lambda: layers.points.features["z3_deg"][0] == 1.0, timeout=LONG_MS)

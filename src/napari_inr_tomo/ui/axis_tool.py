@@ -20,7 +20,7 @@ from napari_inr_tomo.ui.axis_line import AxisLines, wrapped
 from napari_inr_tomo.ui.axis_picture import AxisPicture
 from napari_inr_tomo.ui.controls import ActionRow, SlicePicture, form, number, words
 from napari_inr_tomo.ui.jobs import start_job, start_step
-from napari_inr_tomo.ui.series_layer import space
+from napari_inr_tomo.ui.series_layer import picture_pixel, place_words, space
 from napari_inr_tomo.ui.session import NO_SERIES, Session
 
 NAME = "Tilt axis (drag me)"
@@ -309,14 +309,16 @@ class AxisTool(QWidget):
         worker.start()
 
     def _show(self, result: Any) -> None:
-        if not self.enabled:
+        if not self.enabled or self.session.series is None:
             return
+        nm = self.session.series.pixel_size_nm
         negative, left = result.negativity, result.residual
         for picture, image, bad, rest, place in zip(
             self.pictures, result.slices, negative, left, result.positions, strict=True
         ):
-            words = f"at {place:+.0f} px\nnegative {bad:.3f}\nleft {rest:.1%}"
-            picture.show_image(image, words)
+            at = place_words(place, nm, 0)
+            words = f"at {at}\nnegative {bad:.3f}\nleft {rest:.1%}"
+            picture.show_image(image, words, pixel=picture_pixel(nm))
         self.state.setText(
             f"Mean negativity {np.mean(negative):.3f}, left unexplained "
             f"{np.mean(left):.1%}. {HOW}."

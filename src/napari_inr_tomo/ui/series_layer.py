@@ -35,6 +35,18 @@ def pixel_and_unit(size_nm: float | None) -> tuple[float, str]:
     return (1.0, "pixel") if size_nm is None else (float(size_nm), "nm")
 
 
+def picture_pixel(size_nm: float | None) -> tuple[float, str]:
+    """Return the edge of a pixel and its unit for the scale bar of a picture."""
+    pixel, unit = pixel_and_unit(size_nm)
+    return pixel, unit.replace("pixel", "px")
+
+
+def place_words(place_px: float, size_nm: float | None, digits: int = 1) -> str:
+    """Return a place from the centre in words: ``+40.0 px (+20 nm)``."""
+    nm = "" if size_nm is None else f" ({place_px * size_nm:+.3g} nm)"
+    return f"{place_px:+.{digits}f} px{nm}"
+
+
 def space(size_nm: float | None, labels: tuple[str, ...]) -> dict[str, Any]:
     """Return scale, units and axis labels of a layer with these axes."""
     pixel, unit = pixel_and_unit(size_nm)

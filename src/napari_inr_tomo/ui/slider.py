@@ -14,8 +14,14 @@ CUTS = (STACK_LABELS[0], VOLUME_LABELS[0])
 
 
 def is_cut(layer: Layer) -> bool:
-    """Tell whether a layer has something for every tilt or slice."""
-    return layer.ndim >= 3 and layer.axis_labels[-3] in CUTS
+    """Tell whether a layer is a stack of tilts or a volume."""
+    image = type(layer).__name__ == "Image" and layer.ndim >= 3
+    return image and cut_along(layer) in CUTS
+
+
+def cut_along(layer: Layer) -> str:
+    """Return what a layer is cut along, "tilt" or "z" for those of the plugin."""
+    return str(layer.axis_labels[-3])
 
 
 class Slider:
@@ -51,7 +57,7 @@ class Slider:
         """The shown stack or volume on top."""
         viewer = self._viewer()
         for layer in reversed([] if viewer is None else viewer.layers):
-            if layer.visible and type(layer).__name__ == "Image" and is_cut(layer):
+            if layer.visible and is_cut(layer):
                 return layer
         return None
 
@@ -59,7 +65,7 @@ class Slider:
     def name(self) -> str | None:
         """What the shown image on top is cut along: "tilt", "z" or None."""
         layer = self.image
-        return None if layer is None else str(layer.axis_labels[-3])
+        return None if layer is None else cut_along(layer)
 
     def follow(self, *_: Any) -> None:
         """Take the name and the steps of what is shown, and go there."""
@@ -71,6 +77,10 @@ class Slider:
             labels[axis] = name
             viewer.dims.axis_labels = tuple(labels)
         self._fit(self._turned(name))
+
+    def left_at(self, name: str, otherwise: float) -> float:
+        """Return the position that was left when something else was shown."""
+        return self._left_at.get(name, otherwise)
 
     def stretch(self, name: str, zoom: float) -> None:
         """Note that what was left at a position has another scale now."""
@@ -89,8 +99,11 @@ class Slider:
         if layer is None or not before or before == name:
             return now
         self._left_at[before] = now
+        layers = self._viewer().layers
+        if not any(is_cut(other) and cut_along(other) == before for other in layers):
+            del self._left_at[before]  # removed: napari has moved the slider
         middle = layer.translate[-3] + (layer.data.shape[-3] - 1) / 2 * layer.scale[-3]
-        return self._left_at.get(self._named, float(middle))
+        return self.left_at(self._named, float(middle))
 
     def _fit(self, at: float) -> None:
         """Take the steps of what is shown, and stand at a position.
@@ -119,18 +132,16 @@ class Slider:
             dims.set_point(dims.ndim - 3, at)
 
     def _steps(self) -> tuple[float, float, float] | None:
-        """Return first and last position and the step between.
-
-        Those of the image on top; of all layers where the user shows others with it.
-        """
-        viewer, layer = self._viewer(), self.image
-        extent, axis = viewer.layers.extent, viewer.dims.ndim - 3
+        """Return first and last position and the step between, of all that is shown."""
+        layers, axis = self._viewer().layers, self._viewer().dims.ndim - 3
+        extent = layers.extent
+        shown = [layer for layer in layers if layer.visible and layer.ndim >= 3]
+        if shown:
+            part = layers.get_extent(shown)
+            same = extent.units is None or extent.units[axis] == part.units[-3]
+            extent = part if same else extent
         if extent.world.shape[1] < 3:
             return None
-        deep = [each for each in viewer.layers if each.visible and each.ndim >= 3]
-        if layer is not None and all(map(is_cut, deep)):
-            if extent.units is None or extent.units[axis] == layer.units[-3]:
-                extent = layer.extent
         (first, last), step = extent.world[:, -3], extent.step[-3]
         # a hair more, or rounding may take the last position away
         return float(first), float(last + 1e-6 * step), float(step)
