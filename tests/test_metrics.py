@@ -165,6 +165,21 @@ def test_register_of_a_blank_volume_moves_nothing() -> None:
     assert metrics.register(0 * TRUTH, TRUTH)[1] == (0.0, 0.0, 0.0)
 
 
+@pytest.mark.parametrize("low", [0.0, 0.5])
+def test_register_makes_no_values_that_the_volume_does_not_hold(low: float) -> None:
+    """A box with sharp edges, moved by parts of a pixel; 0 comes from outside."""
+    truth = np.full((31, 35, 33), low)
+    truth[9:21, 8:25, 10:22] = 1.0
+    away = np.array(truth)  # 0.3 of a pixel towards lower z, as its voxels see it
+    away[8, 8:25, 10:22] = low + 0.3 * (1 - low)
+    away[20, 8:25, 10:22] = low + 0.7 * (1 - low)
+    moved, shift_zyx = metrics.register(away, truth)
+    assert shift_zyx == pytest.approx((0.3, 0, 0), abs=0.1)
+    assert (low, 1.0) == (moved[1:].min(), moved[1:].max())
+    assert metrics.psnr(moved[1:], truth[1:]) > 20
+    assert moved[0].tolist() == np.zeros((35, 33)).tolist()
+
+
 def test_pose_errors_of_the_truth_but_for_the_gauge_are_zero() -> None:
     angles = np.arange(-60.0, 61.0, 5)
     rng = np.random.default_rng(4)

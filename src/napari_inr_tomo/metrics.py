@@ -297,9 +297,10 @@ def register(
 ) -> tuple[ImageArray, tuple[float, float, float]]:
     """Move a volume onto the truth: the translation that no tilt series can tell.
 
-    Returns the moved (z, y, x) float32 volume (cubic spline, 0 from outside) and the
-    shift (z, y, x) in px that was applied.  The shift is the peak of the
-    cross-correlation to a hundredth of a pixel; beyond half a side it is ambiguous.
+    Returns the moved (z, y, x) float32 volume (cubic spline within the range of the
+    volume, 0 from outside) and the shift (z, y, x) in px that was applied.  The shift
+    is the peak of the cross-correlation to a hundredth of a pixel; beyond half a side
+    it is ambiguous.
     """
     return _moved_onto(*_pair(volume, truth))
 
@@ -307,6 +308,11 @@ def register(
 def _moved_onto(
     a: FloatArray, b: FloatArray
 ) -> tuple[ImageArray, tuple[float, float, float]]:
+    """Return what `register` does.
+
+    A spline swings beyond the values at sharp edges, which are cut off: else a volume
+    without negative intensities would be shown, and judged, with some.
+    """
     from scipy.ndimage import shift as moved
     from skimage.registration import phase_cross_correlation
 
@@ -314,7 +320,8 @@ def _moved_onto(
         return a.astype(np.float32), (0.0, 0.0, 0.0)
     found, _, _ = phase_cross_correlation(b, a, upsample_factor=100, normalization=None)
     z, y, x = (float(value) for value in found)
-    data = moved(a, (z, y, x), order=3, mode="constant", cval=0.0)
+    data = moved(a, (z, y, x), order=3, mode="constant", cval=np.nan)  # outside
+    data = np.nan_to_num(np.clip(data, a.min(), a.max()))
     return np.asarray(data, np.float32), (z, y, x)
 
 

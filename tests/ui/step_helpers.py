@@ -19,3 +19,11 @@ def errors() -> list[str]:
 
 def done(qtbot: Any, session: Any) -> None:
     qtbot.waitUntil(lambda: session.busy is None, timeout=LONG_MS)
+
+
+def scale_bar(pixels: int, size_nm: float | None) -> str:
+    """Return the words of the scale bar of a picture so many pixels wide."""
+    from napari_inr_tomo.ui.scale_bar import round_length
+
+    unit = "px" if size_nm is None else "nm"
+    return f"{round_length(pixels * (size_nm or 1.0)):g} {unit}"

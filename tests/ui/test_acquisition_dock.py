@@ -57,7 +57,8 @@ def test_tilts_come_and_the_series_and_the_volume_grow(
 ) -> None:
     panel = begin(open_dock, raw, tmp_path / "out")
     session = open_dock.session
-    session.add_series(bin_images(small_series, 2))
+    old = session.add_series(bin_images(small_series, 2))
+    own = open_dock.viewer.add_points(np.zeros((1, 2)))
     panel.recipe.setCurrentIndex(1)
     for tilt in (10, 12):
         put(raw, small_series, tilt)
@@ -74,6 +75,10 @@ def test_tilts_come_and_the_series_and_the_volume_grow(
     qtbot.waitUntil(lambda: arrived(2), timeout=LONG_MS)
     qtbot.waitUntil(lambda: panel.layers.volume is not None, timeout=LONG_MS)
     assert "t_+5.0.tif" in panel.problems.text()
+    shown = [layer for layer in open_dock.viewer.layers if layer.visible]
+    assert shown == [own, panel.layers.volume]
+    assert old in open_dock.viewer.layers
+    assert open_dock.viewer.layers.selection == {panel.layers.volume}
     assert panel.table.item(0, 0).text().endswith("\u00b0")
     first = np.array(panel.layers.volume.data)
     put(raw, small_series, 11)

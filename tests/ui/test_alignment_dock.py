@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.layers import Layer
-from step_helpers import LONG_MS, done, errors
+from step_helpers import LONG_MS, done, errors, scale_bar
 
 from napari_inr_tomo.align import set_tilt_axis
 from napari_inr_tomo.config import ReconstructionConfig
@@ -117,6 +117,10 @@ def test_axis_tool_typed_undone_applied(
     qtbot.waitUntil(lambda: tool.pictures[2].shown, timeout=LONG_MS)
     assert "negative" in tool.pictures[0].caption.text()
     assert "left" in tool.pictures[0].caption.text()
+    size_nm = session.series.pixel_size_nm
+    place = f"at -7 px ({-7 * size_nm:+.3g} nm)\n"
+    assert tool.pictures[0].caption.text().startswith(place)
+    assert {p.scale_words for p in tool.pictures} == {scale_bar(24, size_nm)}
     before = tool.lines.data.copy()
     tool.angle.setValue(4.0)
     tool.shift.setValue(1.0)

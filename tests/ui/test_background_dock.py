@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from step_helpers import done, errors
+from step_helpers import done, errors, scale_bar
 
 from napari_inr_tomo.preprocess import background_device, background_settings
 from napari_inr_tomo.preprocess.masks import decode_mask
@@ -88,6 +88,9 @@ def test_painted_mask_is_used(
     panel.preview_button.click()
     done(qtbot, session)
     assert panel.mask_picture._overlay[5:9, 6:12].all()
+    bar = scale_bar(28, session.series.pixel_size_nm)
+    pictures = (panel.mask_picture, panel.fit_picture, panel.rest_picture)
+    assert {picture.scale_words for picture in pictures} == {bar}
     open_dock.viewer.layers.remove(mask)
     assert panel.mask_box.currentText() == "nothing"
 

@@ -8,10 +8,25 @@ import numpy as np
 import pytest
 from step_helpers import done
 
+from napari_inr_tomo.preprocess import bin_images
 from napari_inr_tomo.types import TiltSeries, Volume
 from napari_inr_tomo.ui.docks.tilt_series import TiltSeriesDock
 from napari_inr_tomo.ui.jobs import toggle_tilt
-from napari_inr_tomo.ui.series_layer import volume_layer_data
+from napari_inr_tomo.ui.series_layer import series_layer_data, volume_layer_data
+
+
+def add_volume(viewer: Any, planes: int, voxel_nm: float | None, **more: Any) -> Any:
+    volume = Volume(np.zeros((planes, 24, 28), np.float32), voxel_nm)
+    data, options, _ = volume_layer_data(volume)
+    return viewer.add_image(data, **options, **more)
+
+
+def steps(viewer: Any) -> list[float]:
+    """Return where napari's slider can stand: what Qt shows, too."""
+    slider = viewer.window._qt_viewer.dims.slider_widgets[0].slider
+    assert slider.maximum() == viewer.dims.nsteps[0] - 1
+    start, _, step = viewer.dims.range[0]
+    return [start + step * k for k in range(viewer.dims.nsteps[0])]
 
 
 def test_the_slider_is_named_after_what_is_shown(
@@ -127,3 +142,88 @@ def test_a_volume_that_replaces_a_removed_one_is_cut_through_its_middle(
     viewer.layers.remove(viewer.layers[1])  # napari moves the slider to the last tilt
     viewer.add_image(data, **options)
     assert viewer.dims.point[0] == pytest.approx(44.5, abs=0.6)
+
+
+def test_a_new_series_is_seen_alone(open_dock: Any, small_series: TiltSeries) -> None:
+    """Selected before the others are hidden; the user's own layers stay."""
+    session, viewer = open_dock(TiltSeriesDock).session, open_dock.viewer
+    first = session.add_series(small_series)
+    volume = add_volume(viewer, 24, small_series.pixel_size_nm)
+    own = viewer.add_points(np.zeros((1, 2)))
+    selected = []
+    for layer in (first, volume):
+        layer.events.visible.connect(
+            lambda _: selected.append(viewer.layers.selection.active)
+        )
+    data, options, _ = series_layer_data(small_series.evolve(name="dropped"))
+    second = viewer.add_image(data, **options)  # as when a file is dropped
+    assert [layer.visible for layer in (first, volume, own, second)] == [
+        *(False, False, True, True)
+    ]
+    assert selected == [second, second]
+    assert session.layer is second
+    viewer.layers.remove(second)
+    assert session.layer is first
+    assert first.visible  # rather than nothing
+    volume.visible = True
+    again = session.add_series(small_series)
+    assert viewer.layers.selection == {again}
+    assert not volume.visible
+
+
+@pytest.mark.parametrize("pixel_nm", [0.7, None])
+def test_the_slider_has_one_position_for_every_tilt_of_a_binned_series(
+    open_dock: Any, small_series: TiltSeries, pixel_nm: float | None
+) -> None:
+    """A volume with the pixels of before is still there, hidden."""
+    session, viewer = open_dock(TiltSeriesDock).session, open_dock.viewer
+    series = small_series.evolve(pixel_size_nm=pixel_nm)
+    layer = session.add_series(series)
+    volume = add_volume(viewer, 90, pixel_nm, visible=False)
+    step = pixel_nm or 1.0
+    assert steps(viewer) == pytest.approx([step * k for k in range(25)])
+    session.show_tilt(20)
+    session.apply(layer, bin_images(series, 2), "Binning")
+    step *= 2 if pixel_nm else 1
+    assert steps(viewer) == pytest.approx([step * k for k in range(25)])
+    assert session.shown_tilt() == 20  # and not the tenth
+    session.undo()
+    assert session.shown_tilt() == 20
+    session.apply(layer, bin_images(series, 2), "Binning")
+    volume.visible = True
+    assert steps(viewer) == pytest.approx([(pixel_nm or 1.0) * k for k in range(90)])
+    viewer.dims.set_point(0, 80 * (pixel_nm or 1.0))
+    session.undo()
+    volume.visible = False
+    assert session.shown_tilt() == 20
+    volume.visible = True
+    assert viewer.dims.point[0] == pytest.approx(80 * (pixel_nm or 1.0))
+
+
+def test_series_with_other_pixels_or_none_known_step_by_their_own_tilts(
+    open_dock: Any, small_series: TiltSeries
+) -> None:
+    session, viewer = open_dock(TiltSeriesDock).session, open_dock.viewer
+    layers = [
+        session.add_series(small_series.evolve(pixel_size_nm=size))
+        for size in (0.5, 2.0, None)
+    ]
+    for layer, step in zip(layers, (0.5, 2.0, 1.0), strict=True):
+        session.show_alone(layer)
+        assert steps(viewer) == pytest.approx([step * k for k in range(25)])
+
+
+def test_other_layers_of_the_user_have_the_whole_slider(
+    open_dock: Any, small_series: TiltSeries
+) -> None:
+    session, viewer = open_dock(TiltSeriesDock).session, open_dock.viewer
+    session.add_series(small_series.evolve(pixel_size_nm=None))
+    own = viewer.add_image(np.zeros((70, 5, 6)))
+    assert len(steps(viewer)) == 70
+    own.visible = False
+    assert len(steps(viewer)) == 25
+    own.visible = True
+    session.layer.visible = False
+    viewer.dims.set_point(0, 69)
+    assert len(steps(viewer)) == 70
+    assert viewer.dims.point[0] == 69

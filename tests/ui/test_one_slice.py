@@ -53,14 +53,18 @@ def test_a_slice_is_shown_and_marked_as_a_preview(
     open_dock: Any, qtbot: Any, panel: Any, tmp_path: Path
 ) -> None:
     one = panel.one_slice
-    assert one.position.maximum() == 27  # columns: the axis is nearer to x
-    one.position.setValue(12)
+    # columns, from the centre: the axis is nearer to x
+    assert (one.position.minimum(), one.position.maximum()) == (-13.5, 13.5)
+    assert one.position.value() == 0
+    one.position.setValue(-2)  # between two of them, as there are 28
     layers = list(open_dock.viewer.layers)
     one.button.click()
     assert one.button.text() == "End the try"
     qtbot.waitUntil(lambda: not one.running, timeout=LONG_MS)
     words = one.picture.caption.text()
-    assert words.startswith("Preview: slice x = 12 px")
+    nm = -1.5 * open_dock.session.series.pixel_size_nm
+    assert words.startswith(f"Preview: slice x = -1.5 px ({nm:+.3g} nm)")
+    assert one.picture.scale_words.endswith(" nm")
     assert "finished" in words
     assert one.picture.shown
     assert one.picture._image.shape == (24, 24)
@@ -68,6 +72,39 @@ def test_a_slice_is_shown_and_marked_as_a_preview(
     assert list(open_dock.viewer.layers) == layers
     assert open_dock.session.run.run is None
     qtbot.waitUntil(lambda: not list(tmp_path.glob("inr-tomo-*")), timeout=LONG_MS)
+
+
+def test_the_pixels_of_a_coarse_slice_are_those_of_its_voxels(
+    monkeypatch: pytest.MonkeyPatch, small_series: TiltSeries
+) -> None:
+    """Half as many voxels a side are twice as large; the slice is the one asked for."""
+    import threading
+
+    from napari_inr_tomo import runs
+    from napari_inr_tomo.config import ReconstructionConfig
+    from napari_inr_tomo.ui import live, one_slice
+
+    class Run:
+        def poll(self) -> int:
+            return 0
+
+    def follow(*_: Any) -> Any:
+        yield live.LiveUpdate(preview=np.zeros((12, 12, 7), np.float32))
+
+    monkeypatch.setattr(runs, "launch", lambda _: Run())
+    monkeypatch.setattr(live, "follow", follow)
+    config = ReconstructionConfig.from_preset("preview", method="sirt")
+    for size, unit in ((0.5, "nm"), (None, "px")):
+        series = small_series.evolve(pixel_size_nm=size)
+        places = {}
+        for place in (-13.5, 0.0, 13.5):
+            stop = threading.Event()
+            (shown,) = one_slice.previews(series, config, place, stop)
+            assert shown.pixel == (2 * (size or 1), unit)
+            places[place] = shown.place
+        said = [words.split(" px")[0] for words in places.values()]
+        assert said == ["-13.5", "+0.5", "+13.5"]
+        assert places[-13.5].endswith("(-6.75 nm)") == (size is not None)
 
 
 def test_a_dock_closed_midway_ends_the_slab(

@@ -212,26 +212,6 @@ def test_no_volume_comes_while_live_updates_are_off(
     assert len(open_dock.viewer.layers) == 0
 
 
-def test_curves_go_into_layers_with_their_numbers(
-    open_dock: Any, qtbot: Any, worker: Worker
-) -> None:
-    panel = follow(open_dock, qtbot, worker, MonitorDock)
-    run, viewer = open_dock.session.run, open_dock.viewer
-    assert not panel.curve_button.isEnabled()
-    for step in (1, 2, 3):
-        worker.epoch(step)
-    worker.poses(2.0)
-    qtbot.waitUntil(lambda: run.record.poses is not None, timeout=LONG_MS)
-    qtbot.waitUntil(panel.curve_button.isEnabled, timeout=LONG_MS)
-    panel.curve_button.click()
-    losses = viewer.layers["Loss numbers of run"].features
-    assert losses["value"][losses["curve"] == "loss"].tolist() == [1, 1 / 2, 1 / 3]
-    poses = viewer.layers["Poses numbers of run"].features
-    assert set(poses["curve"]) == {"z1_deg", "z3_deg", "dx_px", "dy_px"}
-    assert len(viewer.layers["Loss curves of run"].data) == 4  # 2 curves, 3 points each
-    assert viewer.layers.extent.units is not None
-
-
 def test_warning_failure_and_its_words(
     open_dock: Any, qtbot: Any, worker: Worker
 ) -> None:

@@ -57,6 +57,7 @@ def test_a_tilt_is_tried_then_all_are_corrected_and_undone(
     assert not panel.plot.isHidden()
     assert "Tilt 0 (0.0 deg): lines up to" in panel.numbers.text()
     assert all(picture.shown for picture in panel.pictures)
+    assert all(picture.scale_words for picture in panel.pictures)
     assert panel.plot.names == ["x, scan 1", "y, scan 1", "x, scan 2", "y, scan 2"]
     assert len(panel.plot.line("x, scan 1")[0]) == 40
     assert len(panel.plot.line("x, scan 2")[0]) == 46

@@ -64,8 +64,7 @@ class AcquisitionLayers:
 
             made = Layer.create(*volume_layer_data(volume, "Quick volume"))
             self.volume = viewer.add_layer(made)
-            if self.series is not None:
-                self.series.visible = False
+            self.session.show_alone(self.volume)
             middle = (len(volume.data) - 1) / 2 * float(self.volume.scale[0])
             viewer.dims.set_point(viewer.dims.ndim - 3, middle)
             return

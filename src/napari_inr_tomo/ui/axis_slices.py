@@ -11,6 +11,7 @@ from napari_inr_tomo.types import TiltSeries
 from napari_inr_tomo.ui import steps
 from napari_inr_tomo.ui.axis_line import reversed_axis
 from napari_inr_tomo.ui.controls import SlicePicture, words
+from napari_inr_tomo.ui.series_layer import picture_pixel, place_words
 
 SLICE_TIP = (
     "Slice across the tilt axis at one of the red lines (depth downwards), by filtered "
@@ -86,22 +87,29 @@ class AxisSlices(QWidget):
         axis = reversed_axis(*line) if is_reversed else line
         along = tuple(-p if is_reversed else p for p in places)
         worker = create_worker(self._previewer, series, *axis, along)
-        worker.returned.connect(lambda result: self.show_result(result, places))
+        nm = series.pixel_size_nm
+        worker.returned.connect(lambda result: self.show_result(result, places, nm))
         worker.errored.connect(self._failed)
         worker.finished.connect(self._finished)
         self._worker = worker
         worker.start()
 
-    def show_result(self, result: Any, places: tuple[float, ...]) -> None:
-        """Show slices, each with its place along the line and its numbers."""
+    def show_result(
+        self, result: Any, places: tuple[float, ...], nm: float | None
+    ) -> None:
+        """Show slices, each with its place along the line and its numbers.
+
+        nm: size of a pixel, None where it is unknown.
+        """
         if not self._on:
             return
         negative, left = result.negativity, result.residual
         for picture, image, bad, rest, place in zip(
             self.pictures, result.slices, negative, left, places, strict=True
         ):
-            text = f"at {place:+.0f} px\nnegative {bad:.3f}\nleft {rest:.1%}"
-            picture.show_image(image, text)
+            at = place_words(place, nm, 0)
+            text = f"at {at}\nnegative {bad:.3f}\nleft {rest:.1%}"
+            picture.show_image(image, text, pixel=picture_pixel(nm))
         self.state.setText(
             f"Mean negativity {np.mean(negative):.3f}, left unexplained "
             f"{np.mean(left):.1%}. {HOW}."

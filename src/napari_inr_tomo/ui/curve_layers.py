@@ -1,13 +1,17 @@
-"""Loss and pose curves as layers: paths, and points whose features hold the numbers."""
+"""Loss and pose curves as layers: paths, and points whose features hold the numbers.
+
+Every phase of the loss has a box of its own with its own scale: the losses of two
+phases are not of one kind.  So have the turns and the shifts, whose units differ.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_inr_tomo.ui.live import POSE_COLUMNS, PoseTable
-from napari_inr_tomo.ui.series_layer import space
+from napari_inr_tomo.ui.series_layer import KEY, space
 
 if TYPE_CHECKING:
     from napari_inr_tomo.ui.record import Curve, RunRecord
@@ -24,29 +28,45 @@ COLOURS = {
 }
 
 
+SPACING = 1.4
+"""Sides of a box from one box to the next: room for its words."""
+TITLES = {"turns": "Turns z1, z3 (deg)", "shifts": "Shifts dx, dy (px)"}
+WORDS_COLOUR = "#888888"
+
+Points = dict[str, np.ndarray]
+
+
 def curves_to_layers(session: Session, record: RunRecord) -> list[str]:
     """Add the curves of a run as layers beside the images; returns the layers' names.
 
-    A box as large as an image, to its right, holds the loss (logarithmic), and one
-    below it the poses against the tilt angle.
+    To the right of the images, boxes as large as one of them: the loss (logarithmic) of
+    every phase in a row, turns and shifts against the tilt angle in the row below.
     """
     shape = record.shape_zyx or (64, 64, 64)
-    height, width = float(shape[1]), float(shape[2])
-    names: list[str] = []
+    size = float(shape[1]), float(shape[2])
+    turns, shifts = (pose_points(record.poses, part) for part in ("turns", "shifts"))
     groups = [
-        ("Loss", loss_points(record.curves), 0.0),
-        ("Poses", pose_points(record.poses), 1.1 * height),
+        (loss_points(record.curves), (0, 0), "Loss {} of {}, log scale"),
+        (turns, (1, 0), "Turn {} of {} (deg)"),
+        (shifts, (1, 1), "Shift {} of {} (px)"),
     ]
-    for title, points, top in groups:
+    names: list[str] = []
+    words: list[tuple[str, np.ndarray]] = []
+    for points, (row, column), name in groups:
         if not points["value"].size:
             continue
-        xy = _boxed(points, (height, width))
-        yx = np.stack([top + xy[:, 1], 1.1 * width + xy[:, 0]], axis=1)
-        names += _add(session, record, title, points, yx, width)
-    return names
+        corner = np.array([SPACING * row * size[0], (1.1 + SPACING * column) * size[1]])
+        yx = np.empty((len(points["value"]), 2))
+        for index, part in enumerate(dict.fromkeys(points["part"].tolist())):
+            here = points["part"] == part
+            at = corner + np.array([0, SPACING * index * size[1]])
+            yx[here] = at + _boxed(points["x"][here], points["log"][here]) * size
+            words += _words(points, part, at, np.array(size))
+        names += _add(session, record, name, points, yx, size[1])
+    return [*names, *_add_words(session, record, words)]
 
 
-def loss_points(curves: dict[str, Curve]) -> dict[str, np.ndarray]:
+def loss_points(curves: dict[str, Curve]) -> Points:
     """Return one row per loss: curve, x (step), value, phase."""
     rows: list[tuple[str, float, float, str]] = []
     for phase, curve in curves.items():
@@ -56,48 +76,35 @@ def loss_points(curves: dict[str, Curve]) -> dict[str, np.ndarray]:
                 for step, value in zip(curve.steps, values, strict=True)
                 if np.isfinite(value)
             ]
-    return _table(rows, ("curve", "x", "value", "phase")) | {"log": np.array(True)}
+    points = _table(rows, ("curve", "x", "value", "phase"))
+    logarithm = np.log10(np.maximum(points["value"].astype(float), 1e-30))
+    return points | {"part": points["phase"], "log": logarithm}
 
 
-def pose_points(poses: PoseTable | None) -> dict[str, np.ndarray]:
-    """Return one row per pose number: curve, x (angle), value, tilt."""
+def pose_points(poses: PoseTable | None, part: str) -> Points:
+    """Return one row per "turns" or "shifts": curve, x (angle), value, tilt."""
     rows: list[tuple[str, float, float, int]] = []
+    unit = "_deg" if part == "turns" else "_px"
     if poses is not None:
         order = np.argsort(poses["angle_deg"], kind="stable")
-        for name in POSE_COLUMNS:
+        for name in (column for column in POSE_COLUMNS if column.endswith(unit)):
             rows += [
                 (name, poses["angle_deg"][k], poses[name][k], int(poses["tilt"][k]))
                 for k in order
                 if poses["used"][k]
             ]
-    return _table(rows, ("curve", "x", "value", "tilt")) | {"log": np.array(False)}
+    points = _table(rows, ("curve", "x", "value", "tilt"))
+    return points | {"part": np.array([part] * len(rows)), "log": points["value"]}
 
 
-def _table(rows: list[tuple], names: tuple[str, ...]) -> dict[str, np.ndarray]:
+def _table(rows: list[tuple], names: tuple[str, ...]) -> Points:
     columns = list(zip(*rows, strict=True)) if rows else [[] for _ in names]
     return {name: np.array(column) for name, column in zip(names, columns, strict=True)}
 
 
-def _boxed(points: dict[str, np.ndarray], size_yx: tuple[float, float]) -> np.ndarray:
-    """Return (point, 2) x and y within the box, y pointing down."""
-    value = np.asarray(points["value"], float)
-    if points["log"]:
-        value = np.log10(np.maximum(value, 1e-30))
-    return np.stack(
-        [_along(points) * size_yx[1], (1 - _unit(value)) * size_yx[0]], axis=1
-    )
-
-
-def _along(points: dict[str, np.ndarray]) -> np.ndarray:
-    """Return x from 0 to 1, one phase after the other in equal shares."""
-    x = np.asarray(points["x"], float)
-    phases = points.get("phase", np.array([""] * len(x)))
-    order = list(dict.fromkeys(phases.tolist()))
-    along = np.empty(len(x))
-    for index, phase in enumerate(order):
-        here = phases == phase
-        along[here] = (index + 0.95 * _unit(x[here])) / len(order)
-    return along
+def _boxed(x: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """Return (point, 2) y, x within a box of side 1, y pointing down."""
+    return np.stack([1 - _unit(value), _unit(x)], axis=1)
 
 
 def _unit(values: np.ndarray) -> np.ndarray:
@@ -105,28 +112,71 @@ def _unit(values: np.ndarray) -> np.ndarray:
     return (values - low) / (high - low) if high > low else np.full(len(values), 0.5)
 
 
+def _words(
+    points: Points, part: str, corner: np.ndarray, size: np.ndarray
+) -> list[tuple[str, np.ndarray]]:
+    """Return the title of a box and the ends of its axes, and where they stand."""
+    from napari_inr_tomo.ui.record import PHASES
+
+    here = points["part"] == part
+    x, value = points["x"][here], points["value"][here]
+    title = TITLES.get(part) or f"Loss, {PHASES.get(part, part).lower()}"
+    steps = "epochs" if part == "rays" else "iterations"
+    unit = "deg tilt" if part in TITLES else steps
+    places = [
+        (title, (-0.14, 0.5)),
+        (f"{value.max():.3g}", (0.0, -0.14)),
+        (f"{value.min():.3g}", (1.0, -0.14)),
+        (f"{x.min():g}", (1.12, 0.0)),
+        (f"{x.max():g} {unit}", (1.12, 1.0)),
+    ]
+    return [(text, corner + np.array(at) * size) for text, at in places]
+
+
+def _add_words(
+    session: Session, record: RunRecord, words: list[tuple[str, np.ndarray]]
+) -> list[str]:
+    """Add the words at the boxes; returns the name of their layer."""
+    if not words:
+        return []
+    layer = session.viewer.add_points(
+        np.array([at for _, at in words]),
+        features={"words": [text for text, _ in words]},
+        text={"string": "{words}", "color": WORDS_COLOUR, "size": 8},
+        face_color="transparent",
+        border_width=0,
+        name=f"Axes of the curves of {record.name}",
+        **_options(record),
+    )
+    return [layer.name]
+
+
+def _options(record: RunRecord) -> dict[str, Any]:
+    return space(record.voxel_nm, ("y", "x")) | {"metadata": {KEY: "curves"}}
+
+
 def _add(
     session: Session,
     record: RunRecord,
-    title: str,
-    points: dict[str, np.ndarray],
+    name: str,
+    points: Points,
     yx: np.ndarray,
     width: float,
 ) -> list[str]:
-    options = space(record.voxel_nm, ("y", "x"))
     starts, steps, owners = _segments(points, yx)
-    features = {k: v for k, v in points.items() if k != "log"}
-    colours = np.array([COLOURS[name] for name in points["curve"]])
+    hidden = ("log", "part")
+    features = {k: v for k, v in points.items() if k not in hidden}
+    colours = np.array([COLOURS[curve] for curve in points["curve"]])
     added = []
     if len(starts):
         layer = session.viewer.add_vectors(
             np.stack([starts, steps], axis=1),
-            features={name: values[owners] for name, values in features.items()},
+            features={k: values[owners] for k, values in features.items()},
             edge_color=colours[owners],
             edge_width=width / 200,
             vector_style="line",
-            name=f"{title} curves of {record.name}",
-            **options,
+            name=name.format("curves", record.name),
+            **_options(record),
         )
         added.append(layer.name)
     layer = session.viewer.add_points(
@@ -135,20 +185,20 @@ def _add(
         face_color=colours,
         border_width=0,
         size=width / 60,
-        name=f"{title} numbers of {record.name}",
-        **options,
+        name=name.format("numbers", record.name),
+        **_options(record),
     )
     return [*added, layer.name]
 
 
 def _segments(
-    points: dict[str, np.ndarray], yx: np.ndarray
+    points: Points, yx: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return starts, steps (segment, 2) and owning points of the paths.
 
-    A path joins the points of one curve (and one phase) in their order.
+    A path joins the points of one curve of one box in their order.
     """
-    phases = points.get("phase", np.array([""] * len(points["curve"])))
-    same = (points["curve"][1:] == points["curve"][:-1]) & (phases[1:] == phases[:-1])
+    curve, part = points["curve"], points["part"]
+    same = (curve[1:] == curve[:-1]) & (part[1:] == part[:-1])
     owners = np.flatnonzero(same)
     return yx[owners], yx[owners + 1] - yx[owners], owners

@@ -14,12 +14,19 @@ import numpy as np
 
 from napari_inr_tomo.types import Step, Volume
 from napari_inr_tomo.ui.live import LiveUpdate, PoseTable
+from napari_inr_tomo.ui.pose_layers import (
+    axis_vectors,
+    centres,
+    pose_features,
+    shift_arrows,
+    shift_factor,
+    shift_words,
+)
 from napari_inr_tomo.ui.series_layer import (
     KEY,
     STACK_LABELS,
     VOLUME_LABELS,
     contrast,
-    is_series_layer,
     space,
     value_range,
 )
@@ -33,38 +40,11 @@ if TYPE_CHECKING:
 
 AXIS_COLOUR = "#ffd24d"
 POINT_COLOUR = "#4dc3ff"
+ARROW_COLOUR = "#ff7fbf"
+ON_TILTS = ("axis", "arrows", "points")
+"""The layers of the poses, as they lie on one another."""
 FAR_OFF = 0.3
 """Share of the contrast by which a live volume may miss it before it is fitted anew."""
-
-
-def pose_features(poses: PoseTable) -> dict[str, np.ndarray]:
-    """Return the features table of the pose layers."""
-    names = ("tilt", "angle_deg", "z1_deg", "z3_deg", "dx_px", "dy_px", "residual")
-    return {name: np.array(poses[name]) for name in names}
-
-
-def centres(poses: PoseTable, shape_yx: tuple[int, int]) -> np.ndarray:
-    """Return (tilt, 3): where the centre of rotation lies, in data coordinates."""
-    height, width = shape_yx
-    return np.stack(
-        [
-            poses["tilt"].astype(float),
-            (height - 1) / 2 + poses["dy_px"],
-            (width - 1) / 2 + poses["dx_px"],
-        ],
-        axis=1,
-    )
-
-
-def axis_vectors(poses: PoseTable, shape_yx: tuple[int, int]) -> np.ndarray:
-    """Return (tilt, 2, 3) vectors along the tilt axis as the detector sees it.
-
-    The axis of tilt lies at z3 in the plane of the detector (see `geometry`).
-    """
-    turn = np.deg2rad(poses["z3_deg"])
-    along = np.stack([0 * turn, np.sin(turn), np.cos(turn)], axis=1)
-    along *= 0.9 * max(shape_yx)
-    return np.stack([centres(poses, shape_yx) - along / 2, along], axis=1)
 
 
 @contextmanager
@@ -86,8 +66,10 @@ class LiveLayers:
         self.volume: Layer | None = None
         self.points: Layer | None = None
         self.axis: Layer | None = None
+        self.arrows: Layer | None = None
         self.dismissed: set[str] = set()
         self._stack_shown = False
+        self._factor = 0
         self._latest: tuple[PoseTable, RunRecord] | None = None
         self._own_limits: tuple[float, float] | None = None
         self._new = False
@@ -95,8 +77,8 @@ class LiveLayers:
 
     def reset(self) -> None:
         """Begin with a new run; the layers of the last one stay as they are."""
-        self.volume = self.points = self.axis = None
-        self._stack_shown, self._latest = False, None
+        self.volume = self.points = self.axis = self.arrows = None
+        self._stack_shown, self._latest, self._factor = False, None, 0
         self._own_limits, self._new, self._coming = None, False, None
         self.dismissed.clear()
 
@@ -113,7 +95,7 @@ class LiveLayers:
         """Note that the user removed a layer."""
         from napari.utils.notifications import show_info
 
-        for kind in ("volume", "points", "axis"):
+        for kind in ("volume", *ON_TILTS):
             if layer is getattr(self, kind):
                 setattr(self, kind, None)
                 self.dismissed.add(kind)
@@ -262,7 +244,7 @@ class LiveLayers:
             self._own_limits = tuple(self.volume.contrast_limits)
 
     def show_poses(self, poses: PoseTable, record: RunRecord) -> None:
-        """Show the tilt axis and the centre of rotation on every tilt.
+        """Show tilt axis, centre of rotation and shift on every tilt.
 
         Their layers are made when the tilts are first looked at: making one holds the
         window up for a tenth of a second and more.
@@ -274,59 +256,86 @@ class LiveLayers:
         if not self._stack_shown:
             return
         shape_yx = record.shape_zyx[1], record.shape_zyx[2]
-        features = pose_features(poses)
-        vectors, points = axis_vectors(poses, shape_yx), centres(poses, shape_yx)
-        options = space(record.voxel_nm, STACK_LABELS) | {"features": features}
-        if self.axis is None and "axis" not in self.dismissed:
-            self.axis = viewer.add_vectors(
-                vectors,
-                name="Tilt axis of the run",
-                edge_color=AXIS_COLOUR,
-                edge_width=max(shape_yx) / 150,
-                vector_style="line",
-                **options,
-            )
-        elif self.axis is not None:
-            self.axis.data = vectors
-            self.axis.features = features
-        if self.points is None and "points" not in self.dismissed:
-            self.points = viewer.add_points(
-                points,
-                name="Poses of the run",
-                face_color=POINT_COLOUR,
-                border_width=0,
-                size=max(2.0, max(shape_yx) / 40),
-                **options,
-            )
-        elif self.points is not None:
-            self.points.data = points
-            self.points.features = features
-        if self.volume is not None and self.volume.visible:
-            self.show_only("volume")
+        features, factor = pose_features(poses), shift_factor(poses, shape_yx)
+        drawn = {
+            "axis": axis_vectors(poses, shape_yx),
+            "arrows": shift_arrows(poses, shape_yx, factor),
+            "points": centres(poses, shape_yx),
+        }
+        for kind in ON_TILTS:
+            layer = getattr(self, kind)
+            if layer is not None:
+                layer.data, layer.features = drawn[kind], features
+            elif kind not in self.dismissed:
+                options = self._over_tilts(record) | {"features": features}
+                made = _layer(kind, drawn[kind], shape_yx, options)
+                made.visible = self.volume is None or not self.volume.visible
+                setattr(self, kind, made)
+                with unselected(viewer):
+                    viewer.add_layer(made)
+        self._name_arrows(factor)
+
+    def _name_arrows(self, factor: int) -> None:
+        """Say in the name of the arrows how long they are; it may be the user's."""
+        if self.arrows is not None and self._factor != factor:
+            self.arrows.name = shift_words(factor)
+            self._factor = factor
+
+    def _over_tilts(self, record: RunRecord) -> dict[str, Any]:
+        """Return the space of the pose layers: over the tilts, maybe binned since."""
+        options, layer = space(record.voxel_nm, STACK_LABELS), self.session.layer
+        options["translate"] = (0.0, 0.0, 0.0)
+        if layer is None or record.shape_zyx is None:
+            return options
+        step = float(layer.scale[0])
+        options["scale"] = (step, *options["scale"][1:])
+        (rows, columns), (height, width) = record.shape_zyx[1:], layer.data.shape[1:]
+        if rows * width == columns * height:  # the same field of view
+            zoom = width / columns
+            options["scale"] = (step, step * zoom, step * zoom)
+            options["translate"] = (0.0, step * (zoom - 1) / 2, step * (zoom - 1) / 2)
+            options["units"] = layer.units
+        return options
+
+    def refit(self) -> None:
+        """Lay the poses over the tilts again, whose pixels have another size now."""
+        for layer in (getattr(self, kind) for kind in ON_TILTS):
+            if layer is not None and self._latest is not None:
+                for name, value in self._over_tilts(self._latest[1]).items():
+                    setattr(layer, name, value)
 
     def show_only(self, what: str) -> None:
-        """Show the "volume", or the "stack" with its axis and poses, and no other.
-
-        The volume is selected, and before the rest is hidden: napari greys out the
-        controls of a hidden layer, for which Qt first lays out the whole window.
-        """
-        viewer = self.session.viewer
-        if viewer is None:
+        """Show the "volume", or the "stack" with its axis and poses, and no other."""
+        if self.session.viewer is None:
             return
         self._new = False
-        if what == "stack" and not self._stack_shown:
+        if what == "volume":
+            if self.session.has_layer(self.volume):
+                self.session.show_alone(self.volume)
+            return
+        if not self._stack_shown:
             self._stack_shown = True
             if self._latest is not None:
                 self.show_poses(*self._latest)
-        shown = [self.session.layer, self.points, self.axis]
-        shown = [self.volume] if what == "volume" else shown
-        for layer in shown:
-            if layer is not None and self.session.has_layer(layer):
-                layer.visible = True
-        if what == "volume":
-            self._select()
-        for layer in viewer.layers:
-            ours = layer in (self.points, self.axis) or is_series_layer(layer)
-            ours = ours or isinstance(layer.metadata.get(KEY), Volume)
-            if ours and layer not in shown:
-                layer.visible = False
+        poses = [getattr(self, kind) for kind in ON_TILTS]
+        self.session.show_alone(self.session.layer, *poses)
+
+
+def _layer(
+    kind: str, data: np.ndarray, shape_yx: tuple[int, int], options: dict[str, Any]
+) -> Layer:
+    """Return the layer of axes, arrows or points that is to be added."""
+    from napari.layers import Points, Vectors
+
+    size, options = max(shape_yx), options | {"metadata": {KEY: kind}}
+    if kind == "points":
+        options |= {"face_color": POINT_COLOUR, "border_width": 0}
+        options |= {"name": "Poses of the run", "size": max(2.0, size / 40)}
+        return Points(data, **options)
+    if kind == "axis":
+        options |= {"edge_color": AXIS_COLOUR, "edge_width": size / 150}
+        options |= {"name": "Tilt axis of the run", "vector_style": "line"}
+    else:
+        options |= {"edge_color": ARROW_COLOUR, "edge_width": size / 100}
+        options |= {"name": shift_words(1), "vector_style": "arrow"}
+    return Vectors(data, **options)

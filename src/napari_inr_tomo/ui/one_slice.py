@@ -6,6 +6,7 @@ the run that the session follows.
 
 from __future__ import annotations
 
+import math
 import tempfile
 import threading
 import time
@@ -22,7 +23,8 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_inr_tomo import events
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.ui import live
-from napari_inr_tomo.ui.controls import ActionRow, SlicePicture, whole, words
+from napari_inr_tomo.ui.controls import ActionRow, SlicePicture, number, words
+from napari_inr_tomo.ui.series_layer import picture_pixel, place_words
 
 if TYPE_CHECKING:
     from napari_inr_tomo.config import ReconstructionConfig
@@ -36,11 +38,15 @@ LEAVE_S = 0.2
 
 @dataclass(frozen=True, eq=False)
 class SlicePreview:
-    """A slice (z, across the tilt axis) so far, and where it lies."""
+    """A slice (z, across the tilt axis) so far, and where it lies.
+
+    place: from the centre, in words; pixel: edge of a voxel of it and its unit.
+    """
 
     image: np.ndarray
     axis: str
-    position: int
+    place: str
+    pixel: tuple[float, str]
     phase: str
     elapsed_s: float
     finished: bool = False
@@ -66,8 +72,8 @@ class OneSlice(QWidget):
             "as they start, and show the middle one here while it forms",
             self.toggle,
         )
-        tip = "Where along the tilt axis, in pixels of the images"
-        self.position = self.row.add_widget(whole(0, 0, 0, tip, " px"))
+        tip = "Where along the tilt axis, pixels from the centre"
+        self.position = self.row.add_widget(number(0, 0, 0, tip, " px", 1.0, 1))
         self.position.setPrefix("at ")
         self.picture = SlicePicture("Slice across the tilt axis; z downwards", 200)
         self.picture.hide()
@@ -100,8 +106,8 @@ class OneSlice(QWidget):
         if series is not None and series.images.shape != self._shape:
             self._shape = series.images.shape
             size = self._shape[2 if _along_x(series) else 1]
-            self.position.setMaximum(size - 1)
-            self.position.setValue(size // 2)
+            self.position.setRange(-(size - 1) / 2, (size - 1) / 2)
+            self.position.setValue(0)
 
     def toggle(self) -> None:
         """Begin, or end what goes on."""
@@ -163,8 +169,9 @@ class OneSlice(QWidget):
         state = "finished" if now.finished else now.phase
         self.picture.show_image(
             now.image,
-            f"Preview: slice {now.axis} = {now.position} px, poses as they start. "
+            f"Preview: slice {now.axis} = {now.place}, poses as they start. "
             f"{state}, {now.elapsed_s:.0f} s",
+            pixel=now.pixel,
         )
 
 
@@ -177,17 +184,20 @@ def _along_x(series: TiltSeries) -> bool:
 def previews(
     series: TiltSeries,
     config: ReconstructionConfig,
-    position: int,
+    place_px: float,
     stop: threading.Event,
 ) -> Iterator[SlicePreview | None]:
     """Reconstruct a slab and yield its middle slice again and again (worker thread).
 
-    None, a place to quit at, else.
+    place_px: along the tilt axis, from the centre.  None, a place to quit at, else.
     """
     from napari_inr_tomo import runs
     from napari_inr_tomo.preprocess import cut_slab
 
     began, phase = time.monotonic(), ""
+    size = series.images.shape[2 if _along_x(series) else 1]
+    position = min(max(math.floor(place_px + size / 2), 0), size - 1)
+    place = place_words(position - (size - 1) / 2, series.pixel_size_nm)
     slab = cut_slab(series, position, THICKNESS_PX)
     config = slab.settings(config).merged(
         {"compute": {"preview_seconds": 0.5, "processes": 1}}
@@ -213,10 +223,14 @@ def previews(
                 share = (slab.inside.start + position - slab.first + 0.5) / (
                     slab.series.images.shape[slab.axis]
                 )
+                across = 3 - slab.axis
+                edge, unit = picture_pixel(series.pixel_size_nm)
+                edge *= slab.series.images.shape[across] / data.shape[across]
                 yield SlicePreview(
                     np.take(data, int(share * data.shape[slab.axis]), slab.axis),
                     "x" if slab.axis == 2 else "y",
-                    position,
+                    place,
+                    (edge, unit),
                     _words(phase),
                     time.monotonic() - began,
                     update.result is not None,

@@ -2,8 +2,10 @@
 
 A tilt series is an Image layer (tilt, y, x) whose ``metadata[KEY]`` holds the
 `TiltSeries`; a volume is one (z, y, x) whose ``metadata[KEY]`` holds the `Volume`.
-All layers of the plugin share their units and the scale of every axis: one position
-of napari's slider is one tilt and one slice, and napari has no units to reconcile.
+The first axis of a layer has the scale of the others.  Layers with different pixels, or
+with none known, therefore step differently: the session lets napari's slider have one
+position for every tilt, or slice, of what is shown.  napari has no unit for layers with
+and without a known pixel size together; it says so and counts without one.
 """
 
 from __future__ import annotations
@@ -31,6 +33,18 @@ LayerData = tuple[Any, dict[str, Any], str]
 def pixel_and_unit(size_nm: float | None) -> tuple[float, str]:
     """Return the edge of a pixel on the canvas and its unit."""
     return (1.0, "pixel") if size_nm is None else (float(size_nm), "nm")
+
+
+def picture_pixel(size_nm: float | None) -> tuple[float, str]:
+    """Return the edge of a pixel and its unit for the scale bar of a picture."""
+    pixel, unit = pixel_and_unit(size_nm)
+    return pixel, unit.replace("pixel", "px")
+
+
+def place_words(place_px: float, size_nm: float | None, digits: int = 1) -> str:
+    """Return a place from the centre in words: ``+40.0 px (+20 nm)``."""
+    nm = "" if size_nm is None else f" ({place_px * size_nm:+.3g} nm)"
+    return f"{place_px:+.{digits}f} px{nm}"
 
 
 def space(size_nm: float | None, labels: tuple[str, ...]) -> dict[str, Any]:
@@ -99,6 +113,11 @@ def volume_layer_data(volume: Volume, name: str | None = None) -> LayerData:
 def is_series_layer(layer: Layer | None) -> bool:
     """Tell whether a layer carries a tilt series."""
     return layer is not None and isinstance(layer.metadata.get(KEY), TiltSeries)
+
+
+def is_ours(layer: Layer) -> bool:
+    """Tell whether a layer is the plugin's: a series, a volume, or drawn of a run."""
+    return KEY in layer.metadata
 
 
 def series_of(layer: Layer) -> TiltSeries:

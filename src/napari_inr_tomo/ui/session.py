@@ -16,13 +16,14 @@ from napari_inr_tomo.ui.keys import Keys
 from napari_inr_tomo.ui.run_control import RunControl
 from napari_inr_tomo.ui.series_layer import (
     STACK_LABELS,
-    VOLUME_LABELS,
+    is_ours,
     is_replaced,
     is_series_layer,
     series_layer_data,
     series_of,
     set_series,
 )
+from napari_inr_tomo.ui.slider import Slider
 from napari_inr_tomo.ui.turns import load_ahead
 
 if TYPE_CHECKING:
@@ -77,8 +78,7 @@ class Session:
         self.busy: str | None = None
         self.closed = False
         self._fitted: tuple[Any, ...] | None = None
-        self._slider = ""
-        self._left_at: dict[str, float] = {}
+        self._slider = Slider(viewer)
         self.unused: str | None = None
         """What was adjusted by hand and is not used yet, in words."""
         self.run = RunControl(self)
@@ -87,9 +87,7 @@ class Session:
         viewer.layers.events.inserted.connect(self._on_inserted, position="last")
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.layers.events.renamed.connect(self._on_renamed)
-        viewer.dims.events.axis_labels.connect(self.label_slider)
         for layer in viewer.layers:
-            layer.events.visible.connect(self.label_slider)
             layer.events.data.connect(self._on_data)
         candidates = self.series_layers()
         if candidates:
@@ -133,12 +131,27 @@ class Session:
         return None if self._layer is None else series_of(self._layer)
 
     def add_series(self, series: TiltSeries) -> Layer:
-        """Show a tilt series as a new layer and make it the current one."""
+        """Show a tilt series as a new layer, alone, and make it the current one."""
         from napari.layers import Layer
 
         layer = self.viewer.add_layer(Layer.create(*series_layer_data(series)))
         self.layer = layer
         return layer
+
+    def show_alone(self, *shown: Layer | None) -> None:
+        """Show these layers and hide all others of the plugin; the user's stay.
+
+        The first is selected, and before the rest is hidden: napari greys out the
+        controls of a hidden layer, for which Qt first lays out the whole window.
+        """
+        here = [layer for layer in shown if self.has_layer(layer)]
+        for layer in here:
+            layer.visible = True
+        if here:
+            self.viewer.layers.selection.active = here[0]
+        for layer in self.viewer.layers:
+            if is_ours(layer) and layer not in here:
+                layer.visible = False
 
     def shown_tilt(self) -> int | None:
         """Return the shown tilt; where a volume covers them, the one that was left."""
@@ -149,8 +162,8 @@ class Session:
         if offset < 0:
             return None
         position, step = float(viewer.dims.point[offset]), float(self._layer.scale[0])
-        if self.on_top() == VOLUME_LABELS[0]:
-            position = self._left_at.get(STACK_LABELS[0], series.reference * step)
+        if self.on_top() not in (None, STACK_LABELS[0]):
+            position = self._slider.left_at(STACK_LABELS[0], series.reference * step)
         return int(min(max(round(position / step), 0), len(series) - 1))
 
     def show_tilt(self, tilt: int) -> None:
@@ -165,45 +178,9 @@ class Session:
         if self.on_top() != STACK_LABELS[0]:
             self.run.layers.show_only("stack")
 
-    def _on_top(self) -> Layer | None:
-        """Return the shown stack or volume on top."""
-        for layer in reversed([] if self.viewer is None else self.viewer.layers):
-            names = (STACK_LABELS[0], VOLUME_LABELS[0])
-            if layer.visible and any(_is_cut_along(layer, name) for name in names):
-                return layer
-        return None
-
     def on_top(self) -> str | None:
         """Return what the shown image on top is cut along: "tilt", "z" or None."""
-        layer = self._on_top()
-        return None if layer is None else str(layer.axis_labels[-3])
-
-    def label_slider(self, *_: Any) -> None:
-        """Name napari's slider after what is shown, "tilt" or "z", and go there."""
-        viewer, name = self.viewer, self.on_top()
-        if name is None:
-            return
-        labels, axis = list(viewer.dims.axis_labels), viewer.dims.ndim - 3
-        if labels[axis] != name:
-            labels[axis] = name
-            viewer.dims.axis_labels = tuple(labels)
-        self._turn_slider(name)
-
-    def _turn_slider(self, name: str) -> None:
-        """Return to the tilt or the slice that was left; else to the middle one.
-
-        Both have one slider: slice 130 of a volume is no tilt of a stack of 61.
-        """
-        before, self._slider = self._slider, name
-        if not before or before == name:
-            return
-        viewer, layer = self.viewer, self._on_top()
-        axis = viewer.dims.ndim - 3
-        self._left_at[before] = float(viewer.dims.point[axis])
-        if not any(_is_cut_along(other, before) for other in viewer.layers):
-            del self._left_at[before]  # removed: napari has moved the slider
-        middle = layer.translate[-3] + (layer.data.shape[-3] - 1) / 2 * layer.scale[-3]
-        viewer.dims.set_point(axis, self._left_at.get(name, float(middle)))
+        return self._slider.name
 
     def _show_scale_bar(self) -> None:
         """Show napari's scale bar, once: it is the user's to hide.
@@ -227,12 +204,13 @@ class Session:
 
     def _on_inserted(self, event: Any) -> None:
         self._show_scale_bar()
-        event.value.events.visible.connect(self.label_slider)
         event.value.events.data.connect(self._on_data)
-        self.label_slider()
+        self._slider.watch(event.value)
         if is_series_layer(event.value):
             self.layer = event.value
-            self.show_tilt(series_of(event.value).reference)
+            if event.value.visible:
+                self.show_tilt(series_of(event.value).reference)
+                self.show_alone(event.value)
             self._fitted = None
             self.fit_view()
         elif self.viewer is not None and len(self.viewer.layers) == 1:
@@ -245,7 +223,9 @@ class Session:
         if event.value is self._layer:
             others = self.series_layers()
             self.layer = others[-1] if others else None
-        self.label_slider()
+            if others and self._slider.image is None:
+                self.layer.visible = True
+        self._slider.follow()
         self.layers_changed.emit()
 
     def _on_data(self, event: Any = None) -> None:
@@ -272,10 +252,22 @@ class Session:
         del past[:-UNDO_STEPS]
         while len(past) > 1 and _bytes(past) > UNDO_BYTES:
             del past[0]
-        set_series(layer, series)
+        self._replace(layer, series)
         if layer is self._layer:
             self.series_changed.emit()
         return True
+
+    def _replace(self, layer: Layer, series: TiltSeries) -> None:
+        """Let a layer show another state, the slider at the same tilt as before."""
+        size, step, tilt = layer.data.shape, float(layer.scale[0]), self.shown_tilt()
+        set_series(layer, series)
+        zoom = float(layer.scale[0]) / step
+        if layer is not self._layer or (zoom == 1 and layer.data.shape == size):
+            return
+        self.run.layers.refit()
+        self._slider.stretch(STACK_LABELS[0], zoom)
+        if tilt is not None and self._slider.image is layer:
+            self.show_tilt(tilt)
 
     @property
     def undo_label(self) -> str | None:
@@ -287,7 +279,7 @@ class Session:
         """Take back the last step on the current tilt series."""
         past = self._undo.get(id(self._layer))
         if past:
-            set_series(self._layer, past.pop()[1])
+            self._replace(self._layer, past.pop()[1])
             self.series_changed.emit()
 
     def set_busy(self, label: str | None) -> None:
@@ -324,9 +316,8 @@ class Session:
             viewer.layers.events.inserted.disconnect(self._on_inserted)
             viewer.layers.events.removed.disconnect(self._on_removed)
             viewer.layers.events.renamed.disconnect(self._on_renamed)
-            viewer.dims.events.axis_labels.disconnect(self.label_slider)
+            self._slider.release()
             for layer in viewer.layers:
-                layer.events.visible.disconnect(self.label_slider)
                 layer.events.data.disconnect(self._on_data)
             _sessions.pop(id(viewer), None)
 
@@ -334,9 +325,3 @@ class Session:
 def _bytes(past: list[tuple[str, TiltSeries]]) -> int:
     arrays = {id(series.images): series.images.nbytes for _, series in past}
     return sum(arrays.values())
-
-
-def _is_cut_along(layer: Layer, name: str) -> bool:
-    """Tell whether a layer is an image stack along "tilt" or a volume along "z"."""
-    image = type(layer).__name__ == "Image" and layer.ndim >= 3
-    return image and layer.axis_labels[-3] == name

@@ -20,7 +20,7 @@ from napari_inr_tomo.ui.controls import (
 )
 from napari_inr_tomo.ui.dock import Dock, Panel
 from napari_inr_tomo.ui.jobs import start_job, start_step
-from napari_inr_tomo.ui.series_layer import contrast, space
+from napari_inr_tomo.ui.series_layer import contrast, picture_pixel, space
 from napari_inr_tomo.ui.undoing import bar_undo, undo_button
 
 UNPAINTED = "nothing"
@@ -221,12 +221,13 @@ class BackgroundPanel(Panel):
         return np.asarray(viewer.layers[name].data) != 0
 
     def _show(self, image: np.ndarray, fit: Any, tilt: int, angle: float) -> None:
-        limits = contrast(image)
-        self.mask_picture.show_image(image, "mask", limits, overlay=fit.mask)
-        self.fit_picture.show_image(fit.background, "fit")
+        limits, series = contrast(image), self.session.series
+        pixel = picture_pixel(None if series is None else series.pixel_size_nm)
+        self.mask_picture.show_image(image, "mask", limits, fit.mask, pixel)
+        self.fit_picture.show_image(fit.background, "fit", pixel=pixel)
         outside = fit.residual[~fit.mask]
         spread = float(np.std(outside)) if outside.size else 0.0
-        self.rest_picture.show_image(fit.residual, "left over")
+        self.rest_picture.show_image(fit.residual, "left over", pixel=pixel)
         notice = f"\n{fit.notice}" if getattr(fit, "notice", "") else ""
         self.numbers.setText(
             f"Tilt {tilt} ({angle:.1f} deg): background {fit.background.min():.3g} to "

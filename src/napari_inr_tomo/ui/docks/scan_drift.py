@@ -24,6 +24,7 @@ from napari_inr_tomo.ui.dock import Dock, Panel
 from napari_inr_tomo.ui.jobs import start_job, tell
 from napari_inr_tomo.ui.other_series import OtherSeries
 from napari_inr_tomo.ui.plots import Plot
+from napari_inr_tomo.ui.series_layer import picture_pixel
 from napari_inr_tomo.ui.undoing import bar_undo, undo_button
 
 DIRECTIONS_DEG = (0, 90, 180, 270)
@@ -257,11 +258,17 @@ class ScanDriftPanel(Panel):
 
     def _show(self, found: Any, name: str) -> None:
         first, second = found.warped
-        limits = inner_limits(first)
-        self.pictures[0].show_image(first, "first scan", limits)
-        self.pictures[1].show_image(second, "second scan", limits)
+        limits, series = inner_limits(first), self.session.series
+        pixel = picture_pixel(None if series is None else series.pixel_size_nm)
         most = float(np.quantile(np.abs(found.residual), 0.995)) or 1.0
-        self.pictures[2].show_image(found.residual, "difference", (-most, most))
+        for picture, image, caption, between in zip(
+            self.pictures,
+            (first, second, found.residual),
+            ("first scan", "second scan", "difference"),
+            (limits, limits, (-most, most)),
+            strict=True,
+        ):
+            picture.show_image(image, caption, between, pixel=pixel)
         beyond = (
             " The drift lies at the end of the search: raise the largest drift."
             if found.limited

@@ -10,6 +10,7 @@ from napari_inr_tomo.ui.controls import ActionRow, form, group, number, tick, wo
 from napari_inr_tomo.ui.dock import Dock, Panel
 from napari_inr_tomo.ui.jobs import toggle_tilt
 from napari_inr_tomo.ui.latest import Latest
+from napari_inr_tomo.ui.series_layer import place_words
 from napari_inr_tomo.ui.session import NO_SERIES
 from napari_inr_tomo.ui.sinogram_view import SinogramView
 from napari_inr_tomo.ui.sinograms import Sinogram, sinogram
@@ -129,9 +130,7 @@ class SinogramPanel(Panel):
         nm = series.pixel_size_nm
         self.view.show_sinogram(result, nm)
         self.view.show_tilt(self.session.shown_tilt())
-        place = f"{self.place.value():+.1f} px"
-        if nm is not None:
-            place += f" ({self.place.value() * nm:+.3g} nm)"
+        place = place_words(self.place.value(), nm)
         if result.outside:
             said = OUTSIDE
         elif result.share is not None:
