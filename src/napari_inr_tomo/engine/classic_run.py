@@ -6,9 +6,10 @@ import numpy as np
 import torch
 
 from napari_inr_tomo.classic.fbp import fbp
-from napari_inr_tomo.classic.sirt import prepare, sirt
+from napari_inr_tomo.classic.sirt import sirt
 from napari_inr_tomo.engine.classic_state import ClassicState
 from napari_inr_tomo.engine.job import Job, Outcome
+from napari_inr_tomo.engine.residual import residual_rms
 from napari_inr_tomo.engine.sharded import ShardedProjector
 from napari_inr_tomo.engine.tv_weight import classical_tv
 from napari_inr_tomo.engine.watch import Watch
@@ -42,13 +43,11 @@ def run_classic(job: Job) -> Outcome:
             start=state.arrays.get("volume"),
             callback=watch,
         )
-    data, usable = prepare(projector, images, valid)
-    error = ((projector.forward(volume) - data) ** 2 * usable).sum(dim=(1, 2))
-    rms = (error / usable.sum(dim=(1, 2))).sqrt() * job.scale
+    rms = residual_rms(projector, volume, images, valid) * job.scale
     return Outcome(
         volume=volume * job.scale,
         poses=job.spec.poses,
-        residual=rms.double().cpu().numpy(),
+        residual=rms,
         step=watch.done,
         stopped=watch.stopped,
         loss=watch.loss,

@@ -18,7 +18,7 @@ from napari_inr_tomo.engine.memory import is_full
 from napari_inr_tomo.engine.preview import coarseness
 from napari_inr_tomo.engine.recovery import ATTEMPTS, Recovery
 from napari_inr_tomo.engine.reporter import CANCEL, SAVE, STOP
-from napari_inr_tomo.engine.residual import residual_rms
+from napari_inr_tomo.engine.residual import residual_at
 from napari_inr_tomo.engine.slices import read_plane, read_volume
 from napari_inr_tomo.engine.training import Diverged, StepReport, Trainer
 from napari_inr_tomo.engine.warm_start import Start, learn_volume, prepare_start
@@ -287,7 +287,7 @@ class InrRun:
         job, poses, residual = self.job, self.poses.poses(), self._residual()
         if residual is None:  # it ended before an epoch did
             known = self.stack.images, self.stack.weight
-            residual = residual_rms(job, poses, volume, *known)
+            residual = residual_at(job, poses, volume, *known)
         return Outcome(
             volume=volume * job.scale,
             poses=poses,
