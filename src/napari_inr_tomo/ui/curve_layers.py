@@ -28,7 +28,7 @@ COLOURS = {
 }
 
 
-SPACING = 1.4
+SPACING = 1.6
 """Sides of a box from one box to the next: room for its words."""
 TITLES = {"turns": "Turns z1, z3 (deg)", "shifts": "Shifts dx, dy (px)"}
 WORDS_COLOUR = "#888888"
