@@ -63,6 +63,8 @@ def classical_tv(
             projector, images, valid, support, watched, job.config.seed, positivity
         )
         watch.stopped = choosing.stopped
+        if watch.stopped:  # half a choice is nothing to go on from
+            watch.state = state = None
         job.reporter.chosen["classic.tv_weight"] = weight
     if state is not None:
         state.weight = weight
