@@ -82,6 +82,15 @@ def test_what_is_cancelled_before_a_checkpoint_says_that_it_begins_anew(
     assert run.status().message.endswith("resumed, it begins anew")
 
 
+def test_half_a_choice_of_the_weight_is_not_gone_on_from(tmp_path, ask) -> None:
+    run = make(tmp_path / "run", "tv")
+    straight = work(make(tmp_path / "straight", "tv"))
+    ask(STOP, 25, "choosing the TV weight")
+    work(run)
+    assert run.status().state == "stopped"
+    assert np.array_equal(work(run), straight)
+
+
 def test_checkpoints_are_written_when_asked_for_and_are_as_large_as_said(
     tmp_path, ask, monkeypatch
 ) -> None:

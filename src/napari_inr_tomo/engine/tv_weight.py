@@ -73,6 +73,8 @@ def classical_tv(
                 positivity,
             )
         watch.stopped = choosing.stopped
+        if watch.stopped:  # half a choice is nothing to go on from
+            watch.state = state = None
         job.reporter.chosen["classic.tv_weight"] = weight
     if state is not None:
         state.weight = weight
