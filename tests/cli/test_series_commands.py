@@ -122,6 +122,9 @@ def test_without_an_axis_search_there_is_none_found(
     assert found["shape_tyx"] == [13, 12, 12]
 
 
+BOX = ["--background", "box-mean", "--set"]
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
@@ -137,6 +140,18 @@ def test_without_an_axis_search_there_is_none_found(
         (["--align", "xcorr", "--set", "xcorr.strech=1"], "unknown setting"),
         (["--align", "xcorr", "--set", "xcorr.stretch=7"], "the wrong kind"),
         (["--align", "xcorr", "--set", "stretch"], "not understood"),
+        (["--align", "xcorr", "--set", "xcorr.max_shift_px=1:2"], "a number or none"),
+        (["--align", "xcorr", "--set", "xcorr.taper=nan"], "takes a number"),
+        ([*BOX, "background.box=5"], "whole numbers with colons or none"),
+        ([*BOX, "background.box=nan"], "whole numbers with colons or none"),
+        ([*BOX, "background.box=1:2"], "it has 2 numbers"),
+        ([*BOX, "background.level=1:2"], "a number or none"),
+        ([*BOX, "background.degree_yx=nan:nan"], "2 whole numbers"),
+        ([*BOX, "background.degree_yx=1:2:3"], "2 whole numbers"),
+        (["--exclude", "0-99999999999"], "too long"),
+        (["--exclude", "20-17"], "runs backwards"),
+        (["--exclude", "3-"], "'3-'"),
+        (["--exclude", ","], "there is none"),
         (["--background", "bernstein", "--degree", "9"], "degree"),
         (["--mask", "m.tif"], "no background to fit"),
     ],
