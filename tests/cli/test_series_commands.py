@@ -123,6 +123,7 @@ def test_without_an_axis_search_there_is_none_found(
 
 
 BOX = ["--background", "box-mean", "--set"]
+FIT = ["--background", "bernstein", "--set"]
 
 
 @pytest.mark.parametrize(
@@ -148,6 +149,17 @@ BOX = ["--background", "box-mean", "--set"]
         ([*BOX, "background.level=1:2"], "a number or none"),
         ([*BOX, "background.degree_yx=nan:nan"], "2 whole numbers"),
         ([*BOX, "background.degree_yx=1:2:3"], "2 whole numbers"),
+        (["--degree", "2"], "--degree has no meaning here"),
+        (["--background", "constant", "--degree", "2"], "goes with --background bern"),
+        (
+            [*FIT, "background.degree_yx=1:1", "--degree", "2"],
+            "no background.degree_yx",
+        ),
+        ([*FIT, "background.level=3"], "goes with background.specimen=threshold"),
+        ([*FIT, "background.box=0:4:0:4"], "goes with --background box-mean"),
+        ([*FIT, "background.edge_weight=0.5"], "goes with background.edge_px"),
+        ([*FIT, "background.follow_mask=true"], "goes with --mask"),
+        ([*BOX, "background.specimen=otsu"], "goes with --background bernstein"),
         (["--exclude", "0-99999999999"], "too long"),
         (["--exclude", "20-17"], "runs backwards"),
         (["--exclude", "3-"], "'3-'"),

@@ -102,6 +102,31 @@ def check_poses_out(path: Path | None) -> None:
     check_out(path, (".csv",))
 
 
+def check_device(device: str | None) -> None:
+    """Raise `UserError` where a graphics card is asked for and none can be used."""
+    if device == "cuda" and not _card_works():
+        raise UserError(
+            "--device cuda cannot be used",
+            "there is no graphics card here that PyTorch can use",
+            "Write --device auto or cpu, or install the build of torch for your card",
+        )
+
+
+def note_without_card(device: str) -> None:
+    """Say so where settings ask for a graphics card and the processor takes it on."""
+    if device == "cuda" and not _card_works():
+        note(
+            "Warning: the settings ask for cuda, and there is no graphics card here "
+            "that PyTorch can use; the processor does the work"
+        )
+
+
+def _card_works() -> bool:
+    from napari_inr_tomo.preprocess.arrays import card_works
+
+    return card_works()
+
+
 def numbers(text: str, what: str) -> list[int]:
     """Return the whole numbers in e.g. ``3,17,20-22``; raises `UserError`."""
     found: list[int] = []

@@ -73,8 +73,24 @@ class Plan:
                 "the mask says what the fit of the background must not look at",
                 "Add --background bernstein, or leave out --mask",
             )
-        step_settings(self.words, self._functions())
+        chosen = step_settings(self.words, self._functions())
+        self._check_background(chosen.get("background", {}))
         self._degree()
+
+    def _check_background(self, chosen: dict[str, Any]) -> None:
+        """Refuse what would silently do nothing."""
+        kind = chosen.get("kind", self.background)
+        other = _missing(chosen, kind, self.mask is not None)
+        if self.degree and kind != "bernstein":
+            other = {"--degree": "--background bernstein"}
+        elif self.degree and "degree_yx" in chosen:
+            other = {"--degree": "no background.degree_yx beside it"}
+        for option, need in other.items():
+            raise UserError(
+                f"{option} has no meaning here",
+                f"it goes with {need}",
+                "Add that, or leave it out",
+            )
 
     def _degree(self) -> tuple[int, ...]:
         degree = common.numbers(self.degree, "--degree") or [3]
@@ -105,3 +121,26 @@ class Plan:
             settings |= chosen.get("normalise", {})
             series = steps.normalise_tilts(series, **settings)
         return aligned(series, self.alignments, chosen)
+
+
+def _missing(chosen: dict[str, Any], kind: str | None, masked: bool) -> dict[str, str]:
+    """Return the settings of the background that do nothing, and what they go with."""
+    specimen = chosen.get("specimen", "robust")
+    needs = {
+        "degree_yx": (kind == "bernstein", "--background bernstein"),
+        "same_degree": (kind == "bernstein", "--background bernstein"),
+        "box": (kind == "box-mean", "--background box-mean"),
+        "follow_mask": (masked, "--mask"),
+        "level": (specimen == "threshold", "background.specimen=threshold"),
+        "threshold": (specimen == "robust", "background.specimen=robust"),
+        "edge_weight": (chosen.get("edge_px", 0) > 0, "background.edge_px"),
+    }
+    if kind == "box-mean":
+        others = "specimen level threshold dilation_px automatic edge_px edge_weight"
+        nothing = (False, "--background bernstein")
+        needs |= dict.fromkeys([*others.split(), "reweight"], nothing)
+    return {
+        f"--set background.{name}": need
+        for name, (there, need) in needs.items()
+        if name in chosen and not there
+    }
