@@ -112,6 +112,31 @@ def test_validate_sees_what_is_wrong(
     assert cli("validate", volumes[0], "--volume").status == 2
 
 
+@pytest.mark.parametrize("name", ["v.mrc", "v.npy", "v.ome.zarr"])
+def test_a_volume_of_this_program_is_sound(cli: Cli, tmp_path: Path, name: str) -> None:
+    data = np.random.default_rng(2).random((5, 6, 7)).astype(np.float32)
+    path = tmp_path / name
+    write_volume(path, Volume(data, 0.5))
+    assert cli("validate", path).out.startswith(f"{path} is sound")
+    if name == "v.mrc":
+        content = path.read_bytes()
+        path.write_bytes(content[:-40])
+        assert cli("validate", path).status == 2
+        path.write_bytes(content)
+        path.with_suffix(".tlt").write_text("0\n1\n")  # it is taken for tilts then
+        assert "is not sound" in cli("validate", path).problem
+
+
+def test_a_stack_without_angles_is_told_how_a_volume_is_checked(
+    cli: Cli, tmp_path: Path
+) -> None:
+    data = np.random.default_rng(2).random((5, 6, 7)).astype(np.float32)
+    write_volume(tmp_path / "v.tif", Volume(data, 0.5))
+    answer = cli("validate", tmp_path / "v.tif")
+    assert "check it with --volume" in answer.out
+    assert cli("validate", tmp_path / "v.tif", "--volume").status == 0
+
+
 def test_a_damaged_run_folder_is_not_sound(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{")
     assert "is not sound" in cli("validate", tmp_path).problem
