@@ -9,7 +9,13 @@ from typing import Annotated, Any
 import typer
 
 from napari_inr_tomo.cli import common, jobs
-from napari_inr_tomo.cli.options import Angles, ConfigFile, DeviceChoice, Preset
+from napari_inr_tomo.cli.options import (
+    Angles,
+    ConfigFile,
+    DeviceChoice,
+    Preset,
+    with_name,
+)
 from napari_inr_tomo.cli.watch import on_interrupt
 from napari_inr_tomo.errors import UserError
 
@@ -29,6 +35,7 @@ def acquire(
         typer.Argument(
             metavar="FOLDER|STACK",
             help="Folder that gets one file a tilt, or a stack that grows.",
+            callback=with_name,
         ),
     ],
     output: Annotated[

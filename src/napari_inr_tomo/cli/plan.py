@@ -12,7 +12,7 @@ from napari_inr_tomo.cli.step_settings import step_settings
 from napari_inr_tomo.errors import UserError
 
 if TYPE_CHECKING:
-    from napari_inr_tomo.types import TiltSeries
+    from napari_inr_tomo.types import BoolArray, TiltSeries
 
 
 @dataclass(frozen=True)
@@ -96,11 +96,15 @@ class Plan:
         degree = common.numbers(self.degree, "--degree") or [3]
         return (degree[0], degree[0]) if len(degree) == 1 else tuple(degree)
 
-    def __call__(self, series: TiltSeries) -> TiltSeries:
-        """Return the series after all steps."""
+    def __call__(
+        self, series: TiltSeries, whole: TiltSeries, ratio: float
+    ) -> TiltSeries:
+        """Return the series after all steps.
+
+        whole: it before the images were made smaller, by this ratio of the pixels.
+        """
         from napari_inr_tomo import preprocess as steps
         from napari_inr_tomo.align import align as aligned
-        from napari_inr_tomo.io import read_mask
 
         chosen = step_settings(self.words, self._functions())
         if self.mask_outliers:
@@ -113,7 +117,10 @@ class Plan:
                 "kind": self.background,
             }
             if self.mask is not None:
-                settings |= {"mask": read_mask(self.mask), "follow_mask": True}
+                settings |= {
+                    "mask": _mask(self.mask, series, whole, ratio),
+                    "follow_mask": True,
+                }
             settings |= chosen.get("background", {})
             series = steps.subtract_background(series, **settings)
         if self.normalise is not None:
@@ -121,6 +128,18 @@ class Plan:
             settings |= chosen.get("normalise", {})
             series = steps.normalise_tilts(series, **settings)
         return aligned(series, self.alignments, chosen)
+
+
+def _mask(path: Path, series: TiltSeries, whole: TiltSeries, ratio: float) -> BoolArray:
+    """Return a mask for the series; one of the whole images is made smaller as they."""
+    from napari_inr_tomo.io import read_mask
+    from napari_inr_tomo.preprocess import reduce_mask
+
+    mask = read_mask(path)
+    rows, columns = series.images.shape[1:]
+    if ratio != 1 and mask.shape[-2:] == whole.images.shape[1:]:
+        return reduce_mask(mask, (rows, columns), ratio)
+    return mask
 
 
 def _missing(chosen: dict[str, Any], kind: str | None, masked: bool) -> dict[str, str]:

@@ -21,6 +21,7 @@ from napari_inr_tomo.cli.options import (
     PresetChoice,
     RefinePoses,
     Seed,
+    with_name,
 )
 from napari_inr_tomo.cli.watch import on_interrupt
 from napari_inr_tomo.errors import UserError
@@ -33,7 +34,9 @@ def queue(
     stack: Annotated[
         Path,
         typer.Argument(
-            metavar="STACK|QUEUE", help="Tilt series, or a queue to go on with."
+            metavar="STACK|QUEUE",
+            help="Tilt series, or a queue to go on with.",
+            callback=with_name,
         ),
     ],
     output: Annotated[

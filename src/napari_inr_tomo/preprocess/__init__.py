@@ -25,7 +25,11 @@ from napari_inr_tomo.preprocess.passes import (
     set_passes,
     sort_tilts,
 )
-from napari_inr_tomo.preprocess.resize import bin_images, fourier_downsample
+from napari_inr_tomo.preprocess.resize import (
+    bin_images,
+    fourier_downsample,
+    reduce_mask,
+)
 from napari_inr_tomo.preprocess.scan_drift import ScanDrift, correct_scan_drift
 from napari_inr_tomo.preprocess.scan_series import correct_series_drift, drift_of_tilt
 from napari_inr_tomo.preprocess.slab import Slab, cut_slab
@@ -49,6 +53,7 @@ __all__ = [
     "flip_handedness",
     "follow_tilts",
     "fourier_downsample",
+    "reduce_mask",
     "include_views",
     "mask_outliers",
     "merge_series",
