@@ -96,5 +96,6 @@ def test_drift_of_two_stacks(cli: Cli, tmp_path: Path) -> None:
     left = (done.images[0] - made[0].truth)[inner].std()
     assert left < 0.6 * (made[0].images[0] - made[0].truth)[inner].std()
     assert "correct_series_drift" in [step.name for step in done.history]
+    assert "0.5" in cli("drift", *paths, "-o", out, "--largest", 5).problem
     words = ("--directions", "0,180")
     assert "right angles" in cli("drift", *paths, "-o", out, *words).problem

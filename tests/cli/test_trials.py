@@ -53,6 +53,16 @@ def test_a_simulated_beam_drifts_and_pixels_are_hot(cli: Cli, tmp_path: Path) ->
     np.testing.assert_allclose(moved[:, 3:], plain[:, :-3], atol=1e-3 * plain.max())
 
 
+def test_what_cannot_be_made_is_refused_first(cli: Cli, tmp_path: Path) -> None:
+    out = tmp_path / "s.mrc"
+    problem = cli("simulate", "-o", out, "--hot-pixels", 2).problem
+    assert "'--hot-pixels'" in problem
+    assert ". See inr-tomo --help." in problem
+    out.mkdir()
+    answer = cli("simulate", "-o", out, "--size", 12)
+    assert "there is a folder of that name" in answer.problem
+
+
 def test_unknown_phantoms_are_one_line(cli: Cli, tmp_path: Path) -> None:
     answer = cli("simulate", "-o", tmp_path / "s.mrc", "--phantom", "unicorn")
     assert "unicorn" in answer.problem

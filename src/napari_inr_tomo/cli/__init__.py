@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         text = str(error)
     except problems as error:
-        text = f"{error.format_message()} See inr-tomo --help."
+        text = f"{error.format_message().rstrip('.')}. See inr-tomo --help."
     except (KeyboardInterrupt, typer.Abort):
         text = "Interrupted."
     except BrokenPipeError:  # the reader of our output has gone

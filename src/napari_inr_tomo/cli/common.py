@@ -82,6 +82,12 @@ def check_out(path: Path | None, suffixes: tuple[str, ...]) -> None:
             f"its name ends in {path.suffix or 'nothing'}",
             f"Use one of {' '.join(suffixes)}",
         )
+    if path.is_dir() and not path.name.lower().endswith(".zarr"):
+        raise UserError(
+            f"The output {path} cannot be written",
+            "there is a folder of that name",
+            "Choose another name, or remove the folder",
+        )
     if not path.absolute().parent.is_dir():
         raise UserError(
             f"The output {path} cannot be written",

@@ -55,7 +55,10 @@ def drift(
     largest: Annotated[
         float,
         typer.Option(
-            metavar="SHARE", help="Largest drift in one scan, a share of its height."
+            metavar="SHARE",
+            min=0.001,
+            max=0.5,
+            help="Largest drift in one scan, a share of its height.",
         ),
     ] = 0.08,
     as_json: AsJson = False,

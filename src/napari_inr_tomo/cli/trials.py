@@ -125,7 +125,10 @@ def simulate(
         typer.Option(metavar="SHARE", help="How far the beam drifts, e.g. 0.2."),
     ] = 0.0,
     hot_pixels: Annotated[
-        float, typer.Option(metavar="SHARE", help="Share of hot pixels, e.g. 0.001.")
+        float,
+        typer.Option(
+            metavar="SHARE", min=0, max=1, help="Share of hot pixels, e.g. 0.001."
+        ),
     ] = 0.0,
     margin: Annotated[
         float,
