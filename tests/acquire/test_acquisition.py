@@ -214,6 +214,76 @@ def test_it_ends_on_request_and_after_so_many_tilts(
     assert lines[-1].startswith("Ended with 2 tilts")
 
 
+def test_tilts_without_an_angle_are_told_until_they_have_one(
+    made: Simulation, raw: Path, tmp_path: Path
+) -> None:
+    folder = AcquisitionFolder(tmp_path / "out")
+    acquisition = Acquisition(Settings(raw, quick=None), folder)
+    with folder.prepared():
+        pass
+    for tilt in range(3):
+        put(raw, made.series, tilt, f"img_{tilt + 1:03d}.tif")
+    assert looked(acquisition) == []  # what tells the angles may come a little later
+    (line,) = acquisition.step()
+    assert line == (
+        "3 files carry no angle, from img_001.tif on: give the angles (--angles), or "
+        "where a name has them (--pattern)."
+    )
+    state = folder.state()
+    assert state is not None
+    assert (state.problems, len(state.waiting)) == ((line,), 3)
+    assert acquisition.step() == []  # said once
+    for tilt in range(3):
+        (raw / f"img_{tilt + 1:03d}.tif.mdoc").write_text(
+            f"[FrameSet = 0]\nTiltAngle = {tilt}\n"
+        )
+    assert len(acquisition.step()) == 3
+    state = folder.state()
+    assert state is not None
+    assert (state.problems, state.waiting) == ((), ())
+
+
+def test_one_look_ends_with_words_where_not_one_tilt_was_taken(
+    made: Simulation, raw: Path, tmp_path: Path
+) -> None:
+    put(raw, made.series, 0, "img.tif")
+    for words, why in (
+        ({}, "1 file carries no angle, from img.tif on"),
+        ({"pattern": r"_(\d+)"}, "1 file carries no angle, from img.tif on"),
+    ):
+        folder = AcquisitionFolder(tmp_path / f"out{len(words)}")
+        settings = Settings(raw, quick=None, **words)
+        with pytest.raises(UserError, match="No tilt was taken") as caught:
+            list(run(settings, folder, lambda: False, 0.05, once=True))
+        assert caught.value.why == why
+        state = folder.state()
+        assert state is not None
+        assert state.ended
+        assert why in state.problems[-1]
+
+
+def test_no_more_tilts_are_taken_than_asked_for(
+    made: Simulation, raw: Path, tmp_path: Path
+) -> None:
+    for tilt in range(9):
+        put(raw, made.series, tilt)
+    folder = AcquisitionFolder(tmp_path / "out")
+    settings = Settings(raw, pattern=PATTERN, quick=None)
+    lines = list(run(settings, folder, lambda: False, 0.05, tilts=5, once=True))
+    assert sum(line.startswith("tilt ") for line in lines) == 5
+    assert lines[-1].startswith("Ended with 5 tilts. 4 more are there")
+    assert len(io.read_series(folder.stack)) == 5
+
+
+def test_the_results_do_not_go_where_the_tilts_come_from(
+    made: Simulation, raw: Path, tmp_path: Path
+) -> None:
+    for watched, out in ((raw, raw), (tmp_path / "o" / "series.mrc", tmp_path / "o")):
+        with pytest.raises(UserError, match="that is what is watched"):
+            next(run(Settings(watched), AcquisitionFolder(out), lambda: False))
+    assert list(raw.iterdir()) == []
+
+
 @pytest.mark.parametrize("inner", ["", "deeper"])
 def test_a_file_in_the_place_of_the_folder_is_said(
     raw: Path, tmp_path: Path, inner: str

@@ -54,3 +54,5 @@ def test_wrong_words(cli: Any, tmp_path: Path) -> None:
     assert "cannot be watched" in cli("acquire", tmp_path / "x", "-o", tmp_path).problem
     answer = cli("acquire", tmp_path, "-o", tmp_path / "o", "--pattern", "(")
     assert "pattern" in answer.problem
+    problem = cli("acquire", tmp_path, "-o", tmp_path / "o", "--device", "cpu").problem
+    assert "--device has no meaning here" in problem

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from napari_inr_tomo.cli import main
 
 Cli = Callable[..., Any]
 
@@ -94,3 +98,62 @@ def test_it_runs_as_a_module_too() -> None:
     assert (done.returncode, done.stdout[:9]) == (0, "inr-tomo ")
     done = subprocess.run([*command, "bogus"], capture_output=True, text=True)
     assert done.returncode == 2
+
+
+def run(shell: str, folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of a shell in which $TOMO is the command."""
+    tomo = f'"{sys.executable}" -m napari_inr_tomo.cli'
+    environment = os.environ | {"TMPDIR": str(folder)} | more
+    return subprocess.run(
+        ["/bin/sh", "-c", shell.replace("$TOMO", tomo)],
+        cwd=folder, env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
+def test_a_full_output_is_said_and_a_full_error_output_ends_nothing(
+    stack: Path, tmp_path: Path
+) -> None:
+    done = run("$TOMO info stack.mrc >/dev/full", tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("The answer cannot be written to the standard output")
+    assert done.stderr.count("\n") == 1
+    done = run("$TOMO preprocess stack.mrc -o o.mrc --size 11 2>/dev/full", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "o.mrc").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="streams of a POSIX shell")
+def test_a_closed_error_output_ends_nothing_and_moves_nothing(
+    stack: Path, tmp_path: Path
+) -> None:
+    done = run("$TOMO info no.mrc 2>&-", tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="streams of a POSIX shell")
+def test_a_name_that_the_output_has_no_letters_for(stack: Path, tmp_path: Path) -> None:
+    words = "preprocess stack.mrc -o n\u00e4del.mrc --exclude 1"
+    done = run(f"$TOMO {words}", tmp_path, PYTHONIOENCODING="ascii", PYTHONUTF8="1")
+    assert done.returncode == 0, done.stderr
+    assert "n\\xe4del.mrc" in done.stdout
+
+
+def test_an_error_that_nobody_foresaw_is_one_line_with_the_details_in_a_file(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def fails(stack: Path) -> None:
+        raise ZeroDivisionError("a fault")
+
+    monkeypatch.setattr("napari_inr_tomo.io.read_images", fails)
+    with pytest.raises(ZeroDivisionError):  # no test may pass over a fault
+        main(["info", "x.mrc"])
+    monkeypatch.setattr(sys, "argv", ["inr-tomo", "info", "x.mrc"])
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert main() == 2
+    said = capsys.readouterr()
+    (log,) = tmp_path.glob("inr-tomo-*.log")
+    assert said.err.count("\n") == 1
+    assert "ZeroDivisionError, a fault" in said.err
+    assert str(log) in said.err
+    assert 'raise ZeroDivisionError("a fault")' in log.read_text()

@@ -52,6 +52,14 @@ def test_merge_refuses_what_does_not_fit(
     assert "two or more" in cli("merge", passes[0], "-o", out).problem
     words = ("--angles", "0:1:1", "--angles", "0:1:1", "--angles", "0:1:1")
     assert "once for each stack" in cli("merge", *passes, "-o", out, *words).problem
+    problem = cli("merge", *passes, "-o", out, "--starts", "5").problem
+    assert "there are 2 stacks" in problem
+    words = ("--starts", "5", "--angles", "0:12:2", "--angles", "0:12:2")
+    problem = cli("merge", passes[0], "-o", out, *words).problem
+    assert "there are 2 --angles" in problem
+    problem = cli("merge", passes[0], "-o", out, "--starts", "0,3").problem
+    assert "cannot begin at 0" in problem
+    assert not out.exists()
 
 
 def test_one_stack_that_holds_both_passes(
@@ -88,5 +96,6 @@ def test_drift_of_two_stacks(cli: Cli, tmp_path: Path) -> None:
     left = (done.images[0] - made[0].truth)[inner].std()
     assert left < 0.6 * (made[0].images[0] - made[0].truth)[inner].std()
     assert "correct_series_drift" in [step.name for step in done.history]
+    assert "0.5" in cli("drift", *paths, "-o", out, "--largest", 5).problem
     words = ("--directions", "0,180")
     assert "right angles" in cli("drift", *paths, "-o", out, *words).problem

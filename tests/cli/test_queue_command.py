@@ -28,6 +28,8 @@ def test_a_queue_is_done_and_its_numbers_are_said(
     assert again.out.count("finished") == 2
     assert "begins" not in again.err
     assert "a queue already" in cli("queue", out, "--vary", "seed=1").problem
+    problem = cli("queue", out, "--seed", 1, "--angles", "0:1:1").problem
+    assert "Leave --angles, --seed out" in problem
     assert "not at work" in cli("queue", out, "--cancel").problem
     assert cli("queue", out, "--status", "--json").json["runs"][1]["run"].endswith("-5")
     assert "exists already" in cli(*words, "--vary", "seed=1").problem

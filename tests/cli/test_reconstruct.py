@@ -44,6 +44,26 @@ def test_settings_come_from_preset_file_and_options(tmp_path: Path) -> None:
     )
 
 
+def test_a_card_that_is_not_there_is_not_passed_over(
+    cli: Cli, stack: Path, tmp_path: Path, fake_engine: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    card = "napari_inr_tomo.preprocess.arrays.card_works"
+    monkeypatch.setattr(card, lambda: False)
+    words = ["reconstruct", stack, "-o", tmp_path / "v.mrc", "--method", "sirt"]
+    problem = cli(*words, "--device", "cuda").problem
+    assert problem.startswith("--device cuda cannot be used: there is no graphics card")
+    assert not (tmp_path / "v.inr-run").exists()
+    (tmp_path / "my.toml").write_text('[compute]\ndevice = "cuda"\n')
+    answer = cli(*words, "--config", tmp_path / "my.toml")
+    assert answer.status == 0, answer.err
+    assert answer.err.count("the processor does the work") == 1
+    run = tmp_path / "v.inr-run"
+    assert "cannot be used" in cli("resume", run, "--device", "cuda").problem
+    monkeypatch.setattr(card, lambda: True)
+    assert Wishes(device="cuda").settings().compute.device == "cuda"
+
+
 @pytest.mark.parametrize(
     "wishes",
     [

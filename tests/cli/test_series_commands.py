@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from skimage.io import imsave
 
-from napari_inr_tomo.io import read_series
+from napari_inr_tomo.io import read_images, read_series
 from napari_inr_tomo.preprocess.masks import decode_mask
 
 Cli = Callable[..., Any]
@@ -122,6 +123,10 @@ def test_without_an_axis_search_there_is_none_found(
     assert found["shape_tyx"] == [13, 12, 12]
 
 
+BOX = ["--background", "box-mean", "--set"]
+FIT = ["--background", "bernstein", "--set"]
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
@@ -137,6 +142,29 @@ def test_without_an_axis_search_there_is_none_found(
         (["--align", "xcorr", "--set", "xcorr.strech=1"], "unknown setting"),
         (["--align", "xcorr", "--set", "xcorr.stretch=7"], "the wrong kind"),
         (["--align", "xcorr", "--set", "stretch"], "not understood"),
+        (["--align", "xcorr", "--set", "xcorr.max_shift_px=1:2"], "a number or none"),
+        (["--align", "xcorr", "--set", "xcorr.taper=nan"], "takes a number"),
+        ([*BOX, "background.box=5"], "whole numbers with colons or none"),
+        ([*BOX, "background.box=nan"], "whole numbers with colons or none"),
+        ([*BOX, "background.box=1:2"], "it has 2 numbers"),
+        ([*BOX, "background.level=1:2"], "a number or none"),
+        ([*BOX, "background.degree_yx=nan:nan"], "2 whole numbers"),
+        ([*BOX, "background.degree_yx=1:2:3"], "2 whole numbers"),
+        (["--degree", "2"], "--degree has no meaning here"),
+        (["--background", "constant", "--degree", "2"], "goes with --background bern"),
+        (
+            [*FIT, "background.degree_yx=1:1", "--degree", "2"],
+            "no background.degree_yx",
+        ),
+        ([*FIT, "background.level=3"], "goes with background.specimen=threshold"),
+        ([*FIT, "background.box=0:4:0:4"], "goes with --background box-mean"),
+        ([*FIT, "background.edge_weight=0.5"], "goes with background.edge_px"),
+        ([*FIT, "background.follow_mask=true"], "goes with --mask"),
+        ([*BOX, "background.specimen=otsu"], "goes with --background bernstein"),
+        (["--exclude", "0-99999999999"], "too long"),
+        (["--exclude", "20-17"], "runs backwards"),
+        (["--exclude", "3-"], "'3-'"),
+        (["--exclude", ","], "there is none"),
         (["--background", "bernstein", "--degree", "9"], "degree"),
         (["--mask", "m.tif"], "no background to fit"),
     ],
@@ -231,3 +259,57 @@ def test_a_mask_and_a_box_for_the_background(
     words = ("--background", "box-mean", "--set", "background.box=0:4:2:9")
     found = cli("preprocess", stack, "-o", out, *words, "--json").json
     assert found["history"][-1]["parameters"]["box"] == [0, 4, 2, 9]
+
+
+@pytest.mark.parametrize("words", [["--bin", 2], ["--size", 12], ["--size", 9]])
+def test_a_mask_is_made_smaller_with_the_images(
+    cli: Cli, stack: Path, tmp_path: Path, words: list[Any]
+) -> None:
+    mask = np.zeros((13, 24, 24), np.uint8)
+    mask[:, 6:18, 8:14] = 1
+    tifffile.imwrite(tmp_path / "mask.tif", mask)
+    tifffile.imwrite(tmp_path / "one.tif", mask[0])
+    out = tmp_path / "o.mrc"
+    for name in ("mask.tif", "one.tif"):
+        given = ("--background", "constant", "--mask", tmp_path / name)
+        found = cli("preprocess", stack, "-o", out, *given, *words, "--json").json
+        used = decode_mask(found["history"][-1]["parameters"]["mask"])
+        side, factor = used.shape[-1], 24 / used.shape[-1]
+        assert found["shape_tyx"] == [13, side, side]
+        rows, columns = np.nonzero(used.reshape(-1, side, side)[0])
+        # every old pixel of it is covered, and not more than the rim of a new one
+        for found_at, low, high in ((rows, 6, 18), (columns, 8, 14)):
+            assert low - factor < found_at.min() * factor <= low
+            assert high <= (found_at.max() + 1) * factor < high + factor
+
+
+def test_a_mask_that_does_not_fit_says_how(
+    cli: Cli, stack: Path, tmp_path: Path
+) -> None:
+    mask = np.zeros((5, 24, 24), np.uint8)
+    mask[:, 6:18, 8:14] = 255
+    tifffile.imwrite(tmp_path / "five.tif", mask)
+    imsave(tmp_path / "rgb.png", np.stack([mask[0]] * 3, axis=-1))
+    tifffile.imwrite(tmp_path / "small.tif", mask[0, :12, :12])
+    for name, why in (
+        ("five.tif", "it holds 5 images and the series 13"),
+        ("rgb.png", "is a colour image"),
+        ("small.tif", "its shape is (12, 12) and the image is (24, 24)"),
+    ):
+        given = ("--background", "constant", "--mask", tmp_path / name)
+        assert why in cli("preprocess", stack, "-o", tmp_path / "o.mrc", *given).problem
+
+
+def test_the_folder_one_is_in_has_a_name(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "raw"
+    (folder / "inner").mkdir(parents=True)
+    for angle in (-3, 0, 3):
+        image = np.arange(20, dtype=np.float32).reshape(4, 5)
+        tifffile.imwrite(folder / f"t_{angle:+d}deg.tif", image)
+    for here, name in ((folder, "."), (folder / "inner", "..")):
+        monkeypatch.chdir(here)
+        found = cli("info", name, "--json").json
+        assert (found["name"], found["angles_deg"]) == ("raw", [-3, 0, 3])
+        assert read_images(name).name == "raw"

@@ -53,6 +53,16 @@ def test_a_simulated_beam_drifts_and_pixels_are_hot(cli: Cli, tmp_path: Path) ->
     np.testing.assert_allclose(moved[:, 3:], plain[:, :-3], atol=1e-3 * plain.max())
 
 
+def test_what_cannot_be_made_is_refused_first(cli: Cli, tmp_path: Path) -> None:
+    out = tmp_path / "s.mrc"
+    problem = cli("simulate", "-o", out, "--hot-pixels", 2).problem
+    assert "'--hot-pixels'" in problem
+    assert ". See inr-tomo --help." in problem
+    out.mkdir()
+    answer = cli("simulate", "-o", out, "--size", 12)
+    assert "there is a folder of that name" in answer.problem
+
+
 def test_unknown_phantoms_are_one_line(cli: Cli, tmp_path: Path) -> None:
     answer = cli("simulate", "-o", tmp_path / "s.mrc", "--phantom", "unicorn")
     assert "unicorn" in answer.problem
@@ -115,6 +125,31 @@ def test_validate_sees_what_is_wrong(
     content = volumes[0].read_bytes()
     volumes[0].write_bytes(content[:-40])
     assert cli("validate", volumes[0], "--volume").status == 2
+
+
+@pytest.mark.parametrize("name", ["v.mrc", "v.npy", "v.ome.zarr"])
+def test_a_volume_of_this_program_is_sound(cli: Cli, tmp_path: Path, name: str) -> None:
+    data = np.random.default_rng(2).random((5, 6, 7)).astype(np.float32)
+    path = tmp_path / name
+    write_volume(path, Volume(data, 0.5))
+    assert cli("validate", path).out.startswith(f"{path} is sound")
+    if name == "v.mrc":
+        content = path.read_bytes()
+        path.write_bytes(content[:-40])
+        assert cli("validate", path).status == 2
+        path.write_bytes(content)
+        path.with_suffix(".tlt").write_text("0\n1\n")  # it is taken for tilts then
+        assert "is not sound" in cli("validate", path).problem
+
+
+def test_a_stack_without_angles_is_told_how_a_volume_is_checked(
+    cli: Cli, tmp_path: Path
+) -> None:
+    data = np.random.default_rng(2).random((5, 6, 7)).astype(np.float32)
+    write_volume(tmp_path / "v.tif", Volume(data, 0.5))
+    answer = cli("validate", tmp_path / "v.tif")
+    assert "check it with --volume" in answer.out
+    assert cli("validate", tmp_path / "v.tif", "--volume").status == 0
 
 
 def test_a_damaged_run_folder_is_not_sound(cli: Cli, tmp_path: Path) -> None:

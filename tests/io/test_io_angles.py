@@ -64,6 +64,19 @@ def test_texts_that_are_refused(text: str, match: str) -> None:
         parse_angles(text)
 
 
+@pytest.mark.parametrize("title", ["Tilt Angle (deg)", "tilt angle", "Angle [deg]"])
+def test_titles_with_blanks_and_units(title: str) -> None:
+    text = f'Image,"{title}",Dose\n5,-60,1\n6,-58,2\n9,-56,3\n'
+    assert parse_angles(text).tolist() == [-60, -58, -56]
+
+
+@pytest.mark.parametrize("code", ["utf-16", "utf-16-be"])
+def test_unicode_text_of_a_spreadsheet(tmp_path: Path, code: str) -> None:
+    text = ("" if code == "utf-16" else "\ufeff") + "Tilt Angle\tDose\n-60\t1\n-57\t2"
+    (tmp_path / "a.txt").write_bytes(text.encode(code))
+    assert read_angles(tmp_path / "a.txt").tolist() == [-60, -57]
+
+
 def test_angles_written_are_read(tmp_path: Path) -> None:
     angles = np.array([-60.125, 0.0, 2.000001, -75.5])
     write_tlt(tmp_path / "a.tlt", angles)

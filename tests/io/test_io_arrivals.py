@@ -104,6 +104,69 @@ def test_without_a_pattern_the_names_are_read_together(tmp_path: Path) -> None:
     assert sorted(angles(settled(watched))) == [-3.0, 0.0, 3.0]
 
 
+def put_all(folder: Path, *names: str) -> None:
+    for name in names:
+        tifffile.imwrite(folder / f"{name}.tif", picture(1))
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("-3:3:3+symmetric", [0, 3, -3]),
+        ("-3::3", [-3, 0, 3]),
+        ("-3::3+negated", [3, 0, -3]),
+        ("{folder}/list.tlt+reversed", [6, 5, 4]),
+        ("{folder}/table.csv+column2", [7, 8, 9]),
+        ("{folder}/other.mrc", [4, 5, 6]),
+        (r"names:_([np]?\d+)", [-2, 0, 2]),
+        (r"names:_([np]?\d+)+negated", [2, 0, -2]),
+        ("names", [-2, 0, 2]),
+    ],
+)
+def test_angles_are_given_in_every_form(
+    tmp_path: Path, given: str, expected: list[float]
+) -> None:
+    (tmp_path / "list.tlt").write_text("4\n5\n6\n")
+    (tmp_path / "other.tlt").write_text("4\n5\n6\n")
+    (tmp_path / "table.csv").write_text("1,7\n2,8\n3,9\n")
+    with mrcfile.new(tmp_path / "other.mrc") as file:
+        file.set_data(np.stack([picture(k) for k in range(3)]))
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    watched = watch(raw, angles=given.format(folder=tmp_path))
+    put_all(raw, "a_n2", "b_0", "c_p2")
+    look = settled(watched)
+    assert angles(look) == expected
+    assert look.unplaced == ()
+
+
+def test_angles_of_a_stack_that_grows_without_end(tmp_path: Path) -> None:
+    with mrcfile.new(tmp_path / "s.mrc") as file:
+        file.set_data(np.stack([picture(k) for k in range(3)]))
+        file.set_image_stack()
+    assert angles(settled(watch(tmp_path / "s.mrc", "-6::2"))) == [-6, -4, -2]
+    with pytest.raises(UserError, match="not in a folder"):
+        watch(tmp_path / "s.mrc", "names")
+    with pytest.raises(UserError, match="cannot be used with a stack"):
+        watch(tmp_path / "s.mrc", pattern="_(.*)")
+
+
+def test_n_and_p_in_a_name_are_signs_in_a_pattern_too(tmp_path: Path) -> None:
+    watched = watch(tmp_path, pattern=r"s_([np]\d+)")
+    put_all(tmp_path, "s_n30", "s_p30", "other")
+    look = settled(watched)
+    assert angles(look) == [-30, 30]
+    assert look.waiting == look.unplaced == ("other.tif",)
+
+
+def test_angles_that_need_to_know_all_tilts_are_refused(tmp_path: Path) -> None:
+    for given in ("-60::3+symmetric", "names+sorted"):
+        with pytest.raises(UserError, match="how many tilts will come is not known"):
+            watch(tmp_path, given)
+    with pytest.raises(UserError, match="cannot be used together"):
+        watch(tmp_path, "-60::3", "_(.*)")
+
+
 def test_an_mdoc_beside_the_file_and_an_image_of_another_size(tmp_path: Path) -> None:
     watched = watch(tmp_path)
     with mrcfile.new(tmp_path / "a.mrc") as file:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import mrcfile
 import numpy as np
 import pytest
 import tifffile
@@ -69,6 +70,23 @@ def test_no_view_is_lost_or_mixed(tmp_path: Path) -> None:
     (folder / "v_9.tif").unlink()
     imsave(folder / "v_9.png", DATA[0], check_contrast=False)
     with pytest.raises(UserError, match="several kinds"):
+        read_series(folder)
+
+
+def test_one_mrc_file_a_tilt_with_an_mdoc_beside_each(tmp_path: Path) -> None:
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    for number, (angle, image) in enumerate(zip(ANGLES[::-1], DATA, strict=True)):
+        with mrcfile.new(folder / f"pos_{number:03d}.mrc") as file:
+            file.set_data(image)
+        (folder / f"pos_{number:03d}.mrc.mdoc").write_text(
+            f"[FrameSet = 0]\nTiltAngle = {angle}\n"
+        )
+    series = read_series(folder)
+    np.testing.assert_array_equal(series.angles_deg, ANGLES)
+    np.testing.assert_array_equal(series.images, DATA[::-1])
+    tifffile.imwrite(folder / "other.tif", DATA[0])  # pictures go first, as before
+    with pytest.raises(UserError, match="a single image file"):
         read_series(folder)
 
 

@@ -62,6 +62,16 @@ def test_data_exchange(tmp_path: Path) -> None:
     assert any("white" in notice for notice in series.notices)
 
 
+def test_nxtomo(tmp_path: Path) -> None:
+    path = tmp_path / "scan.h5"
+    with h5py.File(path, "w") as file:
+        file["entry/tomo_entry/data/data"] = pixels()
+        file["entry/tomo_entry/data/rotation_angle"] = ANGLES
+    series = read_series(path)
+    np.testing.assert_array_equal(series.angles_deg, ANGLES)
+    assert "rotation_angle in scan.h5" in series.angle_source
+
+
 def test_plain_hdf5_with_named_angles(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.hdf5", "w") as file:
         file["stack"] = pixels()

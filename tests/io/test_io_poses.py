@@ -32,6 +32,18 @@ def test_round_trip_is_exact(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_a_table_that_a_spreadsheet_has_written(tmp_path: Path, mark: str) -> None:
+    path = tmp_path / "poses.csv"
+    write_poses(path, ANGLES, POSES, USED, [0.5, np.nan, 0.25])
+    text = path.read_text()
+    path.write_text(text.replace(",", mark).replace(".", ","))
+    angles, poses, used = read_poses(path, ANGLES)
+    np.testing.assert_array_equal(angles, ANGLES)
+    np.testing.assert_array_equal(poses.as_array(), POSES.as_array())
+    np.testing.assert_array_equal(used, USED)
+
+
 def test_lines_in_any_order(tmp_path: Path) -> None:
     path = tmp_path / "poses.csv"
     write_poses(path, ANGLES, POSES, USED)

@@ -93,6 +93,36 @@ def test_fei1_header(tmp_path: Path) -> None:
     assert series.pixel_size_nm == pytest.approx(1.5)
 
 
+def test_fei1_header_of_the_other_byte_order(tmp_path: Path) -> None:
+    from mrcfile.dtypes import HEADER_DTYPE, get_ext_header_dtype
+
+    table = np.zeros(len(ANGLES), get_ext_header_dtype(b"FEI1", ">"))
+    table["Metadata size"] = table.dtype.itemsize
+    table["Alpha tilt"] = ANGLES + 0.25
+    extended = table.tobytes()
+    path = mrc_extended(tmp_path / "a.mrc", pixels(), b"FEI1", extended, (0, 0))
+    raw = path.read_bytes()
+    header = np.frombuffer(raw[:1024], HEADER_DTYPE.newbyteorder("<"))
+    turned = bytearray(header.astype(HEADER_DTYPE.newbyteorder(">")).tobytes())
+    turned[212:216] = b"\x11\x11\0\0"
+    path.write_bytes(bytes(turned) + extended + pixels(">f4").tobytes())
+    series = read_series(path)
+    np.testing.assert_array_equal(series.angles_deg, ANGLES + 0.25)
+    np.testing.assert_array_equal(series.images, pixels())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need permission there")
+def test_the_files_beside_the_target_of_a_link_count(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    path = mrc(tmp_path / "a.mrc", pixels())
+    tlt(tmp_path / "a.tlt")
+    link = tmp_path / "here" / "b.mrc"
+    link.symlink_to(path)
+    assert read_series(link).angle_source == "side-car a.tlt"
+    tlt(tmp_path / "here" / "b.tlt", ANGLES + 1)  # its own go first
+    assert read_series(link).angle_source == "side-car b.tlt"
+
+
 def test_a_header_full_of_zeros_gives_no_angles(tmp_path: Path) -> None:
     empty = bytes(131072)
     path = mrc_extended(tmp_path / "a.mrc", pixels(), b"", empty, (0, 32))

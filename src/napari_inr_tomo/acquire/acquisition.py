@@ -24,6 +24,7 @@ from napari_inr_tomo.types import FloatArray, Poses, TiltSeries
 
 _LEAST_TILTS = 2
 _MOST_PROBLEMS = 50
+_LOOK_THERE = "Check that it is the right folder, or leave out --once to wait"
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Settings:
     watched: a folder with one file a tilt, or a stack that grows.  angles, pattern: see
     `napari_inr_tomo.io.watch`.  quick: method of the quick volume; none: no volume.
     inr: settings of the INR that goes on with every tilt; none: no INR.
+    most: so many tilts are taken and no more; none: all.
     """
 
     watched: Path
@@ -41,6 +43,7 @@ class Settings:
     recipe: Recipe = field(default_factory=Recipe)
     quick: QuickMethod | None = "sirt"
     inr: ReconstructionConfig | None = None
+    most: int | None = None
 
 
 @dataclass(eq=False)
@@ -68,9 +71,18 @@ class Acquisition:
         self.state = State(watched=watched, problems=problems)
         self.series: TiltSeries | None = None
         self._lost = ""
+        self._unplaced: tuple[str, ...] = ()
+        self._without = ""
+        """The sentence about tilts without an angle that holds now."""
+        self._too_many: list[str] = []
 
     def __len__(self) -> int:
         return len(self._tilts)
+
+    @property
+    def full(self) -> bool:
+        """Whether as many tilts are there as were asked for."""
+        return self.settings.most is not None and len(self) >= self.settings.most
 
     def step(self) -> list[str]:
         """Look once and do what is due; return a line for everything that is new."""
@@ -79,7 +91,11 @@ class Acquisition:
         taken = [
             name for arrival in look.arrived if (name := self._take(arrival, lines))
         ]
-        changed = (*self.state.problems, *lines)[-_MOST_PROBLEMS:]
+        kept = [text for text in self.state.problems if text != self._without]
+        said = self._see_unplaced(look.unplaced)
+        now = [self._without] if self._without else []
+        changed = (*kept, *lines, *now)[-_MOST_PROBLEMS:]
+        lines += said
         self.state = replace(self.state, waiting=look.waiting, problems=changed)
         if taken:
             lines += self._refresh(taken)
@@ -89,6 +105,20 @@ class Acquisition:
             self.state = replace(self.state, run="" if run is None else run.path.name)
         self.folder.write_state(self.state)
         return lines
+
+    def _see_unplaced(self, names: tuple[str, ...]) -> list[str]:
+        """Take note of tilts without an angle; return a line where that is news.
+
+        What tells the angle may come after the image, so it is news at a second look.
+        A first name alone is never plain, and another one is waited for.
+        """
+        before, self._unplaced = self._unplaced, names
+        told = self.settings.angles or self.settings.pattern or len(self)
+        late = [name for name in names if name in before]
+        known, self._without = self._without, ""
+        if late and (told or len(late) > 1):
+            self._without = _without_angle(self.settings, self._unplaced)
+        return [self._without] if self._without and not known else []
 
     def _look(self) -> Look:
         """Look once; what is watched may vanish for a while and come back."""
@@ -107,6 +137,10 @@ class Acquisition:
 
     def _take(self, arrival: Arrival, lines: list[str]) -> str:
         """Keep a tilt after its first steps; return its name, or nothing."""
+        known = {arrival.name, arrival.before} & set(self._tilts)
+        if self.full and not known:
+            self._too_many.append(arrival.name)
+            return ""
         stack = clean_pixels(
             ImageStack(
                 arrival.image[None],
@@ -198,12 +232,22 @@ class Acquisition:
             name, tilt.angle_deg, float(pose[2]), float(pose[3]), used, note
         )
 
+    def nothing_taken(self) -> UserError:
+        """Return what there is to say where not one tilt has come."""
+        what = f"No tilt was taken from {self.settings.watched}"
+        if self._without:
+            who, _, how = self._without.partition(": ")
+            return UserError(what, who, how[0].upper() + how[1:-1])
+        if self.state.problems:
+            return UserError(what, self.state.problems[-1].rstrip("."), _LOOK_THERE)
+        return UserError(what, "there is no image that is whole", _LOOK_THERE)
+
     def finish(self, wait: Callable[[], bool] | None = None) -> list[str]:
         """Write the aligned stack and say that it is over.
 
         wait: wait for the INR to have seen every tilt, until this returns True.
         """
-        lines = []
+        lines: list[str] = []
         network = self._network
         if network is not None and self.series is not None and wait is not None:
             while not wait():
@@ -216,7 +260,14 @@ class Acquisition:
                     self.state, run="" if network.run is None else network.run.path.name
                 )
                 self.folder.write_state(self.state)
+        if self._unplaced and not self._without:
+            self._without = _without_angle(self.settings, self._unplaced)
+            lines.append(self._without)
+            problems = (*self.state.problems, self._without)
+            self.state = replace(self.state, problems=problems)
         message = f"Ended with {len(self)} tilts."
+        if self._too_many:
+            message += f" {len(self._too_many)} more are there and were not taken."
         if self.series is not None and self.series.mask.any():
             written = io.write_series(self.folder.stack, self.series)
             message += f" The aligned series is in {written[0].name}."
@@ -225,6 +276,18 @@ class Acquisition:
         self.state = replace(self.state, ended=True, waiting=(), message=message)
         self.folder.write_state(self.state)
         return [*lines, message]
+
+
+def _without_angle(settings: Settings, names: tuple[str, ...]) -> str:
+    """Return the sentence about tilts that are there, but have no angle."""
+    kind = "file" if settings.watched.is_dir() else "image"
+    who = f"1 {kind} carries" if len(names) == 1 else f"{len(names)} {kind}s carry"
+    how = "give the angles (--angles), or where a name has them (--pattern)"
+    if settings.angles:
+        how = "the angles given have none for it; give those of all tilts"
+    if settings.pattern:
+        how = "the pattern finds none in its name; correct it"
+    return f"{who} no angle, from {names[0]} on: {how}."
 
 
 def _joined(tilts: list[_Tilt], name: str) -> TiltSeries:
@@ -283,18 +346,21 @@ def run(
         return ended() or folder.stop_request.exists()
 
     with FolderLock(folder.lock):
-        acquisition = Acquisition(settings, folder)
+        acquisition = Acquisition(replace(settings, most=tilts), folder)
         looks = 0
         while not over():
             yield from _step(acquisition)
             looks += 1
             if once and looks > 1:
                 break
-            if tilts is not None and len(acquisition) >= tilts:
+            if acquisition.full:
                 break
             _pause(poll_s, over)
-        yield from acquisition.finish(None if over() else over)
+        stopped = over()
+        yield from acquisition.finish(None if stopped else over)
         folder.stop_request.unlink(missing_ok=True)
+        if once and not stopped and not len(acquisition):
+            raise acquisition.nothing_taken()
 
 
 def _step(acquisition: Acquisition) -> list[str]:

@@ -125,7 +125,14 @@ class AcquisitionFolder:
         return lock.holder(self.lock) is not None
 
     def check_for(self, watched: Path) -> None:
-        """Raise `UserError` where it holds an acquisition of something else."""
+        """Raise `UserError` where it holds, or would write into, something else."""
+        taken = {self.path.resolve(), self.stack.resolve()}
+        if Path(watched).resolve() in taken:
+            raise UserError(
+                f"The results cannot be written to {self.path}",
+                "that is what is watched, and they would be taken for tilts",
+                "Choose another folder for the results",
+            )
         state = self.state()
         if state is not None and state.watched != str(Path(watched).absolute()):
             raise UserError(

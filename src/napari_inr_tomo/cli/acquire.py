@@ -9,8 +9,15 @@ from typing import Annotated, Any
 import typer
 
 from napari_inr_tomo.cli import common, jobs
-from napari_inr_tomo.cli.options import Angles, ConfigFile, DeviceChoice, Preset
+from napari_inr_tomo.cli.options import (
+    Angles,
+    ConfigFile,
+    DeviceChoice,
+    Preset,
+    with_name,
+)
 from napari_inr_tomo.cli.watch import on_interrupt
+from napari_inr_tomo.errors import UserError
 
 
 class Quick(StrEnum):
@@ -28,6 +35,7 @@ def acquire(
         typer.Argument(
             metavar="FOLDER|STACK",
             help="Folder that gets one file a tilt, or a stack that grows.",
+            callback=with_name,
         ),
     ],
     output: Annotated[
@@ -78,10 +86,17 @@ def acquire(
     from napari_inr_tomo import acquire as core
 
     method: Any = None if quick is Quick.none else quick.value
+    if not inr and (config is not None or device is not None):
+        raise UserError(
+            f"{'--config' if config is not None else '--device'} has no meaning here",
+            "it is about the INR",
+            "Add --inr, or leave it out",
+        )
     settings = None
     if inr:
         wishes = jobs.Wishes("inr", preset, config, device=device)
         settings = wishes.settings()
+        common.note_without_card(settings.compute.device)
     what = core.Settings(
         watched,
         angles,

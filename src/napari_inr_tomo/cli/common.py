@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import json
 import math
-import sys
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_inr_tomo.cli import streams
 from napari_inr_tomo.errors import UserError
 
 if TYPE_CHECKING:
     from napari_inr_tomo.types import TiltSeries
 
+_RANGE = re.compile(r"(\d{1,18})(?:\s*-\s*(\d{1,18}))?", re.ASCII)
+_LONGEST_RANGE = 100_000
+
 
 def say(text: str) -> None:
     """Print a line of the answer."""
-    print(text)
+    streams.write(text)
 
 
 def say_now(text: str) -> None:
     """Print a line of an answer that comes bit by bit."""
-    print(text, flush=True)
+    streams.write(text, flush=True)
 
 
 def note(text: str) -> None:
     """Print a line that is not the answer: progress, notices."""
-    print(text, file=sys.stderr, flush=True)
+    streams.write_error(text)
 
 
 def answer(values: dict[str, Any], as_json: bool, lines: list[str]) -> None:
@@ -78,6 +82,12 @@ def check_out(path: Path | None, suffixes: tuple[str, ...]) -> None:
             f"its name ends in {path.suffix or 'nothing'}",
             f"Use one of {' '.join(suffixes)}",
         )
+    if path.is_dir() and not path.name.lower().endswith(".zarr"):
+        raise UserError(
+            f"The output {path} cannot be written",
+            "there is a folder of that name",
+            "Choose another name, or remove the folder",
+        )
     if not path.absolute().parent.is_dir():
         raise UserError(
             f"The output {path} cannot be written",
@@ -98,17 +108,52 @@ def check_poses_out(path: Path | None) -> None:
     check_out(path, (".csv",))
 
 
+def check_device(device: str | None) -> None:
+    """Raise `UserError` where a graphics card is asked for and none can be used."""
+    if device == "cuda" and not _card_works():
+        raise UserError(
+            "--device cuda cannot be used",
+            "there is no graphics card here that PyTorch can use",
+            "Write --device auto or cpu, or install the build of torch for your card",
+        )
+
+
+def note_without_card(device: str) -> None:
+    """Say so where settings ask for a graphics card and the processor takes it on."""
+    if device == "cuda" and not _card_works():
+        note(
+            "Warning: the settings ask for cuda, and there is no graphics card here "
+            "that PyTorch can use; the processor does the work"
+        )
+
+
+def _card_works() -> bool:
+    from napari_inr_tomo.preprocess.arrays import card_works
+
+    return card_works()
+
+
 def numbers(text: str, what: str) -> list[int]:
     """Return the whole numbers in e.g. ``3,17,20-22``; raises `UserError`."""
     found: list[int] = []
-    try:
-        for part in filter(None, (p.strip() for p in text.split(","))):
-            first, _, last = part.partition("-")
-            found.extend(range(int(first), int(last or first) + 1))
-    except ValueError:
-        raise UserError(
-            f"{what} {text!r} is not understood",
-            "it must be whole numbers and ranges with commas between them",
-            "Write e.g. 3,17,20-22",
-        ) from None
+    for part in filter(None, (p.strip() for p in text.split(","))):
+        match = _RANGE.fullmatch(part)
+        if match is None:
+            raise _no_numbers(text, what, f"{part!r} is neither")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            raise _no_numbers(text, what, f"the range {part} runs backwards")
+        if last - first >= _LONGEST_RANGE:
+            raise _no_numbers(text, what, f"the range {part} is too long")
+        found.extend(range(first, last + 1))
+    if text and not found:
+        raise _no_numbers(text, what, "there is none")
     return found
+
+
+def _no_numbers(text: str, what: str, why: str) -> UserError:
+    return UserError(
+        f"{what} {text!r} is not understood",
+        f"it must be whole numbers and ranges with commas between them, and {why}",
+        "Write e.g. 3,17,20-22",
+    )

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_inr_tomo.cli.common import new_notices, note
+from napari_inr_tomo.cli.common import (
+    check_device,
+    new_notices,
+    note,
+    note_without_card,
+)
 from napari_inr_tomo.cli.watch import require_result, watch
 from napari_inr_tomo.errors import UserError
 
@@ -73,6 +78,7 @@ class Wishes:
 
     def _check(self, config: ReconstructionConfig) -> None:
         """Refuse options that would silently do nothing."""
+        check_device(self.device)
         idle = {
             "--iterations": self.iterations is not None
             and config.method not in ("sirt", "tv"),
@@ -139,6 +145,7 @@ def run_to_the_end(
     """Launch, follow, and return when there is a result; else raises `UserError`."""
     from napari_inr_tomo.runs import check_needs, default_processes, launch
 
+    note_without_card(device or run.config.compute.device)
     count = processes or default_processes(run.config, device)
     doubt = check_needs(run, count, device)
     if doubt is not None:

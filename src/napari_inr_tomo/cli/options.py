@@ -34,9 +34,18 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
+def with_name(path: Path) -> Path:
+    """Return a path that has a name: `.` and `..` have none, and are resolved."""
+    return path if path.name not in ("", "..") else path.resolve()
+
+
 Stack = Annotated[
     Path,
-    typer.Argument(metavar="STACK", help="Tilt series: a file or a folder of images."),
+    typer.Argument(
+        metavar="STACK",
+        help="Tilt series: a file or a folder of images.",
+        callback=with_name,
+    ),
 ]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]
 Angles = Annotated[

@@ -55,7 +55,10 @@ def drift(
     largest: Annotated[
         float,
         typer.Option(
-            metavar="SHARE", help="Largest drift in one scan, a share of its height."
+            metavar="SHARE",
+            min=0.001,
+            max=0.5,
+            help="Largest drift in one scan, a share of its height.",
         ),
     ] = 0.08,
     as_json: AsJson = False,
@@ -116,10 +119,9 @@ def merge(
     from napari_inr_tomo.preprocess import merge_series, set_passes, sort_tilts
 
     _check_out(output)
-    if starts and len(stacks) == 1:
-        words = angles[0] if angles else None
-        whole = common.open_series(stacks[0], words)
-        begins = common.numbers(starts, "--starts")
+    if starts:
+        begins = _starts(starts, stacks, angles)
+        whole = common.open_series(stacks[0], angles[0] if angles else None)
         merged = sort_tilts(set_passes(whole, begins))
     else:
         merged = merge_series(_opened(stacks, angles))
@@ -133,6 +135,25 @@ def merge(
     }
     lines = [line for line in (in_words(passes),) if line]
     common.answer(values, as_json, [*lines, *_lines(values)])
+
+
+def _starts(text: str, stacks: list[Path], angles: list[str] | None) -> list[int]:
+    """Return the first views in ``--starts``, which goes with one stack."""
+    for option, given in (("stacks", stacks), ("--angles", angles or [])):
+        if len(given) > 1:
+            raise UserError(
+                "--starts cannot be used here",
+                f"it divides one stack, and there are {len(given)} {option}",
+                "Leave it out, or give the one stack that holds all passes",
+            )
+    begins = common.numbers(text, "--starts")
+    if 0 in begins:
+        raise UserError(
+            "A pass cannot begin at 0",
+            "the first one does, and --starts tells the others",
+            "Give the first view of every pass but the first, counted from 0",
+        )
+    return begins
 
 
 def _directions(text: str) -> list[float]:

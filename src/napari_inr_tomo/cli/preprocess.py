@@ -141,12 +141,12 @@ def preprocess(
         whole = steps.exclude_views(whole, common.numbers(exclude, "--exclude"))
     whole = alignments.aligned_before(whole, stack, poses, poses_from, flip_y)
     small = _reduced(whole, size, factor)
-    done = _automatic(small) if automatic else plan(small)
+    longest = max(whole.images.shape[1:])
+    ratio = factor or longest / (size or longest)
+    done = _automatic(small) if automatic else plan(small, whole, ratio)
     common.new_notices(series, done)
     written = write_series(output, done)
     if export_poses is not None:
-        longest = max(whole.images.shape[1:])
-        ratio = factor or longest / (size or longest)
         alignments.export(export_poses, stack, whole, small, done, ratio, flip_y)
         written.append(export_poses)
     values = _axis_found(done, len(series.history)) | {

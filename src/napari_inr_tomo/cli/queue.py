@@ -21,6 +21,7 @@ from napari_inr_tomo.cli.options import (
     PresetChoice,
     RefinePoses,
     Seed,
+    with_name,
 )
 from napari_inr_tomo.cli.watch import on_interrupt
 from napari_inr_tomo.errors import UserError
@@ -33,7 +34,9 @@ def queue(
     stack: Annotated[
         Path,
         typer.Argument(
-            metavar="STACK|QUEUE", help="Tilt series, or a queue to go on with."
+            metavar="STACK|QUEUE",
+            help="Tilt series, or a queue to go on with.",
+            callback=with_name,
         ),
     ],
     output: Annotated[
@@ -79,13 +82,15 @@ def queue(
     """
     from napari_inr_tomo import runs
 
+    wishes = jobs.Wishes(
+        method, preset, config, iterations, epochs, refine_poses, depth, device,
+        None, seed,
+    )  # fmt: skip
     if runs.is_queue(stack):
-        found = _opened(stack, vary, output)
+        given = {"--vary": vary, "-o": output, "--angles": angles}
+        given["--poses-start"] = poses_start
+        found = _opened(stack, [*filter(given.get, given), *wishes.said()])
     else:
-        wishes = jobs.Wishes(
-            method, preset, config, iterations, epochs, refine_poses, depth, device,
-            None, seed,
-        )  # fmt: skip
         if cancel or status:
             raise UserError(
                 f"{stack} is no queue", "it holds no queue.json", "Give its folder"
@@ -99,14 +104,15 @@ def queue(
     _answer(found, as_json)
 
 
-def _opened(folder: Path, vary: str | None, output: Path | None) -> QueueFolder:
+def _opened(folder: Path, given: list[str]) -> QueueFolder:
+    """Return a queue; nothing may be ``given`` that it knows already."""
     from napari_inr_tomo import runs
 
-    if vary is not None or output is not None:
+    if given:
         raise UserError(
             f"{folder} is a queue already",
             "its runs and their settings were made with it",
-            "Leave --vary and -o out to go on with it, or give the tilt series",
+            f"Leave {', '.join(given)} out to go on with it, or give the tilt series",
         )
     return runs.QueueFolder(folder)
 
@@ -128,7 +134,9 @@ def _made(
             "a queue needs --vary KEY=V1,V2,... and -o DIR",
             "Write e.g. --vary inr.schedule.epochs=10,20,40 -o queue",
         )
-    variations = runs.vary(wishes.settings(), key.strip(), values.split(","))
+    settings = wishes.settings()
+    common.note_without_card(settings.compute.device)
+    variations = runs.vary(settings, key.strip(), values.split(","))
     series = jobs.start_poses(common.open_series(stack, angles), stack, poses_start)
     made = runs.create_queue(output, series, variations, source_name=stack.name)
     common.note(f"Queue (kept): {made.path}")

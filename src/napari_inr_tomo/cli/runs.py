@@ -71,6 +71,7 @@ def resume(
     """Go on with a run that was stopped, cancelled or interrupted, or start it."""
     common.check_volume_out(output)
     common.check_poses_out(poses)
+    common.check_device(device)
     run = _open(folder)
     if run.status().state == "finished":
         raise UserError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -36,38 +37,54 @@ def step_settings(
                 f"{step} is none of {', '.join(steps) or 'them: none was asked for'}",
                 "Ask for the step as well, or leave the setting out",
             )
-        defaults = {
-            key: parameter.default
+        known = {
+            key: parameter
             for key, parameter in inspect.signature(steps[step]).parameters.items()
             if parameter.default is not inspect.Parameter.empty and key != "mask"
         }
-        if name not in defaults:
+        if name not in known:
             raise UserError(
                 f"--set {word} names an unknown setting",
-                f"the step {step} has {', '.join(defaults) or 'none'}",
+                f"the step {step} has {', '.join(known) or 'none'}",
                 "Choose one of these",
             )
-        found.setdefault(step, {})[name] = _value(word, text.strip(), defaults[name])
+        found.setdefault(step, {})[name] = _value(word, text.strip(), known[name])
     return found
 
 
-def _value(word: str, text: str, default: Any) -> Any:
-    value = _plain(text)
-    fits = {
-        bool: isinstance(value, bool),
-        int: isinstance(value, int) and not isinstance(value, bool),
-        float: isinstance(value, int | float) and not isinstance(value, bool),
-        str: isinstance(value, str),
-        tuple: isinstance(value, tuple),
-    }.get(type(default), not isinstance(value, str | bool))
-    if not fits:
-        raise UserError(
-            f"--set {word} has a value of the wrong kind",
-            f"the default is {'no value' if default is None else default}",
-            "Give a number, a word, true or false, or numbers with colons, as the "
-            "default is",
+def _value(word: str, text: str, parameter: inspect.Parameter) -> Any:
+    """Return the value in the text; its kind is what the function says it takes."""
+    value, kind, default = _plain(text), str(parameter.annotation), parameter.default
+    of_one = {"bool": "true or false", "str": "a word", "int": "a whole number"}
+    name = kind.partition(" ")[0]
+    expected = of_one.get(name, "a number")
+    if name == "bool":
+        fits = isinstance(value, bool)
+    elif name == "str":
+        fits = isinstance(value, str)
+    elif name in ("int", "float"):
+        fits = _is_number(value, name == "int")
+    else:  # several numbers; whole ones where the kind does not speak of others
+        count, whole = 0 if default is None else len(default), "float" not in kind
+        expected = (
+            f"{count or 'several'} {'whole ' if whole else ''}numbers with colons"
         )
-    return value
+        fits = isinstance(value, tuple) and count in (0, len(value))
+        fits = fits and all(_is_number(number, whole) for number in value)
+    if fits or (value is None and default is None):
+        return value
+    raise UserError(
+        f"--set {word} has a value of the wrong kind",
+        f"{parameter.name} takes {expected}{' or none' if default is None else ''}, "
+        f"and the default is {'none' if default is None else default}",
+        "Give a value of that kind",
+    )
+
+
+def _is_number(value: Any, whole: bool) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return isinstance(value, int) if whole else math.isfinite(value)
 
 
 def _plain(text: str) -> Any:

@@ -18,26 +18,32 @@ if TYPE_CHECKING:
 def validate(
     path: Annotated[
         Path,
-        typer.Argument(
-            metavar="PATH", help="Tilt series, volume (with --volume) or run folder."
-        ),
+        typer.Argument(metavar="PATH", help="Tilt series, volume or run folder."),
     ],
     volume: Annotated[
-        bool, typer.Option("--volume", help="It is a volume, not a tilt series.")
+        bool,
+        typer.Option(
+            "--volume",
+            help="It is a volume, even if it does not say so (.tif, MRC of others).",
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check that a file or run folder is whole; ends with status 2 if it is not."""
+    from napari_inr_tomo.io import check_file, says_volume
+
+    sound = f"{path} is sound"
     if (path / "run.json").exists():
         problems = _problems_of_run(path)
     elif volume:
         problems = _problems_of_volume(path)
+    elif says_volume(path):
+        problems = _problems_of_volume(path)
+        sound += " as a volume, which it says it is; for tilts it has no angles"
     else:
-        from napari_inr_tomo.io import check_file
-
         problems = check_file(path)
     values = {"path": path, "problems": problems, "sound": not problems}
-    common.answer(values, as_json, problems or [f"{path} is sound"])
+    common.answer(values, as_json, problems or [sound])
     if problems:
         raise UserError(
             f"{path} is not sound",
@@ -119,7 +125,10 @@ def simulate(
         typer.Option(metavar="SHARE", help="How far the beam drifts, e.g. 0.2."),
     ] = 0.0,
     hot_pixels: Annotated[
-        float, typer.Option(metavar="SHARE", help="Share of hot pixels, e.g. 0.001.")
+        float,
+        typer.Option(
+            metavar="SHARE", min=0, max=1, help="Share of hot pixels, e.g. 0.001."
+        ),
     ] = 0.0,
     margin: Annotated[
         float,

@@ -16,7 +16,7 @@ from napari_inr_tomo.io.angle_spec import AngleSpec, angles_by_name, given_angle
 from napari_inr_tomo.io.angle_words import angle_order, describe_angles
 from napari_inr_tomo.io.angles import parse_angles, read_angles, write_tlt
 from napari_inr_tomo.io.arrivals import Arrival, FolderWatch, Look, StackWatch, watch
-from napari_inr_tomo.io.check import check_file
+from napari_inr_tomo.io.check import check_file, says_volume
 from napari_inr_tomo.io.folder import image_names
 from napari_inr_tomo.io.mask import read_mask
 from napari_inr_tomo.io.poses import read_poses, write_poses
@@ -56,6 +56,7 @@ __all__ = [
     "read_volume",
     "read_xf",
     "recorded_alignment",
+    "says_volume",
     "tomviz_turns_rows",
     "write_alignment",
     "watch",

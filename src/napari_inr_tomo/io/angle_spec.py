@@ -59,6 +59,21 @@ class AngleSpec:
         words = tuple(word for word in found["words"].split("+") if word)
         return cls(found["source"].strip(), words)
 
+    @property
+    def endless(self) -> bool:
+        """Whether it is a start and a step, for as many images as there are."""
+        return bool(_OPEN_RANGE.fullmatch(self.source.replace("\u2212", "-")))
+
+    @property
+    def by_name(self) -> bool:
+        """Whether the names of the files hold the angles."""
+        return self.source == "names" or self.source.startswith("names:")
+
+    @property
+    def pattern(self) -> str:
+        """The regular expression for the names, empty for the usual ways."""
+        return self.source[len("names:") :] if self.by_name else ""
+
     def text(self) -> str:
         """Return what `parse` understands."""
         return "+".join([self.source, *self.words])
@@ -77,12 +92,18 @@ def given_angles(
         return resolve_angles(angles)
     spec = AngleSpec.parse(str(angles))
     values, source = _from_source(spec, count, files)
-    for word in spec.words:
-        if word in _CHANGES:
-            values = _CHANGES[word](values)
+    values = changed(values, spec.words)
     if spec.words:
         source += f" ({', '.join(spec.words)})"
     return values, source
+
+
+def changed(values: FloatArray, words: Sequence[str]) -> FloatArray:
+    """Return angles, (tilt,) degrees, after what these words do to the list."""
+    for word in words:
+        if word in _CHANGES:
+            values = _CHANGES[word](values)
+    return values
 
 
 def angles_by_name(names: Sequence[str], pattern: str = "") -> FloatArray:
@@ -118,10 +139,11 @@ def angles_by_name(names: Sequence[str], pattern: str = "") -> FloatArray:
             "the part that is the angle must stand in brackets",
             r"Write e.g. _(-?\d+\.\d)deg",
         )
-    return np.array([_by_pattern(search, name) for name in names], np.float64)
+    return np.array([angle_in_name(search, name) for name in names], np.float64)
 
 
-def _by_pattern(search: re.Pattern[str], name: str) -> float:
+def angle_in_name(search: re.Pattern[str], name: str) -> float:
+    """Return the angle in degrees in the first group; raises `UserError` for none."""
     match = search.search(name)
     text = "" if match is None else (match.group(1) or "")
     plain = re.sub(r"^[nm]", "-", text.replace("\u2212", "-"), flags=re.I)
@@ -149,14 +171,14 @@ def _from_source(
             "there is nothing to read them from",
             "Give start:stop:step, a list of angles, or an angle file",
         )
-    if source == "names" or source.startswith("names:"):
+    if spec.by_name:
         if not files:
             raise UserError(
                 "There are no file names to take the angles from",
                 "the images are not in a folder, one file per tilt",
                 "Give the angles as start:stop:step, or as a file",
             )
-        return angles_by_name(files, source[len("names:") :]), "file names"
+        return angles_by_name(files, spec.pattern), "file names"
     open_range = _OPEN_RANGE.fullmatch(source.replace("\u2212", "-"))
     if open_range:
         start, step = open_range.groups()

@@ -225,10 +225,7 @@ def _rows(text: str, name: str) -> tuple[list[list[float]], list[str]]:
                 _HOW,
             )
         else:
-            header = [
-                re.sub(r"[\s(\[].*$", "", word.strip().strip('"')).lower()
-                for word in re.split(r"[,;\t]", plain)
-            ]
+            header = [_title(word) for word in re.split(r"[,;\t]", plain)]
     if not rows:
         raise UserError(
             f"There are no tilt angles in {name}",
@@ -236,6 +233,13 @@ def _rows(text: str, name: str) -> tuple[list[list[float]], list[str]]:
             _HOW,
         )
     return rows, header
+
+
+def _title(text: str) -> str:
+    """Return the title of a column as it stands in `_NAMES`, else its first word."""
+    words = re.sub(r"[(\[].*$", "", text.strip().strip('"')).lower().split()
+    joined = "_".join(words)
+    return joined if joined in _NAMES else (words or [""])[0]
 
 
 def _number(word: str) -> float | None:

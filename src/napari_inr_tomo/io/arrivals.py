@@ -9,7 +9,6 @@ the same tilt; one that is taken away after it was read stays a tilt.
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.io.angles import Angles, read_angles, resolve_angles
-from napari_inr_tomo.io.folder import (
-    SINGLE_SUFFIXES,
-    angles_from_names,
-    natural_key,
-    read_image,
-)
+from napari_inr_tomo.io.angles import Angles, read_angles
+from napari_inr_tomo.io.expected import ExpectedAngles
+from napari_inr_tomo.io.folder import SINGLE_SUFFIXES, natural_key, read_image
 from napari_inr_tomo.io.read import SERIES_SUFFIXES, read_images
 from napari_inr_tomo.io.sidecar import angle_files
 from napari_inr_tomo.types import FloatArray
@@ -52,12 +47,13 @@ class Look:
 
     arrived: tilts that are new, or whose file was written anew; waiting: names of files
     that are not whole yet or whose angle is not known yet; problems: sentences, each
-    said once.
+    said once; unplaced: those of ``waiting`` that are whole and have no angle.
     """
 
     arrived: tuple[Arrival, ...] = ()
     waiting: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    unplaced: tuple[str, ...] = ()
 
 
 Stamp = tuple[int, int]
@@ -79,55 +75,38 @@ class _File:
 def watch(path: Path, angles: Angles | None = None, pattern: str | None = None) -> Any:
     """Return a `FolderWatch` or a `StackWatch`; ``poll()`` looks once.
 
-    angles: a file, start:stop:step or numbers in degrees, in the order in which the
-    tilts arrive.  pattern: a regular expression whose first group is the angle in the
-    name of a file.  Raises `UserError` where neither can be understood.
+    angles: as `given_angles` takes them, in the order in which the tilts arrive.
+    pattern: a regular expression whose first group is the angle in the name of a file;
+    the same as ``names:REGEX``.  Raises `UserError` where neither can be understood.
     """
-    given = None if angles is None else resolve_angles(angles)[0]
     path = Path(path)
     if path.is_dir():
-        return FolderWatch(path, given, _compiled(pattern))
+        return FolderWatch(path, ExpectedAngles.of(angles, pattern, in_folder=True))
     if path.suffix.lower() not in SERIES_SUFFIXES:
         raise UserError(
             f"{path.name} cannot be watched",
             "it is neither a folder that exists nor the name of a stack",
             f"Give the folder, or a stack ({' '.join(SERIES_SUFFIXES)})",
         )
-    return StackWatch(path, given)
-
-
-def _compiled(pattern: str | None) -> re.Pattern[str] | None:
-    if not pattern:
-        return None
-    why = "it has no group, e.g. (-?\\d+\\.?\\d*), that is the angle"
-    try:
-        compiled = re.compile(pattern)
-        if compiled.groups:
-            return compiled
-    except re.error as error:
-        why = str(error)
-    raise UserError(
-        f"The pattern {pattern!r} cannot be used",
-        why,
-        r"Write e.g. _(-?\d+\.?\d*)\.tif",
-    )
+    if pattern:
+        raise UserError(
+            "A pattern cannot be used with a stack",
+            f"it is about the names of files, and {path.name} is one file",
+            "Give the angles, or a folder with one file a tilt",
+        )
+    return StackWatch(path, ExpectedAngles.of(angles, None, in_folder=False).in_order)
 
 
 class FolderWatch:
     """A folder with one file a tilt (.tif .png .mrc .dm3 .dm4 ...).
 
-    The angle comes from ``angles_deg`` in the order of arrival, else from ``pattern``,
-    the .mdoc beside the file, the file itself, or all names together as `read_folder`
-    takes them; the last needs two files at least.
+    The angle is the one that is expected, else it comes from the .mdoc beside the file,
+    the file itself, or all names together as `read_folder` takes them; the last needs
+    two files at least.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        angles_deg: FloatArray | None = None,
-        pattern: re.Pattern[str] | None = None,
-    ) -> None:
-        self.folder, self._given, self._pattern = folder, angles_deg, pattern
+    def __init__(self, folder: Path, expected: ExpectedAngles) -> None:
+        self.folder, self._expected = folder, expected
         self._files: dict[str, _File] = {}
         self._shape: tuple[int, ...] | None = None
         self._angles: dict[str, float] = {}
@@ -150,7 +129,8 @@ class FolderWatch:
             assert file.image is not None  # noqa: S101 - so it was chosen
             arrived.append(Arrival(name, file.image, angle, file.size_nm, file.before))
             file.image, file.before = None, ""
-        return Look(tuple(arrived), (*changing, *unknown), tuple(problems))
+        waiting = (*changing, *unknown)
+        return Look(tuple(arrived), waiting, tuple(problems), tuple(unknown))
 
     def _present(self) -> list[Path]:
         try:
@@ -186,7 +166,7 @@ class FolderWatch:
             file.settled = False  # read again: its angle may be another one
             if old in self._angles:
                 angle, file.before = self._angles.pop(old), old
-                if self._given is not None:
+                if self._expected.in_order is not None:
                     self._angles[path.name] = angle
         for name in gone:
             if name not in self._angles:
@@ -228,26 +208,20 @@ class FolderWatch:
     def _angle(self, name: str, file: _File) -> float | None:
         if name in self._angles:  # the same tilt, taken again
             return self._angles[name]
-        if self._given is not None:
+        given = self._expected.in_order
+        if given is not None:
             count = len(self._angles)
-            return float(self._given[count]) if count < len(self._given) else None
-        if self._pattern is not None:
-            match = self._pattern.search(name)
-            try:
-                return None if match is None else float(match.group(1))
-            except (TypeError, ValueError):
-                return None
+            return float(given[count]) if count < len(given) else None
         beside = self.folder / f"{name}.mdoc"
-        if beside.is_file():
+        if beside.is_file() and not self._expected.only_names:
             try:
                 return float(read_angles(beside)[0])
             except (UserError, IndexError):
                 return None  # it may be written just now
-        if file.tilt is not None:
+        if file.tilt is not None and not self._expected.only_names:
             return file.tilt
         names = [other for other, known in self._files.items() if known.whole]
-        angles = angles_from_names([Path(other).stem for other in names])
-        return None if angles is None else float(angles[names.index(name)])
+        return self._expected.in_name(name, names)
 
 
 class StackWatch:
@@ -290,8 +264,8 @@ class StackWatch:
                 Arrival(f"{name}[{row}]", np.array(images[row]), angle, size_nm)
             )
         self._taken = max(self._taken, known)
-        missing = range(known, len(images))
-        return Look(tuple(arrived), tuple(f"{name}[{row}]" for row in missing))
+        missing = tuple(f"{name}[{row}]" for row in range(known, len(images)))
+        return Look(tuple(arrived), missing, unplaced=missing)
 
     def _read(self) -> tuple[Any, FloatArray | None, float | None]:
         try:

@@ -156,7 +156,7 @@ def need_file(path: Path) -> None:
 
 
 def read_text(path: Path) -> str:
-    """Return a small text file's content, as UTF-8 or else Latin-1."""
+    """Return a small text file's content, as UTF-16, UTF-8 or else Latin-1."""
     what_to_do = "Choose the text file itself: one line per tilt, columns of numbers"
     with reading(path):
         need_file(path)
@@ -167,6 +167,9 @@ def read_text(path: Path) -> str:
                 what_to_do,
             )
         data = path.read_bytes()
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):  # "Unicode text" of Excel
+        with reading(path):
+            return data.decode("utf-16")
     if b"\0" in data:
         raise UserError(f"{path.name} cannot be read", "it is not text", what_to_do)
     try:

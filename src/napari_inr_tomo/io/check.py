@@ -9,6 +9,7 @@ import mrcfile
 
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.io.border import reading
+from napari_inr_tomo.io.npy import read_record
 from napari_inr_tomo.io.read import read_images
 from napari_inr_tomo.io.stack import doubts_about, no_angles
 from napari_inr_tomo.io.volume import read_volume
@@ -32,7 +33,8 @@ def check_file(path: str | Path) -> list[str]:
         return [str(error), *_mrc_standard(path)]
     problems = list(stack.doubts)
     if stack.angles_deg is None:
-        problems.append(str(no_angles(stack)))
+        volume = "If it is a volume, check it with --volume."
+        problems.append(f"{no_angles(stack)} {volume}")
     else:
         problems += stack.angle_doubts
         try:
@@ -41,6 +43,25 @@ def check_file(path: str | Path) -> list[str]:
             problems.append(str(error))
         problems += doubts_about(stack.angles_deg)
     return problems + _mrc_standard(path)
+
+
+def says_volume(path: str | Path) -> bool:
+    """Return whether a file says that it is a volume, and nothing gives it angles.
+
+    That is said by the space group 1 of an MRC file, and by the record beside a .npy.
+    """
+    path = Path(path)
+    try:
+        if path.suffix.lower() == ".npy":
+            return read_record(path, "volume") is not None
+        if path.suffix.lower() not in (".mrc", ".rec") or not path.is_file():
+            return False
+        with mrcfile.open(path, permissive=True, header_only=True) as file:
+            group = int(file.header.ispg)
+        stack = read_images(path)
+        return group == 1 and stack.angles_deg is None and not stack.angle_doubts
+    except (UserError, OSError, ValueError):
+        return False  # what is wrong with it is found by the check
 
 
 def _mrc_standard(path: Path) -> list[str]:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.io.angles import read_angles
 from napari_inr_tomo.io.border import damaged, reading
 from napari_inr_tomo.io.mrc import read_mrc_image
 from napari_inr_tomo.io.stack import ImageStack
@@ -71,6 +72,8 @@ def read_folder(folder: Path) -> ImageStack:
                     f"has {_size(image)}",
                     "Keep only the images of one tilt series in the folder",
                 )
+            if tilt is None:
+                tilt = _tilt_beside(path)
             images.append(image)
             sizes.append(size)
             tilts.append(tilt)
@@ -97,6 +100,18 @@ def read_folder(folder: Path) -> ImageStack:
         files=tuple(paths[i].name for i in order),
         facts=(f"{len(paths)} files, from {first} to {last}.",),
     )
+
+
+def _tilt_beside(path: Path) -> float | None:
+    """Return the angle in the .mdoc that SerialEM writes beside every image, if any."""
+    beside = path.with_name(f"{path.name}.mdoc")
+    if not beside.is_file():
+        return None
+    try:
+        found = read_angles(beside)
+    except UserError:
+        return None
+    return float(found[0]) if len(found) == 1 else None
 
 
 def angles_from_names(stems: list[str]) -> FloatArray | None:
@@ -171,19 +186,20 @@ def _is_running(
 def _image_files(folder: Path) -> list[Path]:
     known = [
         path
-        for path in folder.iterdir()
+        for path in _files(folder)
         if path.suffix.lower() in (*_PICTURES, *_MICROSCOPE)
-        and path.is_file()
-        and not path.name.startswith(".")
     ]
     kinds = Counter(_kind(path) for path in known)
     if ".emi" in kinds:
         known = [path for path in known if _kind(path) != ".ser"]
         kinds.pop(".ser", None)
     if not known:
+        known = [path for path in _files(folder) if path.suffix.lower() in _MRC]
+        kinds = Counter(_kind(path) for path in known)
+    if not known:
         raise UserError(
             f"There are no images in the folder {folder.name}",
-            "a tilt series as a folder holds one .tif, .png or .dm3 file per tilt",
+            "a tilt series as a folder holds one .tif, .png, .mrc or .dm3 file a tilt",
             "Choose the folder that holds the images, or the file of the stack",
         )
     if len(kinds) > 1:
@@ -199,6 +215,11 @@ def _image_files(folder: Path) -> list[Path]:
             f"Open {known[0].name} itself if it is a stack",
         )
     return sorted(known, key=lambda path: natural_key(path.name))
+
+
+def _files(folder: Path) -> list[Path]:
+    entries = (path for path in folder.iterdir() if not path.name.startswith("."))
+    return [path for path in entries if path.is_file()]
 
 
 def _kind(path: Path) -> str:

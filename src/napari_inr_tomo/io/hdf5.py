@@ -77,7 +77,10 @@ except (OSError, ValueError):
 sys.exit(3 if peak > 1000000000 else 0)
 """
 
-_ANGLE_NAMES = ("angles", "angle", "tilt_angles", "tilts", "tilt_angle", "theta")
+_ANGLE_NAMES = (
+    *("angles", "angle", "tilt_angles", "tilts", "tilt_angle", "theta"),
+    "rotation_angle",  # NXtomo
+)
 
 
 def read_hdf5(path: Path) -> ImageStack:

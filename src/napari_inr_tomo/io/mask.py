@@ -25,6 +25,12 @@ def read_mask(path: str | Path) -> BoolArray:
         values = _pixels(path)
     if values.dtype.kind not in "buif":
         raise damaged(path, f"its pixels are of the type {values.dtype}")
+    if values.ndim == 3 and values.shape[-1] in (3, 4) and _is_picture(path):
+        raise UserError(
+            f"{path.name} is a colour image",
+            "a mask is not 0 where the specimen is, in one channel of grey values",
+            "Export it in grey values",
+        )
     if values.ndim == 3 and len(values) == 1:
         values = values[0]
     if values.ndim not in (2, 3) or 0 in values.shape:
@@ -34,6 +40,10 @@ def read_mask(path: str | Path) -> BoolArray:
             "Give one image, or a stack with one image per tilt",
         )
     return np.asarray(values != 0)
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in (".png", ".tif", ".tiff")
 
 
 def _pixels(path: Path) -> NDArray[Any]:

@@ -224,7 +224,7 @@ def _extended(
     """Return angles, their source, the pixel size in nm and doubts."""
     kind = header.exttyp.tobytes().strip(b"\0 ")
     if kind in (b"FEI1", b"FEI2"):
-        angles, size = _fei_records(header, extended, count)
+        angles, size = _fei_records(header, extended, order, count)
         source = f"{kind.decode()} extended header"
     elif kind == b"SERI" or (kind in (b"", b"AGAR", b"FEI")):
         per_image, flags = np.frombuffer(header.extra2.tobytes()[16:20], order + "i2")
@@ -257,15 +257,15 @@ def _extended(
 
 
 def _fei_records(
-    header: Any, extended: bytes, count: int
+    header: Any, extended: bytes, order: str, count: int
 ) -> tuple[FloatArray | None, float | None]:
     from mrcfile import dtypes
 
     # each record starts with its own length, and may be longer than the known fields
-    known = dtypes.get_ext_header_dtype(header.exttyp.tobytes(), "<")
+    known = dtypes.get_ext_header_dtype(header.exttyp.tobytes(), order)
     if len(extended) < 4:
         return None, None
-    step = int(np.frombuffer(extended[:4], "<i4")[0])
+    step = int(np.frombuffer(extended[:4], order + "i4")[0])
     if step < known.itemsize or step * count > len(extended):
         return None, None
     records = [

@@ -64,7 +64,7 @@ def read_poses(
     """
     path = Path(path)
     try:
-        rows = list(csv.DictReader(io.StringIO(read_text(path), newline="")))
+        rows = _table(read_text(path))
     except csv.Error as error:
         raise UserError(
             f"{path.name} is damaged",
@@ -95,6 +95,17 @@ def read_poses(
     if angles_deg is not None:
         _check_angles(path, table[:, 0], np.asarray(angles_deg, np.float64))
     return table[:, 0].copy(), Poses.from_array(table[:, 1:]), used
+
+
+def _table(text: str) -> list[dict[str, str]]:
+    """Return the lines of a table; a spreadsheet may part them by ; or tabs instead.
+
+    Where it does, its decimal sign may be a comma.
+    """
+    first = text.partition("\n")[0]
+    mark = next((m for m in ";\t" if m in first and "," not in first), ",")
+    plain = text if mark == "," else text.replace(",", ".")
+    return list(csv.DictReader(io.StringIO(plain, newline=""), delimiter=mark))
 
 
 def _check_angles(path: Path, own: FloatArray, wanted: FloatArray) -> None:

@@ -54,6 +54,8 @@ def read_images(path: str | Path) -> ImageStack:
     makes the tilt series.  Raises `UserError` if the file is damaged or no stack.
     """
     path = Path(path)
+    if path.name in ("", ".."):  # a folder that one is in has a name, and side-cars
+        path = path.resolve()
     with reading(path):
         stack = _reader(path)(path)
         return clean_pixels(add_sidecars(stack, path))

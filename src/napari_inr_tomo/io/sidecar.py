@@ -47,7 +47,10 @@ def add_sidecars(stack: ImageStack, path: Path) -> ImageStack:
 
     An angle file of the wrong length, or one that cannot be read, leaves the angles
     unknown and a doubt that says why; it never falls through to another one.
+    Beside a link without files of its own, those beside its target count.
     """
+    if path.is_symlink() and not _has_sidecars(path):
+        path = path.resolve()
     notes = _Notes()
     record = read_record(path, "tilt series")
     mdoc = _beside_mdoc(path)
@@ -71,6 +74,11 @@ def add_sidecars(stack: ImageStack, path: Path) -> ImageStack:
     else:
         notes.facts += notes.axis
     return stack.noting(notes.doubts, notes.facts, notes.angles)
+
+
+def _has_sidecars(path: Path) -> bool:
+    others = (path.with_suffix(suffix) for suffix in (".json", ".edf", ".xf"))
+    return bool(angle_files(path)) or any(other.is_file() for other in others)
 
 
 @dataclass

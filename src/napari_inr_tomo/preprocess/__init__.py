@@ -25,7 +25,11 @@ from napari_inr_tomo.preprocess.passes import (
     set_passes,
     sort_tilts,
 )
-from napari_inr_tomo.preprocess.resize import bin_images, fourier_downsample
+from napari_inr_tomo.preprocess.resize import (
+    bin_images,
+    fourier_downsample,
+    reduce_mask,
+)
 from napari_inr_tomo.preprocess.scan_drift import ScanDrift, correct_scan_drift
 from napari_inr_tomo.preprocess.scan_series import correct_series_drift, drift_of_tilt
 from napari_inr_tomo.preprocess.slab import Slab, cut_slab
@@ -53,6 +57,7 @@ __all__ = [
     "mask_outliers",
     "merge_series",
     "normalise_tilts",
+    "reduce_mask",
     "prepare",
     "separate_passes",
     "set_angles",

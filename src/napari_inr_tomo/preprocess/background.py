@@ -235,6 +235,10 @@ def _mask_per_tilt(
         checked_mask(marked[0], series.images.shape[1:])
         return np.asarray(marked)
     if marked.ndim == 3:
-        checked_mask(marked.any(axis=0), (0, 0))
+        raise UserError(
+            "The mask does not belong to these images",
+            f"it holds {len(marked)} images and the series {len(series)}",
+            "Give one image for all tilts, or one for each of them",
+        )
     checked_mask(marked, series.images.shape[1:])
     return np.broadcast_to(marked, series.images.shape)

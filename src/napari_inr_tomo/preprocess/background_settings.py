@@ -62,8 +62,14 @@ class BackgroundSettings:
 def _plain_box(box: Sequence[int] | None) -> tuple[int, int, int, int] | None:
     if box is None:
         return None
-    first_y, last_y, first_x, last_x = (int(n) for n in box)
-    return first_y, last_y, first_x, last_x
+    edges = tuple(int(n) for n in box)
+    if len(edges) != 4:
+        raise UserError(
+            "The box for the background is not understood",
+            f"it has {len(edges)} numbers",
+            "Give the first row, the row after the last, and the same for columns",
+        )
+    return edges
 
 
 _FORMS: dict[str, Any] = {

@@ -119,6 +119,19 @@ def fourier_downsample(series: TiltSeries, size_px: int) -> TiltSeries:
     return _resized(series, images, valid, factor, (0.0, 0.0), step, notice)
 
 
+def reduce_mask(mask: BoolArray, shape_yx: tuple[int, int], factor: float) -> BoolArray:
+    """Return a mask for images that were made smaller: True where any old pixel is.
+
+    mask: (y, x) or (tilt, y, x), of the images before.  shape_yx, factor: of those that
+    `bin_images` or `fourier_downsample` has made, and how many old pixels one of theirs
+    is long.
+    """
+    reach_y, reach_x = (
+        _footprint(n, m, factor) for n, m in zip(mask.shape[-2:], shape_yx, strict=True)
+    )
+    return np.asarray(reach_y @ mask.astype(np.float64) @ reach_x.T > 0.5)
+
+
 def _sample_positions(n: int, m: int, factor: float) -> FloatArray:
     """Return (m,) positions in old pixels of the new pixel centres."""
     return np.asarray((np.arange(m) - (m - 1) / 2) * factor + (n - 1) / 2, np.float64)
