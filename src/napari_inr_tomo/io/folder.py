@@ -2,7 +2,8 @@
 
 The names are believed only where the pattern is plain for every file: "-36deg",
 SerialEM's "name_012_-36.0", the letters n/m (minus) and p (plus), or a signed number.
-A running number is never taken for an angle.
+A running number is never taken for an angle.  A typesetter's minus is one, and so is a
+dash where it can be nothing else.
 """
 
 from __future__ import annotations
@@ -30,14 +31,17 @@ SINGLE_SUFFIXES = (*_PICTURES, *_MRC, *_MICROSCOPE)
 """Names of files that may hold the image of one tilt (`read_image`)."""
 
 _VALUE = r"\d+(?:[.]\d+)?"
+_MINUS = "\u2212"
+_SIGN = rf"[+{_MINUS}-]"
+_DASH = re.compile(r"(?<!\d)\u2013(?=\d)")
 _PATTERNS = (
     # ..._-36.0deg, n36deg, 36 degrees
     re.compile(
-        rf"(?P<sign>[+-]|(?<![A-Z])[nmp](?=\d))?(?P<value>{_VALUE})[ _]?(?:deg|°)",
+        rf"(?P<sign>{_SIGN}|(?<![A-Z])[nmp](?=\d))?(?P<value>{_VALUE})[ _]?(?:deg|°)",
         re.I,
     ),
     # SerialEM: name_012_-36.0, maybe with a date after it
-    re.compile(r"_\d{3,}_(?P<sign>[+-])?(?P<value>\d+\.\d+)(?=_|$)"),
+    re.compile(rf"_\d{{3,}}_(?P<sign>{_SIGN})?(?P<value>\d+\.\d+)(?=_|$)"),
     # name_n36, name-p36.5, m36
     re.compile(rf"(?:^|[_\s-])(?P<sign>[nmp])(?P<value>{_VALUE})(?=[_\s-]|$)", re.I),
     # the same, and a zero without a letter
@@ -47,7 +51,7 @@ _PATTERNS = (
         re.I,
     ),
     # name_-36, name_+36.5, name_0 at the end
-    re.compile(rf"(?:^|[_\s])(?P<sign>[+-])?(?P<value>{_VALUE})$"),
+    re.compile(rf"(?:^|[_\s])(?P<sign>{_SIGN})?(?P<value>{_VALUE})$"),
 )
 
 
@@ -104,6 +108,7 @@ def angles_from_names(stems: list[str]) -> FloatArray | None:
 
     Returns (file,) float64 degrees in the order given.
     """
+    stems = [_DASH.sub("-", stem) for stem in stems]
     for pattern in _PATTERNS:
         found = [list(pattern.finditer(stem)) for stem in stems]
         if not all(found):
@@ -144,7 +149,7 @@ def natural_key(name: str) -> list[tuple[int, int | str]]:
 
 
 def _signed(match: re.Match[str]) -> float:
-    sign = -1.0 if (match["sign"] or "").lower() in ("-", "n", "m") else 1.0
+    sign = -1.0 if (match["sign"] or "").lower() in ("-", _MINUS, "n", "m") else 1.0
     return sign * float(match["value"]) + 0.0
 
 
