@@ -186,11 +186,12 @@ def _counterparts(
                 "Use the alignment of this very stack",
             )
         return in_place, []
-    _check_history(series, alignment)
+    _check_moves(series, alignment)
     alike = _agree(series.angles_deg, alignment.angles_deg)
     turned = not alike and _agree(series.angles_deg, -alignment.angles_deg)
     if same_stack and (alike or turned):
         return in_place, [_other_hand(alignment)] if turned else []
+    _check_hand(series, alignment)
     rows, missing = _matched(series, alignment.angles_deg, alignment.used)
     if missing.size:
         raise _incomplete(series, alignment, missing)
@@ -220,12 +221,11 @@ def _other_order(alignment: Alignment) -> str:
     )
 
 
-def _check_history(series: TiltSeries, alignment: Alignment) -> None:
-    """Raise `UserError` where only one of the two was flipped, or moved, before."""
+def _check_hand(series: TiltSeries, alignment: Alignment) -> None:
+    """Raise `UserError` where only one of the two had its handedness flipped."""
     if alignment.history is None:
         return
-    both = (alignment.history, series.history)
-    flips = [_flips(history) for history in both]
+    flips = [_flips(history) for history in (alignment.history, series.history)]
     if flips[0] != flips[1]:
         raise UserError(
             "The alignment belongs to angles of the other sign",
@@ -233,12 +233,18 @@ def _check_history(series: TiltSeries, alignment: Alignment) -> None:
             "flipped, that of the other one not",
             "Flip the handedness of both or of none (--flip-handedness)",
         )
+
+
+def _check_moves(series: TiltSeries, alignment: Alignment) -> None:
+    """Raise `UserError` where only one of the two was aligned and written before."""
+    if alignment.history is None:
+        return
     moved = [
         sum(
             step.name == "apply_poses" and bool(step.parameters.get("resampled"))
             for step in history
         )
-        for history in both
+        for history in (alignment.history, series.history)
     ]
     if moved[0] != moved[1]:
         raise UserError(

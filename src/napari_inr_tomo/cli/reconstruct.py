@@ -65,6 +65,15 @@ def reconstruct(
             help="Do again what this record of a result says, with its settings.",
         ),
     ] = None,
+    others: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--with",
+            metavar="STACK",
+            help="A further stack the record was made with, such as the second scan or "
+            "the next pass; again for each, in their order.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Reconstruct the volume of a tilt series, through a run folder.
@@ -86,12 +95,19 @@ def reconstruct(
             "the network of a run knows the whole volume, not a slab of it",
             "Leave one of them out",
         )
+    if others and record is None:
+        raise UserError(
+            "--with goes with --record only",
+            "only a record says what a further stack is for",
+            "Leave it out, or bring the stacks together first: inr-tomo drift or merge",
+        )
     folder = run or jobs.run_folder_beside(output)
     if record is not None:
         given = [*wishes.said(), *(["--angles"] if angles else [])]
         given += ["--slab"] if slab is not None else []
         given += ["--start-from"] if start_from else []
-        started = _from_record(folder, stack, record, given, poses_start)
+        given += ["--poses-start"] if poses_start else []
+        started = _from_record(folder, stack, record, given, others or [])
     else:
         earlier = None if start_from is None else RunFolder(start_from)
         settings = wishes.settings(None if earlier is None else earlier.config)
@@ -131,12 +147,11 @@ def _reconstruct_slab(
 
 
 def _from_record(
-    folder: Path, stack: Path, record: Path, given: list[str], poses_start: Path | None
+    folder: Path, stack: Path, record: Path, given: list[str], others: list[Path]
 ) -> RunFolder:
     from napari_inr_tomo.layout import read_spec
     from napari_inr_tomo.replay import check_same_input, series_of_record
 
-    given = [*given, *(["--poses-start"] if poses_start else [])]
     if given:
         raise UserError(
             f"{', '.join(given)} cannot be used with --record",
@@ -150,7 +165,7 @@ def _from_record(
             f"its run went on with the network of {spec.started_from}",
             "Use the run folder itself: inr-tomo rerun RUN -o VOLUME",
         )
-    series = series_of_record(stack, spec)
+    series = series_of_record(stack, spec, others)
     run = jobs.make_run(folder, series, spec.config, stack)
     if series.history != spec.history:
         common.note(

@@ -112,6 +112,7 @@ def correct_series_drift(
         "correct_series_drift",
         {
             "others": [other.name for other in others],
+            "histories": [[line.to_json() for line in one.history] for one in others],
             "directions_deg": [float(angle) for angle in directions_deg],
             "upright": bool(upright),
             "limited_tilts": limited,
