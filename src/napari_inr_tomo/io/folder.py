@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ SINGLE_SUFFIXES = (*_PICTURES, *_MRC, *_MICROSCOPE)
 """Names of files that may hold the image of one tilt (`read_image`)."""
 
 _VALUE = r"\d+(?:[.]\d+)?"
+_SAME_DEG = 0.25
 _MINUS = "\u2212"
 _SIGN = rf"[+{_MINUS}-]"
 _DASH = re.compile(r"(?<!\d)\u2013(?=\d)")
@@ -124,6 +126,41 @@ def angles_from_names(stems: list[str]) -> FloatArray | None:
             continue
         return values
     return None
+
+
+def angles_against_names(files: Sequence[str], angles_deg: FloatArray) -> list[str]:
+    """Return a sentence where the names of the files say other angles than these.
+
+    files: their names in the order of the images; angles_deg: (file,) given by hand.
+    Names that are not plain speak up only where a signed number in them, at one place
+    in all, takes just these values in another order.
+    """
+    stems = [_DASH.sub("-", Path(name).stem).replace(_MINUS, "-") for name in files]
+    if len(stems) != len(angles_deg):
+        return []
+    plain = angles_from_names(stems)
+    columns = _signed_columns(stems) if plain is None else [plain]
+    for values in columns:
+        apart = np.abs(values - angles_deg)
+        same = np.abs(np.sort(values) - np.sort(angles_deg)).max() <= _SAME_DEG
+        if apart.max() > _SAME_DEG and (same or plain is not None):
+            tilt = int(np.argmax(apart > _SAME_DEG))
+            return [
+                f"The file names say other tilt angles than those given: {files[tilt]} "
+                f"has {angles_deg[tilt]:g} degrees now. The angles follow the order of "
+                "the files; --angles names takes them from plain names, and "
+                "--angles names:REGEX from any."
+            ]
+    return []
+
+
+def _signed_columns(stems: list[str]) -> list[FloatArray]:
+    """Return the numbers at every place of the names where some are negative."""
+    found = [re.findall(rf"(?<![A-Za-z0-9])[+-]?{_VALUE}", stem) for stem in stems]
+    if len({len(numbers) for numbers in found}) != 1:
+        return []
+    table = np.array(found, np.float64).T
+    return [column for column in table if (column < 0).any()]
 
 
 def image_names(folder: Path) -> tuple[str, ...]:
