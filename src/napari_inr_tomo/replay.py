@@ -2,22 +2,26 @@
 
 A record holds the history of the series it was made from: the name of every step and
 its parameters.  A stack that is given with a record already has the first lines of that
-history (from the file beside it, or none); the others are done again, in order.
+history (from the file beside it, or none); the others are done again, in order.  What
+was made of several stacks needs all of them.
 Whether it worked is certain afterwards: the digest of the images must be the record's.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from napari_inr_tomo.errors import UserError
 
 if TYPE_CHECKING:
+    from napari_inr_tomo.io.stack import ImageStack
     from napari_inr_tomo.layout import RunSpec
-    from napari_inr_tomo.types import Step, TiltSeries
+    from napari_inr_tomo.types import FloatArray, Step, TiltSeries
 
 _WHERE = {
     "bin_images": "napari_inr_tomo.preprocess",
@@ -52,25 +56,42 @@ _NOTHING_TO_DO = ("read_poses", "poses_of_run", "reset_poses", "simulate")
 the stack in the first place."""
 
 
-def series_of_record(stack: Path, spec: RunSpec) -> TiltSeries:
+_OF_SEVERAL = {"merge_series": "names", "correct_series_drift": "others"}
+"""Steps that need further stacks, and their parameter that names them."""
+_ANGLES = ("set_angles", "flip_handedness", "sort_tilts")
+"""Steps after which the angles are not those the stack had."""
+
+
+def series_of_record(
+    stack: Path, spec: RunSpec, others: Sequence[Path] = ()
+) -> TiltSeries:
     """Open a stack and do what its record says; angles, poses, views are the record's.
 
     So is its history, but for steps that were done on another device: they say which.
-    Raises `UserError` where a step cannot be done again or the stack is another one.
+    others: the further stacks that a merge or a correction of drift needs, in order.
+    Raises `UserError` where a step cannot be done again, a stack is missing or too
+    many, or the stack is another one.
     """
     from napari_inr_tomo.io import read_images
 
     images = read_images(stack)
-    raw_angles = images.angles_deg
     count = len(spec.original_angles_deg)
-    if raw_angles is None or len(images) == count:
-        if len(images) != count:
-            raise _other_stack(stack, f"it has {len(images)} images, not {count}")
-        raw_angles = spec.original_angles_deg
-    series = images.with_angles(raw_angles)
-    history = series.history
-    for step in _remaining(stack, series.history, spec.history):
-        before, series = series, again(series, step)
+    wanted, further = spec.history, list(others)
+    if _merged(wanted) and not _merged(images.history):
+        _check_further(wanted, further)
+        series = _merged_again(stack, wanted[0], further)
+        history, steps = wanted[:1], wanted[1:]
+    else:
+        steps = _remaining(stack, images, wanted)
+        _check_further(steps, further)
+        series = images.with_angles(_raw_angles(stack, images, steps, spec))
+        history = series.history
+    for step in steps:
+        before = series
+        if step.name == "correct_series_drift":
+            series = again(series, step, _scans(step, further))
+        else:
+            series = again(series, step)
         done = series.history[len(before.history) :]
         history = (*history, _as_done(step, done[-1] if done else step))
     if len(series) != count:
@@ -87,6 +108,101 @@ def series_of_record(stack: Path, spec: RunSpec) -> TiltSeries:
     )
 
 
+def _raw_angles(
+    stack: Path, images: ImageStack, steps: Sequence[Step], spec: RunSpec
+) -> FloatArray:
+    """Return the angles a stack had before the steps.
+
+    Its own, unless none of the steps changes them: then the record has them, and they
+    may have been given by hand.
+    """
+    changes = [step for step in steps if step.name in _ANGLES]
+    wanted = spec.original_angles_deg
+    if not changes and len(images) == len(wanted):
+        return wanted
+    if images.angles_deg is not None:
+        return images.angles_deg
+    if changes and changes[0].name == "set_angles":
+        wanted = np.asarray(changes[0].parameters["angles_deg"], np.float64)
+    elif any(step.name == "sort_tilts" for step in changes):
+        raise _other_stack(stack, "it has no angles to be sorted by")
+    elif len(changes) % 2:
+        wanted = -wanted
+    if len(images) != len(wanted):
+        raise _other_stack(stack, f"it has {len(images)} images, not {len(wanted)}")
+    return wanted
+
+
+def _merged(history: Sequence[Step]) -> bool:
+    return bool(history) and history[0].name == "merge_series"
+
+
+def _check_further(steps: Sequence[Step], others: Sequence[Path]) -> None:
+    """Raise `UserError` unless there is one stack for every one the steps need."""
+    needed = [name for step in steps for name in _further_names(step)]
+    if len(others) < len(needed):
+        listed = ", ".join(step.name for step in steps if _further_names(step))
+        raise UserError(
+            "The record cannot be followed from this stack alone",
+            f"{listed} in it was done with further stacks ({', '.join(needed)}), and "
+            f"{len(others)} of {len(needed)} are given",
+            "Give each in this order with --with FILE, or start from the stack that "
+            "was written afterwards",
+        )
+    if len(others) > len(needed):
+        raise UserError(
+            "The record does not need so many stacks",
+            f"{len(others)} are given with --with, and {len(needed)} are used",
+            "Give only those that its steps name",
+        )
+
+
+def _further_names(step: Step) -> list[str]:
+    names = step.parameters.get(_OF_SEVERAL.get(step.name, ""), [])
+    return list(names[1:] if step.name == "merge_series" else names)
+
+
+def _merged_again(stack: Path, step: Step, further: list[Path]) -> TiltSeries:
+    from napari_inr_tomo.preprocess import merge_series
+
+    paths = [stack, *(further.pop(0) for _ in _further_names(step))]
+    histories = step.parameters["histories"]
+    return merge_series(
+        [
+            _prepared(path, history)
+            for path, history in zip(paths, histories, strict=True)
+        ]
+    )
+
+
+def _scans(step: Step, further: list[Path]) -> list[TiltSeries]:
+    """Return the series of the other scan directions, as they were for this step."""
+    paths = [further.pop(0) for _ in _further_names(step)]
+    histories = step.parameters.get("histories") or [None] * len(paths)
+    return [
+        _prepared(path, history) for path, history in zip(paths, histories, strict=True)
+    ]
+
+
+def _prepared(path: Path, history: list[dict[str, Any]] | None) -> TiltSeries:
+    """Return a further stack after its own history; None: as it is."""
+    from napari_inr_tomo.io import read_images
+    from napari_inr_tomo.types import Step
+
+    images = read_images(path)
+    steps: tuple[Step, ...] = ()
+    if history is not None:
+        wanted = tuple(Step.from_json(line) for line in history)
+        steps = _remaining(path, images, wanted)
+    angles = images.angles_deg
+    if angles is None and steps and steps[0].name == "set_angles":
+        angles = np.asarray(steps[0].parameters["angles_deg"], np.float64)
+    series = images.with_angles(angles)
+    for step in steps:
+        series = again(series, step)
+    return series
+
+
 def _as_done(recorded: Step, done: Step) -> Step:
     """Return the recorded step, or the one done instead where its device was another.
 
@@ -97,24 +213,33 @@ def _as_done(recorded: Step, done: Step) -> Step:
 
 
 def _remaining(
-    stack: Path, done: tuple[Step, ...], wanted: tuple[Step, ...]
+    stack: Path, images: ImageStack, wanted: tuple[Step, ...]
 ) -> tuple[Step, ...]:
-    known = [step.to_json() for step in done]
-    if known != [step.to_json() for step in wanted[: len(done)]]:
+    """Return the steps of a history that a stack has not behind it."""
+    known = [step.to_json() for step in images.history]
+    if known != [step.to_json() for step in wanted[: len(known)]]:
         raise _other_stack(
             stack, "its own history is not the beginning of the record's"
         )
-    return wanted[len(done) :]
+    steps = wanted[len(known) :]
+    if steps and steps[0].name == "set_angles":
+        count = len(steps[0].parameters["angles_deg"])
+        if len(images) != count:
+            raise _other_stack(stack, f"it has {len(images)} images, not {count}")
+    return steps
 
 
-def again(series: TiltSeries, step: Step) -> TiltSeries:
+def again(
+    series: TiltSeries, step: Step, others: Sequence[TiltSeries] = ()
+) -> TiltSeries:
     """Return the series after one more step of a history, done with its settings.
 
+    others: for ``correct_series_drift``, the series of the other scan directions.
     Raises `UserError` for a step that cannot be done again, and as the steps do.
     """
     if step.name in _NOTHING_TO_DO:
         return series
-    if step.name not in _WHERE:
+    if step.name not in _WHERE and not (others and step.name in _OF_SEVERAL):
         raise UserError(
             "The record cannot be followed from this stack",
             f"the step {step.name} cannot be done again",
@@ -129,13 +254,16 @@ def again(series: TiltSeries, step: Step) -> TiltSeries:
     }
     if "device" in accepted:
         settings.setdefault("device", "cpu")  # of lines written before there was one
+    if others:
+        settings["others"] = others
     return function(series, **settings)
 
 
 def _function(name: str) -> Callable[..., TiltSeries]:
     from importlib import import_module
 
-    function: Callable[..., TiltSeries] = getattr(import_module(_WHERE[name]), name)
+    where = _WHERE.get(name, "napari_inr_tomo.preprocess")
+    function: Callable[..., TiltSeries] = getattr(import_module(where), name)
     return function
 
 

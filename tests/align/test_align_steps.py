@@ -236,3 +236,14 @@ def test_senseless_options_are_refused(bad):
     series, _ = ball_series([-10, 0, 10])
     with pytest.raises(UserError, match="no sense"):
         align_cross_correlation(series, **bad)
+
+
+def test_images_that_show_nothing_are_refused() -> None:
+    """One image with something in it, left out, does not count."""
+    images = np.zeros((5, 24, 27), np.float32)
+    images[2, 10:14, 10:14] = 1.0
+    series = TiltSeries(images, np.arange(-20.0, 21, 10))
+    for steps in (("xcorr",), ("axis", "match")):
+        with pytest.raises(UserError, match="There is nothing to align"):
+            align(series.evolve(used=np.arange(5) != 2), steps)
+    align(series, ("xcorr",))

@@ -7,12 +7,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from napari_inr_tomo.align import use_alignment
+from napari_inr_tomo.classic import Projector
+from napari_inr_tomo.classic.fbp import fbp
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.geometry import project_points
 from napari_inr_tomo.preprocess import bin_images, exclude_views, flip_handedness
 from napari_inr_tomo.replay import again
+from napari_inr_tomo.simulate import simulate_series
 from napari_inr_tomo.types import Alignment, Poses, Step, TiltSeries
 
 ANGLES = np.arange(-60.0, 61, 20)
@@ -100,6 +104,50 @@ def test_a_flipped_hand_is_refused() -> None:
     turned = Alignment(FOUND, -ANGLES - 1.0, pixel_size_nm=2.0)
     with pytest.raises(UserError, match="flip the handedness"):
         use_alignment(signal((40, 60), 2.0, angles_deg=ANGLES + 1.0), turned)
+
+
+def seen(series: TiltSeries) -> tuple[np.ndarray, float]:
+    """Return the volume of a series and the rms of what it leaves unexplained."""
+    shape = series.images.shape[1:]
+    projector = Projector(series.angles_deg, series.start_poses, shape, shape[0])
+    images = torch.from_numpy(np.array(series.images))
+    volume = fbp(projector, images)
+    return volume.numpy(), float((projector.forward(volume) - images).std())
+
+
+@pytest.mark.parametrize("offset", [0.0, 3.0])
+def test_the_other_hand_of_the_same_stack_is_the_mirror_image(offset: float) -> None:
+    """Every shift stays with its image, and the axis where it was."""
+    made = simulate_series(
+        "chiral", (32, 37), np.arange(-60, 61, 10.0) + offset,
+        axis_deg=5, axis_shift_px=2, shift_sigma_px=2, seed=3,
+    )  # fmt: skip
+    own = Alignment(made.truth_poses, made.series.angles_deg, name="found")
+    volume, rest = seen(use_alignment(made.series, own, same_pixels=True))
+    other = use_alignment(flip_handedness(made.series), own, same_pixels=True)
+    np.testing.assert_array_equal(
+        other.start_poses.as_array(), made.truth_poses.as_array()
+    )
+    assert "found holds these tilt angles with their signs" in other.notices[-1]
+    mirrored, as_small = seen(other)
+    np.testing.assert_allclose(mirrored, volume[::-1], atol=1e-5)
+    assert as_small == pytest.approx(rest, rel=1e-4)
+    assert np.abs(volume - volume[::-1]).max() > 0.1 * volume.max()
+
+
+def test_another_signal_in_reverse_is_matched_by_angle_and_said() -> None:
+    maps = signal((40, 60), 2.0, angles_deg=ANGLES[::-1])
+    done = use_alignment(maps, Alignment.of(HAADF))
+    np.testing.assert_array_equal(done.start_poses.dx_px, FOUND.dx_px[::-1])
+    assert "haadf holds these tilt angles in reverse" in done.notices[-1]
+
+
+def test_the_same_stack_in_no_such_order_is_matched_by_angle() -> None:
+    order = RNG.permutation(7)
+    mixed = signal((40, 60), 2.0, angles_deg=ANGLES[order])
+    done = use_alignment(mixed, Alignment(FOUND, ANGLES), same_pixels=True)
+    np.testing.assert_array_equal(done.start_poses.dx_px, FOUND.dx_px[order])
+    assert done.notices == ()
 
 
 def test_shifts_alone_leave_the_axis_and_wrap_within_the_image() -> None:

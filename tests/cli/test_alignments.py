@@ -9,20 +9,33 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_inr_tomo.io import read_alignment, read_poses, read_series, write_series
+from napari_inr_tomo.cli.jobs import start_poses
+from napari_inr_tomo.config import ReconstructionConfig
+from napari_inr_tomo.io import (
+    read_alignment,
+    read_poses,
+    read_series,
+    write_alignment,
+    write_series,
+)
 from napari_inr_tomo.preprocess import bin_images
-from napari_inr_tomo.types import Poses
+from napari_inr_tomo.runs import create_run
+from napari_inr_tomo.types import Alignment, Poses, TiltSeries
 
 Cli = Callable[..., Any]
 
 
 @pytest.fixture
-def aligned(cli: Cli, stack: Path, tmp_path: Path) -> Path:
-    """The stack, aligned with the poses of a table; where the images do not move."""
-    series = read_series(stack)
+def shifted(stack: Path) -> TiltSeries:
+    """The stack with poses of its own for every tilt."""
     rng = np.random.default_rng(6)
     table = np.c_[np.full(13, -5.0), np.full(13, 5.0), rng.uniform(-2, 2, (13, 2))]
-    shifted = series.evolve(poses=Poses.from_array(table))
+    return read_series(stack).evolve(poses=Poses.from_array(table))
+
+
+@pytest.fixture
+def aligned(shifted: TiltSeries, tmp_path: Path) -> Path:
+    """The stack, aligned with the poses of a table; where the images do not move."""
     write_series(tmp_path / "aligned.mrc", shifted)
     return tmp_path / "aligned.mrc"
 
@@ -67,6 +80,36 @@ def test_what_was_found_goes_out_and_comes_back(
     np.testing.assert_allclose(
         read_alignment(tmp_path / "back.xf").poses.dy_px, found.dy_px, atol=2e-3
     )
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".xf", ".aln"])
+def test_shifts_stay_with_their_images_where_the_hand_is_flipped(
+    cli: Cli, stack: Path, shifted: TiltSeries, tmp_path: Path, suffix: str
+) -> None:
+    path, out = tmp_path / f"found{suffix}", tmp_path / "out.mrc"
+    write_alignment(path, Alignment.of(shifted))
+    words = ("--flip-handedness", "--poses", path)
+    answer = cli("preprocess", stack, "-o", out, *words)
+    assert ("signs turned round" in answer.err) is (suffix != ".xf")
+    found, wanted = read_alignment(out.with_suffix(".xf")).poses, shifted.start_poses
+    np.testing.assert_allclose(found.dx_px, wanted.dx_px, atol=2e-3)
+    np.testing.assert_allclose(found.z3_deg, wanted.z3_deg, atol=2e-3)
+
+
+def test_shifts_stay_with_their_images_where_negated_angles_are_given(
+    stack: Path, shifted: TiltSeries, tmp_path: Path
+) -> None:
+    """From a file, and from a run on this very stack."""
+    path, run = tmp_path / "found.csv", tmp_path / "run"
+    write_alignment(path, Alignment.of(shifted))
+    config = ReconstructionConfig.from_preset("preview", method="fbp")
+    create_run(run, shifted, config, source_name=stack.name)
+    for start in (path, run):
+        done = start_poses(read_series(stack, "-60:60:10+negated"), stack, start)
+        assert done.angles_deg.tolist() == list(range(60, -61, -10))
+        np.testing.assert_array_equal(
+            done.start_poses.as_array(), shifted.start_poses.as_array()
+        )
 
 
 def test_wrong_use_is_refused_before_the_work(

@@ -12,7 +12,7 @@ import pytest
 from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.io import read_series, write_series
 from napari_inr_tomo.runs import RunFolder, create_run
-from napari_inr_tomo.simulate import simulate_scans
+from napari_inr_tomo.simulate import SimulatedScans, simulate_scans
 from napari_inr_tomo.types import TiltSeries
 
 Cli = Callable[..., Any]
@@ -78,15 +78,92 @@ def test_one_stack_that_holds_both_passes(
     assert "13 is outside the stack" in problem
 
 
-def test_drift_of_two_stacks(cli: Cli, tmp_path: Path) -> None:
+def record_of(cli: Cli, stack: Path) -> Path:
+    """Return the record of a reconstruction of a stack."""
+    out = stack.with_name("v.mrc")
+    assert cli("reconstruct", stack, "-o", out, "--method", "fbp").status == 0
+    return out.with_name("v.inr-run") / "result" / "record.json"
+
+
+def check_done_again(cli: Cli, record: Path, stack: Path, *others: Path) -> None:
+    """Check that a record is followed from its raw stacks to the same images."""
+    words = ("reconstruct", stack, "-o", stack.with_name("again.mrc"))
+    given = [word for other in others for word in ("--with", other)]
+    answer = cli(*words, "--record", record, *given, "--json")
+    assert answer.status == 0, answer.err
+    assert "to rounding only" not in answer.err
+    first, again = RunFolder(record.parents[1]), RunFolder(Path(answer.json["run"]))
+    assert again.spec.input_sha256 == first.spec.input_sha256
+    assert again.spec.history == first.spec.history
+    assert again.spec.groups.tolist() == first.spec.groups.tolist()
+
+
+@pytest.mark.usefixtures("fake_engine")
+def test_the_record_of_a_merge_is_followed_from_its_parts(
+    cli: Cli, passes: list[Path], tmp_path: Path
+) -> None:
+    """The angles of the second part were given; the whole was prepared further."""
+    out, ready = tmp_path / "both.mrc", tmp_path / "ready.mrc"
+    words = ("--angles", passes[0].with_suffix(".tlt"), "--angles=-52:48:20")
+    assert cli("merge", *passes, "-o", out, *words).status == 0
+    words = ("--exclude", "3", "--align", "xcorr")
+    assert cli("preprocess", out, "-o", ready, *words).status == 0
+    record = record_of(cli, ready)
+    check_done_again(cli, record, *passes)
+    check_done_again(cli, record, out)
+    words = ("reconstruct", passes[0], "-o", tmp_path / "x.mrc")
+    problem = cli(*words, "--record", record).problem
+    assert "merge_series" in problem
+    assert "--with FILE" in problem
+    given = ("--with", passes[1])
+    assert "so many" in cli(*words, "--record", record, *given, *given).problem
+    swapped = ("reconstruct", passes[1], "-o", tmp_path / "x.mrc", "--record", record)
+    assert "not the stack" in cli(*swapped, "--with", passes[0]).problem
+    assert "--with goes with --record" in cli(*words, *given).problem
+
+
+@pytest.mark.usefixtures("fake_engine")
+def test_the_record_of_sorted_passes_is_followed_from_the_raw_stack(
+    cli: Cli, passes: list[Path], tmp_path: Path
+) -> None:
+    out, whole = tmp_path / "both.mrc", tmp_path / "whole.mrc"
+    parts = [read_series(path) for path in passes]
+    images = np.concatenate([part.images for part in parts])
+    angles = np.concatenate([part.angles_deg for part in parts])
+    write_series(whole, TiltSeries(images, angles))
+    assert cli("merge", whole, "-o", out, "--starts", "7").status == 0
+    check_done_again(cli, record_of(cli, out), whole)
+
+
+@pytest.mark.usefixtures("fake_engine")
+def test_the_record_of_a_drift_correction_is_followed_with_the_second_scan(
+    cli: Cli, tmp_path: Path
+) -> None:
+    paths, _ = scan_pair(tmp_path)
+    out = tmp_path / "out.mrc"
+    assert cli("drift", *paths, "-o", out, "--angles=0:2:2").status == 0
+    record = record_of(cli, out)
+    check_done_again(cli, record, *paths)
+    words = ("reconstruct", paths[0], "-o", tmp_path / "x.mrc", "--record", record)
+    assert "correct_series_drift" in cli(*words).problem
+    assert "histories" not in cli("info", out).out
+
+
+def scan_pair(folder: Path) -> tuple[list[Path], list[SimulatedScans]]:
+    """Return two stacks of two tilts, scanned at 0 and 90 degrees, and the truth."""
     made = [
         simulate_scans((40, 44), drift_px=drift, jitter_px=0, seed=k)
         for k, drift in enumerate((2.0, 0.0))
     ]
-    paths = [tmp_path / "at0.npy", tmp_path / "at90.npy"]
+    paths = [folder / "at0.npy", folder / "at90.npy"]
     for scan, path in enumerate(paths):
         images = np.stack([one.images[scan] for one in made])
         write_series(path, TiltSeries(images, [0.0, 2.0], name=path.stem))
+    return paths, made
+
+
+def test_drift_of_two_stacks(cli: Cli, tmp_path: Path) -> None:
+    paths, made = scan_pair(tmp_path)
     out = tmp_path / "out.mrc"
     answer = cli("drift", *paths, "-o", out, "--json").json
     assert answer["largest_px"][0] > 0.8

@@ -222,6 +222,56 @@ def test_a_record_is_followed_from_the_raw_stack(
     assert "--seed cannot be used with --record" in refused.problem
 
 
+def without_angles(stack: Path) -> None:
+    for end in (".tlt", ".xf", ".json"):
+        stack.with_suffix(end).unlink()
+
+
+def done_again(cli: Cli, stack: Path, run: Path) -> RunFolder:
+    """Return the run that follows the record of another from a stack; the same."""
+    words = ("--record", run / "result" / "record.json", "--json")
+    again = cli("reconstruct", stack, "-o", run.with_name("again.mrc"), *words)
+    assert again.status == 0, again.err
+    assert "to rounding only" not in again.err
+    first, second = RunFolder(run), RunFolder(Path(again.json["run"]))
+    assert second.spec.input_sha256 == first.spec.input_sha256
+    assert second.spec.history == first.spec.history
+    assert second.spec.angles_deg.tolist() == first.spec.angles_deg.tolist()
+    return second
+
+
+@pytest.mark.usefixtures("fake_engine")
+def test_a_record_is_followed_through_a_flip(
+    cli: Cli, stack: Path, tmp_path: Path
+) -> None:
+    """What comes after the flip depends on the angles; those are flipped once."""
+    ready, volume = tmp_path / "ready.mrc", tmp_path / "v.mrc"
+    words = ("--flip-handedness", "--align", "xcorr,axis")
+    assert cli("preprocess", stack, "-o", ready, *words).status == 0
+    assert cli("reconstruct", ready, "-o", volume, "--method", "fbp").status == 0
+    done_again(cli, stack, tmp_path / "v.inr-run")
+    without_angles(stack)  # then those of the record, flipped back
+    done_again(cli, stack, tmp_path / "v.inr-run")
+
+
+@pytest.mark.usefixtures("fake_engine")
+@pytest.mark.parametrize("own", [True, False])
+def test_a_record_holds_the_angles_that_were_given(
+    cli: Cli, stack: Path, tmp_path: Path, own: bool
+) -> None:
+    if not own:
+        without_angles(stack)
+    ready, volume = tmp_path / "ready.mrc", tmp_path / "v.mrc"
+    words = ("--angles=-66:66:11", "--exclude", "2,7", "--align", "xcorr,axis")
+    assert cli("preprocess", stack, "-o", ready, *words).status == 0
+    assert cli("reconstruct", ready, "-o", volume, "--method", "fbp").status == 0
+    run = done_again(cli, stack, tmp_path / "v.inr-run")
+    assert run.spec.angles_deg[:3].tolist() == [-66, -55, -33]
+    words = ("--angles=-60:60:10+reversed", "--method", "fbp", "--run", tmp_path / "r")
+    assert cli("reconstruct", stack, "-o", volume, *words).status == 0
+    assert done_again(cli, stack, tmp_path / "r").spec.angles_deg[0] == 60
+
+
 @pytest.mark.usefixtures("fake_engine")
 def test_a_record_made_with_a_card_is_followed_without_one_and_says_so(
     cli: Cli, stack: Path, tmp_path: Path

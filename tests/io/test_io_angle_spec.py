@@ -100,6 +100,8 @@ NAMES = ("a_x3_-6,5deg_01.tif", "a_x3_n3,0deg_02.tif", "a_x3_p3,0deg_03.tif")
 def test_file_names_by_a_pattern() -> None:
     assert angles_by_name(NAMES, r"_([-nmp]?\d+,\d)deg").tolist() == [-6.5, -3, 3]
     assert angles_by_name(["t_-36.0.tif", "t_+2.0.tif"]).tolist() == [-36, 2]
+    for pattern in (r"(-?\d+)deg", "([\u2212-]?[0-9]+)deg"):
+        assert angles_by_name(["t_\u22126deg", "t_6deg"], pattern).tolist() == [-6, 6]
     for pattern, match in (
         (r"_([-np]?\d+", "regular expression"),
         (r"\d+deg", "brackets"),

@@ -190,6 +190,13 @@ def test_mdoc_without_angles_is_refused(tmp_path: Path, text: str) -> None:
         (["p0", "p2", "p4"], [0, 2, 4]),
         (["a_400", "a_-400"], None),
         (["same_-3", "same_-3"], None),
+        (["t_\u221260deg", "t_0deg", "t_60deg"], [-60, 0, 60]),
+        (["tilt\u221236deg", "tilt\u221233deg"], [-36, -33]),  # never a hyphen
+        (["a_012_\u221236.0", "a_013_3.0"], [-36, 3]),
+        (["t_\u221260", "t_60"], [-60, 60]),
+        (["t_\u201360deg", "t_0deg"], [-60, 0]),  # a dash
+        (["tilt\u20133deg", "tilt\u20136deg"], None),
+        (["scan1\u20133deg", "scan1\u20136deg"], [3, 6]),
     ],
 )
 def test_angles_in_file_names(names: list[str], expected: list[float] | None) -> None:

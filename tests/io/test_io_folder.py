@@ -56,6 +56,31 @@ def test_running_numbers_are_not_angles(tmp_path: Path) -> None:
     assert len(read_series(folder, "-45:45:15")) == 7
 
 
+def test_given_angles_against_those_in_the_names_are_said(tmp_path: Path) -> None:
+    """Natural order is not that of the angles: tilt_0 comes before tilt_-45."""
+    names = [f"tilt_{a}_{i:03d}.tif" for i, a in enumerate(range(-45, 46, 15))]
+    folder = images(tmp_path / "run5", names)
+    said = "The file names say other tilt angles"
+    series = read_series(folder, "-45:45:15")
+    assert f"{said} than those given: tilt_0_003.tif has -45" in " ".join(
+        series.notices
+    )
+    right = read_series(folder, r"names:tilt_(-?\d+)_")
+    assert said not in " ".join(right.notices)
+    same = read_series(folder, right.angles_deg + 0.1)
+    assert said not in " ".join(same.notices)
+
+
+def test_given_angles_against_plain_names_are_said(tmp_path: Path) -> None:
+    names = [f"t_{a}deg.tif" for a in range(-45, 46, 15)]
+    folder = images(tmp_path / "run6", names)
+    said = "The file names say other tilt angles"
+    assert said in " ".join(read_series(folder, "-45:45:15+negated").notices)
+    assert said not in " ".join(read_series(folder, "-45:45:15").notices)
+    running = images(tmp_path / "run7", [f"v_{i}.tif" for i in range(7)])
+    assert said not in " ".join(read_series(running, "6:0:-1").notices)
+
+
 def test_no_view_is_lost_or_mixed(tmp_path: Path) -> None:
     folder = images(tmp_path / "run4", [f"v_{a}.tif" for a in range(-3, 4)])
     tifffile.imwrite(folder / "v_9.tif", DATA[0, :-1])

@@ -110,6 +110,21 @@ def test_a_series_of_pairs_is_paired_by_angle() -> None:
     assert parameters["correlation_after"][1] > parameters["correlation_before"][1]
 
 
+def test_a_tilt_left_out_of_the_second_series_is_no_partner() -> None:
+    """Noise left out by hand, and an image without a number left out by the reader."""
+    first, second, _ = a_pair_of_series()
+    noise = np.random.default_rng(7).normal(500, 200, second.images.shape[1:])
+    for bad in (noise, np.zeros(second.images.shape[1:])):
+        images = np.array([second.images[0], bad], np.float32)
+        valid = np.ones(images.shape, bool)
+        valid[1] = bad.any()
+        other = TiltSeries(images, second.angles_deg, used=[True, False], valid=valid)
+        done = correct_series_drift(first, [other])
+        np.testing.assert_array_equal(done.images[1], first.images[1])
+        assert np.abs(done.images[2] - first.images[2]).max() > 0.1
+        assert "tilts 0, 1 have no second scan" in done.notices[-1]
+
+
 def test_a_series_of_other_tilts_is_refused_and_progress_may_end_it() -> None:
     first, second, _ = a_pair_of_series()
     apart = TiltSeries(second.images, [40.0, 50.0])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from napari_inr_tomo.align.correlation import align_cross_correlation
 from napari_inr_tomo.align.line import align_common_line
 from napari_inr_tomo.align.mass import align_center_of_mass
@@ -36,7 +38,8 @@ def align(
     where ``axis`` follows on ``com``, the centres of mass are fitted anew for every
     angle it tries.
     settings: for a step, what is not to have its default; see the functions.
-    Raises `UserError` for an unknown step, and as the steps do.
+    Raises `UserError` for an unknown step, where every image has one value, and as the
+    steps do.
     """
     unknown = [name for name in steps if name not in ALIGNMENTS]
     if unknown:
@@ -45,6 +48,8 @@ def align(
             f"{', '.join(unknown)} is none of {', '.join(ALIGNMENTS)}",
             f"Choose from {', '.join(ALIGNMENTS)}",
         )
+    if steps:
+        _check_contents(series)
     centred = False
     for name in steps:
         chosen = dict((settings or {}).get(name, {}))
@@ -53,3 +58,17 @@ def align(
         series = ALIGNMENTS[name](series, **chosen)
         centred = name == "com"
     return series
+
+
+def _check_contents(series: TiltSeries) -> None:
+    """Raise `UserError` where no used image shows anything."""
+    for tilt in np.flatnonzero(series.mask):
+        image = np.asarray(series.images[tilt])
+        if image.min() < image.max():
+            return
+    if series.mask.any():
+        raise UserError(
+            "There is nothing to align",
+            "every image that is used has one value everywhere",
+            "Check that the recording and the export of the stack have worked",
+        )

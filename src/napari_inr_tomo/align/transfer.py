@@ -35,7 +35,10 @@ def use_alignment(
 ) -> TiltSeries:
     """Return the series with the poses of an alignment, scaled to its pixels.
 
+    same_pixels: it is the alignment of this very stack.
     Tilts are matched by their angle; where the alignment knows none, by their order.
+    So they are in the same stack as long as the angles agree, maybe with all signs
+    turned round: a pose holds for both hands, see docs/conventions.md.
     Views the alignment left out are left out here, too.  Shifts scale by the ratio of
     the pixel sizes, else of the image sizes; where neither is known they are taken as
     they are if ``same_pixels``.
@@ -43,8 +46,9 @@ def use_alignment(
     view differ, the scale is unknown, or only one of the two has had its angles' signs
     turned round.
     """
-    rows = _counterparts(series, alignment)
-    scale, notices = _scale(series, alignment, same_pixels)
+    rows, notices = _counterparts(series, alignment, same_pixels)
+    scale, said = _scale(series, alignment, same_pixels)
+    notices += said
     used = np.array(series.mask)
     if alignment.used is not None:
         used &= alignment.used[rows]
@@ -165,8 +169,14 @@ def _size(shape_yx: object) -> str:
     return f"{width} x {height} (x, y)"
 
 
-def _counterparts(series: TiltSeries, alignment: Alignment) -> Index:
-    """Return for every tilt the row of the alignment; any row for an excluded one."""
+def _counterparts(
+    series: TiltSeries, alignment: Alignment, same_stack: bool
+) -> tuple[Index, list[str]]:
+    """Return for every tilt the row of the alignment, and what to say of it.
+
+    An excluded tilt may have any row.
+    """
+    in_place = np.arange(len(series))
     if alignment.angles_deg is None:
         if len(alignment) != len(series):
             raise UserError(
@@ -175,20 +185,47 @@ def _counterparts(series: TiltSeries, alignment: Alignment) -> Index:
                 f"the series has {len(series)}",
                 "Use the alignment of this very stack",
             )
-        return np.arange(len(series))
-    _check_history(series, alignment)
+        return in_place, []
+    _check_moves(series, alignment)
+    alike = _agree(series.angles_deg, alignment.angles_deg)
+    turned = not alike and _agree(series.angles_deg, -alignment.angles_deg)
+    if same_stack and (alike or turned):
+        return in_place, [_other_hand(alignment)] if turned else []
+    _check_hand(series, alignment)
     rows, missing = _matched(series, alignment.angles_deg, alignment.used)
     if missing.size:
         raise _incomplete(series, alignment, missing)
-    return rows
+    return rows, [_other_order(alignment)] if turned else []
 
 
-def _check_history(series: TiltSeries, alignment: Alignment) -> None:
-    """Raise `UserError` where only one of the two was flipped, or moved, before."""
+def _agree(angles_deg: FloatArray, others_deg: FloatArray) -> bool:
+    """Return whether two lists of angles are the same, one by one."""
+    if len(angles_deg) != len(others_deg):
+        return False
+    return bool(np.abs(angles_deg - others_deg).max() <= SAME_ANGLE_DEG)
+
+
+def _other_hand(alignment: Alignment) -> str:
+    return (
+        f"{alignment.name} holds these tilt angles with their signs turned round: its "
+        "poses were given to the tilts in the order of the stack, and the volume will "
+        "be the mirror image along the beam."
+    )
+
+
+def _other_order(alignment: Alignment) -> str:
+    return (
+        f"{alignment.name} holds these tilt angles in reverse, or with their signs "
+        "turned round: its poses were given to the tilts of the same angle. Check "
+        "that the handedness of both is the same."
+    )
+
+
+def _check_hand(series: TiltSeries, alignment: Alignment) -> None:
+    """Raise `UserError` where only one of the two had its handedness flipped."""
     if alignment.history is None:
         return
-    both = (alignment.history, series.history)
-    flips = [_flips(history) for history in both]
+    flips = [_flips(history) for history in (alignment.history, series.history)]
     if flips[0] != flips[1]:
         raise UserError(
             "The alignment belongs to angles of the other sign",
@@ -196,12 +233,18 @@ def _check_history(series: TiltSeries, alignment: Alignment) -> None:
             "flipped, that of the other one not",
             "Flip the handedness of both or of none (--flip-handedness)",
         )
+
+
+def _check_moves(series: TiltSeries, alignment: Alignment) -> None:
+    """Raise `UserError` where only one of the two was aligned and written before."""
+    if alignment.history is None:
+        return
     moved = [
         sum(
             step.name == "apply_poses" and bool(step.parameters.get("resampled"))
             for step in history
         )
-        for history in both
+        for history in (alignment.history, series.history)
     ]
     if moved[0] != moved[1]:
         raise UserError(

@@ -84,8 +84,18 @@ def aligned_before(
         found = file_alignment(poses, stack, flip_y)
         return use_alignment(series, found, same_pixels=True)
     if other is not None:
-        return use_alignment(series, alignment_of(other))
+        same = _run_of(other, stack)
+        return use_alignment(series, alignment_of(other), same_pixels=same)
     return series
+
+
+def _run_of(source: Path, stack: Path) -> bool:
+    """Return whether this is the folder of a run on the stack, by the stack's name."""
+    if not (source / "run.json").is_file():
+        return False
+    from napari_inr_tomo.runs import RunFolder
+
+    return RunFolder(source).spec.source_name == stack.name
 
 
 def file_alignment(file: Path, stack: Path, flip_y: bool | None = None) -> Alignment:

@@ -65,6 +65,15 @@ def reconstruct(
             help="Do again what this record of a result says, with its settings.",
         ),
     ] = None,
+    others: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--with",
+            metavar="STACK",
+            help="A further stack the record was made with, such as the second scan or "
+            "the next pass; again for each, in their order.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Reconstruct the volume of a tilt series, through a run folder.
@@ -82,12 +91,19 @@ def reconstruct(
     common.check_poses_out(poses)
     if slab is not None:
         _check_slab(refine_poses, start_from)
+    if others and record is None:
+        raise UserError(
+            "--with goes with --record only",
+            "only a record says what a further stack is for",
+            "Leave it out, or bring the stacks together first: inr-tomo drift or merge",
+        )
     folder = run or jobs.run_folder_beside(output)
     if record is not None:
         given = [*wishes.said(), *(["--angles"] if angles else [])]
         given += ["--slab"] if slab is not None else []
         given += ["--start-from"] if start_from else []
-        started = _from_record(folder, stack, record, given, poses_start)
+        given += ["--poses-start"] if poses_start else []
+        started = _from_record(folder, stack, record, given, others or [])
     else:
         earlier = None if start_from is None else RunFolder(start_from)
         settings = wishes.settings(None if earlier is None else earlier.config)
@@ -153,13 +169,12 @@ def _reconstruct_slab(
 
 
 def _from_record(
-    folder: Path, stack: Path, record: Path, given: list[str], poses_start: Path | None
+    folder: Path, stack: Path, record: Path, given: list[str], others: list[Path]
 ) -> RunFolder:
     from napari_inr_tomo.layout import read_spec
     from napari_inr_tomo.replay import check_same_input, series_of_record
     from napari_inr_tomo.runs import as_chosen
 
-    given = [*given, *(["--poses-start"] if poses_start else [])]
     if given:
         raise UserError(
             f"{', '.join(given)} cannot be used with --record",
@@ -173,7 +188,7 @@ def _from_record(
             f"its run went on with the network of {spec.started_from}",
             "Use the run folder itself: inr-tomo rerun RUN -o VOLUME",
         )
-    series = series_of_record(stack, spec)
+    series = series_of_record(stack, spec, others)
     settings = as_chosen(spec.config, record)
     run = jobs.make_run(folder, series, settings, stack)
     if series.history != spec.history:

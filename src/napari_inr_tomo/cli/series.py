@@ -89,6 +89,8 @@ def _step_in_words(step: dict[str, Any]) -> str:
     """Return a step with its parameters; long lists only by their length."""
     words = []
     for name, value in step["parameters"].items():
+        if name == "histories":  # of the further stacks, each as long as this one
+            continue
         long = isinstance(value, list) and len(value) > 4
         words.append(f"{name}: {len(value)} values" if long else f"{name}: {value}")
     return f"{step['name']} ({', '.join(words)})"

@@ -144,7 +144,8 @@ def angles_by_name(names: Sequence[str], pattern: str = "") -> FloatArray:
 
 def angle_in_name(search: re.Pattern[str], name: str) -> float:
     """Return the angle in degrees in the first group; raises `UserError` for none."""
-    match = search.search(name)
+    typed = "\u2212" in search.pattern  # else "-" in the pattern stands for it as well
+    match = search.search(name if typed else name.replace("\u2212", "-"))
     text = "" if match is None else (match.group(1) or "")
     plain = re.sub(r"^[nm]", "-", text.replace("\u2212", "-"), flags=re.I)
     plain = re.sub(r"^p", "+", plain, flags=re.I).replace(",", ".")

@@ -2,13 +2,15 @@
 
 The names are believed only where the pattern is plain for every file: "-36deg",
 SerialEM's "name_012_-36.0", the letters n/m (minus) and p (plus), or a signed number.
-A running number is never taken for an angle.
+A running number is never taken for an angle.  A typesetter's minus is one, and so is a
+dash where it can be nothing else.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +33,18 @@ SINGLE_SUFFIXES = (*_PICTURES, *_MRC, *_MICROSCOPE)
 """Names of files that may hold the image of one tilt (`read_image`)."""
 
 _VALUE = r"\d+(?:[.]\d+)?"
+_SAME_DEG = 0.25
+_MINUS = "\u2212"
+_SIGN = rf"[+{_MINUS}-]"
+_DASH = re.compile(r"(?<!\d)\u2013(?=\d)")
 _PATTERNS = (
     # ..._-36.0deg, n36deg, 36 degrees
     re.compile(
-        rf"(?P<sign>[+-]|(?<![A-Z])[nmp](?=\d))?(?P<value>{_VALUE})[ _]?(?:deg|°)",
+        rf"(?P<sign>{_SIGN}|(?<![A-Z])[nmp](?=\d))?(?P<value>{_VALUE})[ _]?(?:deg|°)",
         re.I,
     ),
     # SerialEM: name_012_-36.0, maybe with a date after it
-    re.compile(r"_\d{3,}_(?P<sign>[+-])?(?P<value>\d+\.\d+)(?=_|$)"),
+    re.compile(rf"_\d{{3,}}_(?P<sign>{_SIGN})?(?P<value>\d+\.\d+)(?=_|$)"),
     # name_n36, name-p36.5, m36
     re.compile(rf"(?:^|[_\s-])(?P<sign>[nmp])(?P<value>{_VALUE})(?=[_\s-]|$)", re.I),
     # the same, and a zero without a letter
@@ -48,7 +54,7 @@ _PATTERNS = (
         re.I,
     ),
     # name_-36, name_+36.5, name_0 at the end
-    re.compile(rf"(?:^|[_\s])(?P<sign>[+-])?(?P<value>{_VALUE})$"),
+    re.compile(rf"(?:^|[_\s])(?P<sign>{_SIGN})?(?P<value>{_VALUE})$"),
 )
 
 
@@ -119,6 +125,7 @@ def angles_from_names(stems: list[str]) -> FloatArray | None:
 
     Returns (file,) float64 degrees in the order given.
     """
+    stems = [_DASH.sub("-", stem) for stem in stems]
     for pattern in _PATTERNS:
         found = [list(pattern.finditer(stem)) for stem in stems]
         if not all(found):
@@ -134,6 +141,41 @@ def angles_from_names(stems: list[str]) -> FloatArray | None:
             continue
         return values
     return None
+
+
+def angles_against_names(files: Sequence[str], angles_deg: FloatArray) -> list[str]:
+    """Return a sentence where the names of the files say other angles than these.
+
+    files: their names in the order of the images; angles_deg: (file,) given by hand.
+    Names that are not plain speak up only where a signed number in them, at one place
+    in all, takes just these values in another order.
+    """
+    stems = [_DASH.sub("-", Path(name).stem).replace(_MINUS, "-") for name in files]
+    if len(stems) != len(angles_deg):
+        return []
+    plain = angles_from_names(stems)
+    columns = _signed_columns(stems) if plain is None else [plain]
+    for values in columns:
+        apart = np.abs(values - angles_deg)
+        same = np.abs(np.sort(values) - np.sort(angles_deg)).max() <= _SAME_DEG
+        if apart.max() > _SAME_DEG and (same or plain is not None):
+            tilt = int(np.argmax(apart > _SAME_DEG))
+            return [
+                f"The file names say other tilt angles than those given: {files[tilt]} "
+                f"has {angles_deg[tilt]:g} degrees now. The angles follow the order of "
+                "the files; --angles names takes them from plain names, and "
+                "--angles names:REGEX from any."
+            ]
+    return []
+
+
+def _signed_columns(stems: list[str]) -> list[FloatArray]:
+    """Return the numbers at every place of the names where some are negative."""
+    found = [re.findall(rf"(?<![A-Za-z0-9])[+-]?{_VALUE}", stem) for stem in stems]
+    if len({len(numbers) for numbers in found}) != 1:
+        return []
+    table = np.array(found, np.float64).T
+    return [column for column in table if (column < 0).any()]
 
 
 def image_names(folder: Path) -> tuple[str, ...]:
@@ -159,7 +201,7 @@ def natural_key(name: str) -> list[tuple[int, int | str]]:
 
 
 def _signed(match: re.Match[str]) -> float:
-    sign = -1.0 if (match["sign"] or "").lower() in ("-", "n", "m") else 1.0
+    sign = -1.0 if (match["sign"] or "").lower() in ("-", _MINUS, "n", "m") else 1.0
     return sign * float(match["value"]) + 0.0
 
 

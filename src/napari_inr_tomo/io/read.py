@@ -16,7 +16,7 @@ from napari_inr_tomo.io.npy import read_npy
 from napari_inr_tomo.io.sidecar import add_sidecars
 from napari_inr_tomo.io.stack import ImageStack, clean_pixels
 from napari_inr_tomo.io.tiff import read_tiff
-from napari_inr_tomo.types import TiltSeries
+from napari_inr_tomo.types import Step, TiltSeries
 
 _READERS = {
     ".mrc": read_mrc,
@@ -40,11 +40,16 @@ def read_series(path: str | Path, angles: Angles | None = None) -> TiltSeries:
 
     angles: a file, "start:stop:step" (stop included where it fits) or numbers, in
     degrees.  They go before angles from the file, and those before a side-car
-    (.rawtlt .tlt .mdoc .csv .txt).  ``angle_source`` says which were used.
+    (.rawtlt .tlt .mdoc .csv .txt).  ``angle_source`` says which were used; those given
+    here are in the history as well, so that it can be done again.
     Images are (tilt, y, x) float32 in the order of the file.
     Raises `UserError` if the file is damaged, holds no stack, or no angles are known.
     """
-    return read_images(path).with_angles(angles)
+    series = read_images(path).with_angles(angles)
+    if angles is None:
+        return series
+    given = {"angles_deg": series.angles_deg.tolist(), "source": series.angle_source}
+    return series.evolve(Step("set_angles", given))
 
 
 def read_images(path: str | Path) -> ImageStack:

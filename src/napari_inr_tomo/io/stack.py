@@ -96,6 +96,10 @@ class ImageStack:
         if values is None:
             raise no_angles(self)
         check_count(len(self), values, source, detail)
+        if angles is not None and self.files and not source.startswith("file names"):
+            from napari_inr_tomo.io.folder import angles_against_names
+
+            doubts = (*doubts, *angles_against_names(self.files, values))
         notices = (*doubts, *self.facts, *doubts_about(values))
         return TiltSeries(
             images=_float32(self.images),

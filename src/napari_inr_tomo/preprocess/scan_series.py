@@ -20,8 +20,9 @@ def partners(series: TiltSeries, others: Sequence[TiltSeries]) -> list[list[int]
 
     One index per other series; an empty list where one of them has none within 0.1
     degrees or the tilt is not used.  Repeated angles pair up in the order of the stack.
+    Tilts left out of the other series are no partners.
     """
-    free = [list(range(len(other))) for other in others]
+    free = [np.flatnonzero(other.mask).tolist() for other in others]
     found: list[list[int]] = []
     for tilt, angle in enumerate(series.angles_deg):
         near = []
@@ -54,7 +55,7 @@ def drift_of_tilt(
         raise UserError(
             f"Tilt {tilt} has no second scan",
             f"the other series has no image within {SAME_ANGLE_DEG} degrees of "
-            f"{series.angles_deg[tilt]:.1f}, or the tilt is left out",
+            f"{series.angles_deg[tilt]:.1f}, or the tilt is left out in one of them",
             "Choose another tilt, or correct the angles",
         )
     return _corrected(
@@ -111,6 +112,7 @@ def correct_series_drift(
         "correct_series_drift",
         {
             "others": [other.name for other in others],
+            "histories": [[line.to_json() for line in one.history] for one in others],
             "directions_deg": [float(angle) for angle in directions_deg],
             "upright": bool(upright),
             "limited_tilts": limited,
