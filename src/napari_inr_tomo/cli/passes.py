@@ -67,7 +67,8 @@ def drift(
     from napari_inr_tomo.preprocess import correct_series_drift
 
     turns = _directions(directions)
-    _check_out(output)
+    common.check_series_out(output)
+    common.check_apart([output], stacks, angles=angles or [])
     first, *others = _opened(stacks, angles)
 
     def progress(tilt: int, count: int) -> None:
@@ -115,7 +116,8 @@ def merge(
     from napari_inr_tomo.passes import in_words, passes_of
     from napari_inr_tomo.preprocess import merge_series, set_passes, sort_tilts
 
-    _check_out(output)
+    common.check_series_out(output)
+    common.check_apart([output], stacks, angles=angles or [])
     if starts and len(stacks) == 1:
         words = angles[0] if angles else None
         whole = common.open_series(stacks[0], words)
@@ -144,12 +146,6 @@ def _directions(text: str) -> list[float]:
             "they must be angles in degrees with commas between them",
             "Write e.g. --directions 0,90",
         ) from None
-
-
-def _check_out(output: Path) -> None:
-    from napari_inr_tomo.io import SERIES_OUT_SUFFIXES
-
-    common.check_out(output, (*SERIES_OUT_SUFFIXES, ".tiff", ".hdf5", ".emd"))
 
 
 def _opened(stacks: list[Path], angles: list[str] | None) -> list[TiltSeries]:

@@ -107,7 +107,7 @@ def preprocess(
     The images are interpolated once, when they are written.
     """
     from napari_inr_tomo import preprocess as steps
-    from napari_inr_tomo.io import SERIES_OUT_SUFFIXES, write_series
+    from napari_inr_tomo.io import write_series
 
     single = (background, align, mask, settings, mask_outliers, check_views, normalise)
     if automatic and any(single):
@@ -122,8 +122,11 @@ def preprocess(
             "each of them sets the size of the images",
             "Give one of the two",
         )
-    common.check_out(output, (*SERIES_OUT_SUFFIXES, ".tiff", ".hdf5", ".emd"))
+    common.check_series_out(output)
     alignments.check_export(export_poses, output)
+    common.check_apart(
+        [output, export_poses], [stack], [mask, poses, poses_from], [angles]
+    )
     plan = Plan(
         mask_outliers,
         check_views,

@@ -139,9 +139,10 @@ def simulate(
     from napari_inr_tomo import io
     from napari_inr_tomo.simulate import simulate_series
 
-    common.check_out(output, (*io.SERIES_OUT_SUFFIXES, ".tiff", ".hdf5", ".emd"))
+    common.check_series_out(output)
     common.check_volume_out(truth)
     common.check_poses_out(poses)
+    common.check_apart([output, truth, poses])
     angles = io.parse_angles(tilts)
     made = simulate_series(
         phantom,

@@ -23,6 +23,7 @@ from scipy import ndimage
 from napari_inr_tomo.atomic import write_json, write_npy
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.io.angles import write_tlt
+from napari_inr_tomo.io.beside import series_files
 from napari_inr_tomo.io.border import writing
 from napari_inr_tomo.io.hdf5 import write_emd
 from napari_inr_tomo.io.mrc import write_mrc
@@ -69,7 +70,7 @@ def write_series(path: str | Path, series: TiltSeries) -> list[Path]:
             "Include at least one view",
         )
     out = apply_poses(series)
-    beside = [path.with_suffix(end) for end in (".tlt", ".xf", ".json")]
+    beside = series_files(path)[1:]
     write_tlt(beside[0], out.angles_deg)
     write_xf(beside[1], series.only_used().start_poses, axis="x")
     with writing(path):

@@ -1,0 +1,89 @@
+"""What a command writes never replaces what it reads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Cli = Callable[..., Any]
+
+COMMANDS = (
+    "preprocess stack.mrc -o stack.mrc --exclude 3",
+    "preprocess stack.mrc -o ./other/../stack.mrc --exclude 3",
+    "preprocess stack.mrc -o soft.mrc --exclude 3",
+    "preprocess soft.mrc -o stack.mrc --exclude 3",
+    "preprocess stack.mrc -o hard.mrc --exclude 3",
+    "preprocess stack.mrc -o out.mrc --export-poses stack.tlt",
+    "preprocess stack.mrc -o second.mrc --poses-from second.mrc",
+    "preprocess stack.mrc -o mask.npy --background bernstein --mask mask.npy",
+    "preprocess stack.mrc -o out.mrc --poses start.csv --export-poses start.csv",
+    "merge stack.mrc second.mrc -o second.mrc",
+    "drift stack.mrc second.mrc -o stack.mrc",
+    "reconstruct stack.mrc -o stack.mrc --method fbp",
+    "reconstruct stack.mrc -o vol.mrc --method fbp --poses angles.csv "
+    "--angles angles.csv+reversed",
+    "simulate -o x.mrc --truth x.mrc",
+    "simulate -o x.mrc --truth new/../x.mrc",
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, cli: Cli, stack: Path, monkeypatch: Any) -> Path:
+    """A folder with two stacks, links to the first, a mask and tables of poses."""
+    second = tmp_path / "second.mrc"
+    assert cli("preprocess", stack, "-o", second).status == 0
+    (tmp_path / "other").mkdir()
+    (tmp_path / "new").mkdir()
+    (tmp_path / "soft.mrc").symlink_to(stack)
+    os.link(stack, tmp_path / "hard.mrc")
+    for name in ("mask.npy", "start.csv", "angles.csv"):
+        (tmp_path / name).write_text("kept")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_input_is_replaced(cli: Cli, folder: Path, command: str) -> None:
+    before = content(folder)
+    problem = cli(*command.split()).problem
+    assert "read as well" in problem or "two outputs" in problem
+    assert content(folder) == before
+
+
+def test_nor_an_image_of_a_folder(cli: Cli, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("a_-10deg.tif", "a_0deg.tif", "a_10deg.tif"):
+        (images / name).write_bytes(b"an image")
+    problem = cli("preprocess", images, "-o", images / "a_0deg.tif").problem
+    assert "read as well" in problem
+    assert (images / "a_0deg.tif").read_bytes() == b"an image"
+
+
+@pytest.mark.usefixtures("fake_engine")
+def test_nor_the_result_of_a_run(cli: Cli, stack: Path, tmp_path: Path) -> None:
+    volume = tmp_path / "volume.mrc"
+    assert cli("reconstruct", stack, "-o", volume, "--method", "sirt").status == 0
+    run = tmp_path / "volume.inr-run"
+    for command in ("export", "rerun"):
+        for inside in ("result/volume.mrc", "input.npy"):
+            assert "read as well" in cli(command, run, "-o", run / inside).problem
+    assert cli("validate", run).status == 0
+    assert cli("export", run, "-o", run / "volume.tif").status == 0
+
+
+def test_poses_are_written_again_beside_the_stack(cli: Cli, stack: Path) -> None:
+    """A poses.csv beside a stack looks like a list of angles, and is an output."""
+    poses = stack.with_suffix(".csv")
+    for _ in range(2):
+        out = stack.with_name("aligned.mrc")
+        answer = cli("preprocess", stack, "-o", out, "--export-poses", poses)
+        assert answer.status == 0
