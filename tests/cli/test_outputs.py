@@ -87,3 +87,41 @@ def test_poses_are_written_again_beside_the_stack(cli: Cli, stack: Path) -> None
         out = stack.with_name("aligned.mrc")
         answer = cli("preprocess", stack, "-o", out, "--export-poses", poses)
         assert answer.status == 0
+
+
+def test_files_of_others_beside_the_output_are_kept(cli: Cli, tmp_path: Path) -> None:
+    """IMOD's final alignment of TS.st has the names that go with TS.ali here."""
+    raw = tmp_path / "raw.mrc"
+    assert cli("simulate", "-o", raw, "--size", 16, "--tilts=-60:60:10").status == 0
+    stack, output = tmp_path / "TS.st", tmp_path / "TS.ali"
+    stack.write_bytes(raw.read_bytes())
+    (tmp_path / "TS.tlt").write_bytes(raw.with_suffix(".tlt").read_bytes())
+    (tmp_path / "TS.xf").write_text("1 0 0 1 2 3\n" * 13)
+    before = content(tmp_path)
+    angles = "--angles=-60:60:10"
+    command = ("preprocess", stack, "-o", output, "--exclude", 3, angles)
+    problem = cli(*command).problem
+    assert "TS.tlt, TS.xf" in problem
+    assert "--overwrite" in problem
+    assert content(tmp_path) == before
+    assert cli(*command, "--overwrite").status == 0
+    assert len((tmp_path / "TS.xf").read_text().splitlines()) == 12
+    assert cli(*command).status == 0  # its own files now
+
+
+@pytest.mark.parametrize("command", ["preprocess", "merge", "drift", "simulate"])
+@pytest.mark.parametrize("other", ["stack.tif", "out.json", "out.xf", "out.mrc"])
+def test_nor_is_any_other_file(
+    cli: Cli, stack: Path, tmp_path: Path, command: str, other: str
+) -> None:
+    """Beside stack.mrc, stack.tif would get its angles and its record."""
+    output = tmp_path / ("out.mrc" if "out" in other else other)
+    if "out" in other:
+        (tmp_path / other).write_text("{}")
+    second = tmp_path / "second.mrc"
+    assert cli("preprocess", stack, "-o", second).status == 0
+    before = content(tmp_path)
+    read = {"preprocess": [stack], "simulate": []}.get(command, [stack, second])
+    problem = cli(command, *read, "-o", output).problem
+    assert "would replace" in problem
+    assert content(tmp_path) == before

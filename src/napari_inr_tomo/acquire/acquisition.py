@@ -218,7 +218,7 @@ class Acquisition:
                 self.folder.write_state(self.state)
         message = f"Ended with {len(self)} tilts."
         if self.series is not None and self.series.mask.any():
-            written = io.write_series(self.folder.stack, self.series)
+            written = io.write_series(self.folder.stack, self.series, overwrite=True)
             message += f" The aligned series is in {written[0].name}."
         if network is not None and network.run is not None:
             message += f" {network.words()}"

@@ -105,11 +105,13 @@ def check_apart(
     io.check_apart(list(filter(None, written)), [*read, *beside])
 
 
-def check_series_out(path: Path) -> None:
-    """Check the name of a stack to be written."""
-    from napari_inr_tomo.io import SERIES_OUT_SUFFIXES
+def check_series_out(path: Path, overwrite: bool) -> None:
+    """Check the name of a stack to be written, and what is there already."""
+    from napari_inr_tomo.io import SERIES_OUT_SUFFIXES, check_replaced
 
     check_out(path, (*SERIES_OUT_SUFFIXES, ".tiff", ".hdf5", ".emd"))
+    if not overwrite:
+        check_replaced(path)
 
 
 def check_volume_out(path: Path | None) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_inr_tomo.cli import common
-from napari_inr_tomo.cli.options import AsJson
+from napari_inr_tomo.cli.options import AsJson, Overwrite
 from napari_inr_tomo.errors import UserError
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def drift(
             metavar="SHARE", help="Largest drift in one scan, a share of its height."
         ),
     ] = 0.08,
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Take the drift within the images out: stacks scanned at 0 and 90 degrees.
@@ -67,8 +68,8 @@ def drift(
     from napari_inr_tomo.preprocess import correct_series_drift
 
     turns = _directions(directions)
-    common.check_series_out(output)
     common.check_apart([output], stacks, angles=angles or [])
+    common.check_series_out(output, overwrite)
     first, *others = _opened(stacks, angles)
 
     def progress(tilt: int, count: int) -> None:
@@ -77,7 +78,7 @@ def drift(
     done = correct_series_drift(first, others, turns, upright, largest, progress)
     common.new_notices(first, done)
     found = done.history[-1].parameters
-    values = _written(output, done) | {
+    values = _written(output, done, overwrite) | {
         name: found[name]
         for name in ("largest_px", "correlation_before", "correlation_after")
     }
@@ -105,6 +106,7 @@ def merge(
             help="Alignments of the whole before it is written, in this order.",
         ),
     ] = "",
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Merge passes over one specimen into one stack, sorted by angle.
@@ -116,8 +118,8 @@ def merge(
     from napari_inr_tomo.passes import in_words, passes_of
     from napari_inr_tomo.preprocess import merge_series, set_passes, sort_tilts
 
-    common.check_series_out(output)
     common.check_apart([output], stacks, angles=angles or [])
+    common.check_series_out(output, overwrite)
     if starts and len(stacks) == 1:
         words = angles[0] if angles else None
         whole = common.open_series(stacks[0], words)
@@ -129,7 +131,7 @@ def merge(
     done = aligned(merged, steps) if steps else merged
     common.new_notices(merged, done)
     passes = passes_of(done) if steps else []
-    values = _written(output, done) | {
+    values = _written(output, done, overwrite) | {
         "group": done.only_used().groups.tolist(),
         "passes": [one.to_json() for one in passes],
     }
@@ -169,11 +171,11 @@ def _opened(stacks: list[Path], angles: list[str] | None) -> list[TiltSeries]:
     ]
 
 
-def _written(output: Path, series: TiltSeries) -> dict[str, Any]:
+def _written(output: Path, series: TiltSeries, overwrite: bool) -> dict[str, Any]:
     from napari_inr_tomo.io import write_series
 
     return {
-        "written": write_series(output, series),
+        "written": write_series(output, series, overwrite),
         "shape_tyx": list(series.only_used().images.shape),
         "history": [step.to_json() for step in series.history],
         "notices": list(series.notices),

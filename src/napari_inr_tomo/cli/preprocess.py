@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_inr_tomo.cli import alignments, common
-from napari_inr_tomo.cli.options import Angles, AsJson, Stack
+from napari_inr_tomo.cli.options import Angles, AsJson, Overwrite, Stack
 from napari_inr_tomo.cli.plan import Plan
 from napari_inr_tomo.errors import UserError
 
@@ -100,6 +100,7 @@ def preprocess(
     poses_from: alignments.PosesFrom = None,
     export_poses: alignments.ExportPoses = None,
     flip_y: alignments.FlipY = None,
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Down-sample, exclude views, subtract the background, align, and write a stack.
@@ -122,11 +123,11 @@ def preprocess(
             "each of them sets the size of the images",
             "Give one of the two",
         )
-    common.check_series_out(output)
-    alignments.check_export(export_poses, output)
     common.check_apart(
         [output, export_poses], [stack], [mask, poses, poses_from], [angles]
     )
+    common.check_series_out(output, overwrite)
+    alignments.check_export(export_poses, output)
     plan = Plan(
         mask_outliers,
         check_views,
@@ -146,7 +147,7 @@ def preprocess(
     small = _reduced(whole, size, factor)
     done = _automatic(small) if automatic else plan(small)
     common.new_notices(series, done)
-    written = write_series(output, done)
+    written = write_series(output, done, overwrite)
     if export_poses is not None:
         longest = max(whole.images.shape[1:])
         ratio = factor or longest / (size or longest)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.io.folder import image_names
+from napari_inr_tomo.io.npy import read_record
 from napari_inr_tomo.io.poses import is_poses
 from napari_inr_tomo.io.sidecar import angle_files
 
@@ -17,6 +18,33 @@ def series_files(path: str | Path) -> list[Path]:
     """Return the files that `write_series` writes for a stack, the stack first."""
     path = Path(path)
     return [path, *(path.with_suffix(end) for end in _BESIDE)]
+
+
+def other_files(path: Path) -> list[str]:
+    """Return the names of files that writing a stack would replace and not its own.
+
+    They are its own where the record (.json) beside it is one of this program and names
+    it.
+    """
+    if read_record(path, "tilt series") is not None:
+        return []
+    return [file.name for file in series_files(path) if file.exists()]
+
+
+def check_replaced(path: Path, asked: bool = False) -> None:
+    """Raise `UserError` where writing a stack would replace `other_files`.
+
+    asked: the stack itself may be replaced, for somebody has said so.
+    """
+    others = [name for name in other_files(path) if not asked or name != path.name]
+    if others:
+        raise UserError(
+            f"{path.name} cannot be written",
+            f"it would replace {', '.join(others)}, and no record (.json) of this "
+            f"program beside it says that they are of an earlier {path.name}",
+            "Choose another name, or move them away; on the command line, --overwrite "
+            "replaces them",
+        )
 
 
 def read_beside(stack: Path) -> list[Path]:

@@ -23,7 +23,7 @@ from scipy import ndimage
 from napari_inr_tomo.atomic import write_json, write_npy
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.io.angles import write_tlt
-from napari_inr_tomo.io.beside import series_files
+from napari_inr_tomo.io.beside import check_replaced, series_files
 from napari_inr_tomo.io.border import writing
 from napari_inr_tomo.io.hdf5 import write_emd
 from napari_inr_tomo.io.mrc import write_mrc
@@ -46,14 +46,18 @@ _KINDS = {
 }
 
 
-def write_series(path: str | Path, series: TiltSeries) -> list[Path]:
+def write_series(
+    path: str | Path, series: TiltSeries, overwrite: bool = False
+) -> list[Path]:
     """Write the used views of a series, aligned, and what belongs beside them.
 
     Beside the stack: ``.tlt`` (angles), ``.xf`` (the transforms that were applied, in
     IMOD's format, tilt axis along x) and ``.json`` (history, poses, excluded views);
     `read_series` finds them again.  Where no image has to move, its pixels are written
     unchanged.  Returns the written paths, the stack first.
-    Raises `UserError` if the suffix is unknown or no view is left.
+    overwrite: replace files beside it that are of something else (`check_replaced`).
+    Raises `UserError` if the suffix is unknown, no view is left, or something else is
+    beside it.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -69,6 +73,8 @@ def write_series(path: str | Path, series: TiltSeries) -> list[Path]:
             "all views of the tilt series are excluded",
             "Include at least one view",
         )
+    if not overwrite:
+        check_replaced(path, asked=True)
     out = apply_poses(series)
     beside = series_files(path)[1:]
     write_tlt(beside[0], out.angles_deg)
