@@ -20,15 +20,15 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from napari_inr_tomo.atomic import write_json, write_npy
+from napari_inr_tomo.atomic import json_text, replacing_all
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.io.angles import write_tlt
+from napari_inr_tomo.io.angles import tlt_text
 from napari_inr_tomo.io.beside import check_replaced, series_files
 from napari_inr_tomo.io.border import writing
-from napari_inr_tomo.io.hdf5 import write_emd
-from napari_inr_tomo.io.mrc import write_mrc
-from napari_inr_tomo.io.tiff import write_tiff
-from napari_inr_tomo.io.xf import write_xf
+from napari_inr_tomo.io.hdf5 import put_emd
+from napari_inr_tomo.io.mrc import put_mrc
+from napari_inr_tomo.io.tiff import put_tiff
+from napari_inr_tomo.io.xf import xf_text
 from napari_inr_tomo.types import ImageArray, Poses, Step, TiltSeries
 
 SERIES_OUT_SUFFIXES = (".mrc", ".st", ".ali", ".tif", ".npy", ".h5")
@@ -54,7 +54,8 @@ def write_series(
     Beside the stack: ``.tlt`` (angles), ``.xf`` (the transforms that were applied, in
     IMOD's format, tilt axis along x) and ``.json`` (history, poses, excluded views);
     `read_series` finds them again.  Where no image has to move, its pixels are written
-    unchanged.  Returns the written paths, the stack first.
+    unchanged.  All are written before one takes its name: a full disk leaves what was
+    there.  Returns the written paths, the stack first.
     overwrite: replace files beside it that are of something else (`check_replaced`).
     Raises `UserError` if the suffix is unknown, no view is left, or something else is
     beside it.
@@ -76,13 +77,18 @@ def write_series(
     if not overwrite:
         check_replaced(path, asked=True)
     out = apply_poses(series)
-    beside = series_files(path)[1:]
-    write_tlt(beside[0], out.angles_deg)
-    write_xf(beside[1], series.only_used().start_poses, axis="x")
-    with writing(path):
-        write_json(beside[2], _record(path, series, out))
-    _write_pixels(path, _KINDS[suffix], out)
-    return [path, *beside]
+    files = series_files(path)
+    texts = (
+        tlt_text(out.angles_deg),
+        xf_text(series.only_used().start_poses, axis="x"),
+        json_text(_record(path, series, out)),
+    )
+    # the stack is renamed last: whoever sees it finds what belongs beside it
+    with writing(path), replacing_all([*files[1:], path]) as (*beside, stack):
+        for file, text in zip(beside, texts, strict=True):
+            file.write_bytes(text.encode())
+        _put_pixels(stack, _KINDS[suffix], out)
+    return files
 
 
 def apply_poses(series: TiltSeries) -> TiltSeries:
@@ -135,16 +141,15 @@ def _aligned(image: ImageArray, poses: Poses, tilt: int) -> ImageArray:
     return result
 
 
-def _write_pixels(path: Path, kind: str, out: TiltSeries) -> None:
+def _put_pixels(path: Path, kind: str, out: TiltSeries) -> None:
     if kind == "mrc":
-        write_mrc(path, out.images, out.pixel_size_nm, volume=False)
+        put_mrc(path, out.images, out.pixel_size_nm, volume=False)
     elif kind == "tif":
-        write_tiff(path, out.images, out.pixel_size_nm, "TYX")
+        put_tiff(path, out.images, out.pixel_size_nm, "TYX")
     elif kind == "emd":
-        write_emd(path, out.images, out.angles_deg, out.pixel_size_nm)
+        put_emd(path, out.images, out.angles_deg, out.pixel_size_nm)
     else:
-        with writing(path):
-            write_npy(path, np.asarray(out.images, np.float32))
+        np.save(path, np.asarray(out.images, np.float32), allow_pickle=False)
 
 
 def _record(path: Path, series: TiltSeries, out: TiltSeries) -> dict[str, Any]:
