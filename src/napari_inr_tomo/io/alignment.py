@@ -10,8 +10,8 @@ from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.io.aln import read_aln, write_aln
 from napari_inr_tomo.io.angles import write_tlt
 from napari_inr_tomo.io.border import need_file, reading, to_nm
-from napari_inr_tomo.io.npy import read_record
 from napari_inr_tomo.io.poses import read_poses, write_poses
+from napari_inr_tomo.io.record import read_record
 from napari_inr_tomo.io.tomviz import read_tomviz, write_tomviz
 from napari_inr_tomo.io.xf import mean_angle, read_xf, wrapped, write_xf
 from napari_inr_tomo.types import Alignment, Poses, Step

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.io.folder import image_names
-from napari_inr_tomo.io.npy import read_record
 from napari_inr_tomo.io.poses import is_poses
+from napari_inr_tomo.io.record import read_record
 from napari_inr_tomo.io.sidecar import angle_files
 
 _BESIDE = (".tlt", ".xf", ".json")

@@ -17,7 +17,7 @@ from napari_inr_tomo.io.angles import (
 )
 from napari_inr_tomo.io.border import read_text, to_nm
 from napari_inr_tomo.io.mdoc import Mdoc, read_mdoc
-from napari_inr_tomo.io.npy import read_record
+from napari_inr_tomo.io.record import read_record
 from napari_inr_tomo.io.stack import ImageStack
 from napari_inr_tomo.io.xf import axis_on_screen, read_xf
 from napari_inr_tomo.types import FloatArray, Poses, Step
