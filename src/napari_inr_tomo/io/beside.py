@@ -10,12 +10,13 @@ from napari_inr_tomo.io.folder import image_names
 from napari_inr_tomo.io.poses import is_poses
 from napari_inr_tomo.io.record import read_record
 from napari_inr_tomo.io.sidecar import angle_files
+from napari_inr_tomo.io.valid import VALID_SUFFIX
 
-_BESIDE = (".tlt", ".xf", ".json")
+_BESIDE = (".tlt", ".xf", ".json", VALID_SUFFIX)
 
 
 def series_files(path: str | Path) -> list[Path]:
-    """Return the files that `write_series` writes for a stack, the stack first."""
+    """Return the files that `write_series` may write for a stack, the stack first."""
     path = Path(path)
     return [path, *(path.with_suffix(end) for end in _BESIDE)]
 

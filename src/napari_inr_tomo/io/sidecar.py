@@ -19,6 +19,7 @@ from napari_inr_tomo.io.border import read_text, to_nm
 from napari_inr_tomo.io.mdoc import Mdoc, read_mdoc
 from napari_inr_tomo.io.record import read_record
 from napari_inr_tomo.io.stack import ImageStack
+from napari_inr_tomo.io.valid import VALID_SUFFIX, read_valid
 from napari_inr_tomo.io.xf import axis_on_screen, read_xf
 from napari_inr_tomo.types import FloatArray, Poses, Step
 
@@ -227,7 +228,24 @@ def _add_record(
         notes.facts.append(
             "This stack was written aligned: its .xf has been applied already."
         )
-    return stack.evolve(poses=poses, history=history, group=group)
+    stack = stack.evolve(poses=poses, history=history, group=group)
+    return _add_valid(stack, path, notes) if "valid" in record else stack
+
+
+def _add_valid(stack: ImageStack, path: Path, notes: _Notes) -> ImageStack:
+    """Take the mask that a record names; it has the name of the stack."""
+    beside = path.with_suffix(VALID_SUFFIX)
+    try:
+        valid = read_valid(beside, stack.images.shape)
+    except UserError as error:
+        notes.doubts.append(f"Masked pixels count as all others do: {error}")
+        return stack
+    share = 1 - float(valid.mean())
+    notes.facts.append(
+        f"{beside.name} masks {share:.2%} of the pixels: they are ignored in the "
+        "reconstruction."
+    )
+    return stack.evolve(valid=valid)
 
 
 def _was_moved(record: dict[str, Any]) -> bool:
