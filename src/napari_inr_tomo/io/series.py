@@ -27,7 +27,7 @@ from napari_inr_tomo.io.beside import check_replaced, series_files
 from napari_inr_tomo.io.border import writing
 from napari_inr_tomo.io.hdf5 import put_emd
 from napari_inr_tomo.io.mrc import put_mrc
-from napari_inr_tomo.io.record import read_record
+from napari_inr_tomo.io.record import pixels_sha256, read_record
 from napari_inr_tomo.io.tiff import put_tiff
 from napari_inr_tomo.io.valid import put_valid
 from napari_inr_tomo.io.xf import xf_text
@@ -197,6 +197,7 @@ def _record(path: Path, series: TiltSeries, out: TiltSeries) -> dict[str, Any]:
         "file": path.name,
         "name": series.name,
         "shape": list(out.images.shape),
+        "pixels_sha256": pixels_sha256(out.images),
         "pixel_size_nm": out.pixel_size_nm,
         "angles_deg": out.angles_deg,
         "angle_source": series.angle_source,
