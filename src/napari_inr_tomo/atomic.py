@@ -12,7 +12,7 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,16 +25,32 @@ _TEMPORARY = re.compile(r"\..*\.[0-9a-f]{8}(\.[^.]*)?")
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the same folder; rename it to ``path`` on success."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
-    try:
+    with replacing_all([Path(path)]) as (temporary,):
         yield temporary
-        with open(temporary, "rb+") as handle:
-            os.fsync(handle.fileno())
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
+
+
+@contextmanager
+def replacing_all(paths: Sequence[Path]) -> Iterator[list[Path]]:
+    """Yield a temporary path for each of some files of one folder.
+
+    None is renamed before all are whole on the disk, so a full disk leaves what was
+    there; then they are renamed in their order.
+    """
+    mark = uuid.uuid4().hex[:8]
+    temporaries = [
+        path.with_name(f".{path.stem}.{mark}{path.suffix}") for path in paths
+    ]
+    try:
+        yield temporaries
+        for temporary in temporaries:
+            with open(temporary, "rb+") as handle:
+                os.fsync(handle.fileno())
+        for temporary, path in zip(temporaries, paths, strict=True):
+            os.replace(temporary, path)
+        _sync_folder(paths[0].parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        for temporary in temporaries:
+            temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -45,8 +61,12 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as indented JSON to ``path`` atomically."""
-    text = json.dumps(value, indent=2, allow_nan=False)
-    write_bytes(path, (text + "\n").encode())
+    write_bytes(path, json_text(value).encode())
+
+
+def json_text(value: Any) -> str:
+    """Return ``value`` as indented JSON, as `write_json` writes it."""
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"
 
 
 def read_json(path: Path, largest: int = 1 << 20) -> Any:

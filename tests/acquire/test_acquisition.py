@@ -311,3 +311,33 @@ def test_nothing_readable_is_none_and_not_an_error(tmp_path: Path) -> None:
     volume = folder.volume(4)
     assert volume is not None
     assert volume.voxel_nm is None
+
+
+@pytest.mark.parametrize("name", ["series.mrc", "series.tlt"])
+def test_a_stack_in_the_folder_of_results_is_kept(
+    raw: Path, tmp_path: Path, made: Simulation, name: str
+) -> None:
+    for tilt in range(3):
+        put(raw, made.series, tilt)
+    folder = AcquisitionFolder(tmp_path / "out")
+    folder.path.mkdir()
+    (folder.path / name).write_text("kept")
+    settings = Settings(raw, pattern=PATTERN, quick=None)
+    with pytest.raises(UserError, match=f"{name} in it would be replaced"):
+        list(run(settings, folder, lambda: False, 0.01, once=True))
+    assert [path.name for path in folder.path.iterdir()] == [name]
+    (folder.path / name).unlink()
+    for _ in range(2):  # its own series may be written anew
+        list(run(settings, folder, lambda: False, 0.01, once=True))
+    assert len(io.read_series(folder.stack)) == 3
+
+
+def test_the_stack_that_grows_is_not_the_series_in_the_folder(
+    tmp_path: Path, made: Simulation
+) -> None:
+    folder = AcquisitionFolder(tmp_path)
+    io.write_series(folder.stack, made.series)
+    before = folder.stack.read_bytes()
+    with pytest.raises(UserError, match="that is what is watched"):
+        list(run(Settings(folder.stack), folder, lambda: False, 0.01, once=True))
+    assert folder.stack.read_bytes() == before

@@ -10,7 +10,7 @@ import mrcfile
 import numpy as np
 import tifffile
 
-from napari_inr_tomo.io.hdf5 import write_emd
+from napari_inr_tomo.io.hdf5 import put_emd
 
 SHAPE = (7, 11, 13)
 ANGLES = np.arange(-45.0, 46.0, 15.0)
@@ -68,7 +68,7 @@ def make(kind: str, folder: Path, data: np.ndarray | None = None) -> Path:
     elif kind == "tif-imagej":
         tifffile.imwrite(path, data, imagej=True, metadata={"axes": "TYX"})
     elif kind == "emd":
-        write_emd(path, data, ANGLES, 3.5)
+        put_emd(path, data, ANGLES, 3.5)
     elif kind == "h5":
         with h5py.File(path, "w") as file:
             file.create_dataset("a/stack", data=data, compression="gzip")

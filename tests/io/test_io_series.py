@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import h5py
@@ -151,6 +152,26 @@ def test_excluded_views_are_left_out_and_listed(tmp_path: Path) -> None:
     assert record["original"]["tilts"] == [0, 2, 3]
     np.testing.assert_allclose(record["original"]["angles_deg"], ANGLES)
     assert len(np.loadtxt(tmp_path / "part.xf")) == 3
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such limit")
+@pytest.mark.parametrize("name", ["a.mrc", "a.tif", "a.h5", "a.npy"])
+def test_a_full_disk_leaves_the_old_stack_with_what_is_beside_it(
+    tmp_path: Path, name: str
+) -> None:
+    import resource
+
+    write_series(tmp_path / name, series(Poses.zeros(5)))
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    new = series(general_poses(), used=np.arange(5) != 1)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, limits[1]))
+    try:
+        with pytest.raises(UserError, match=rf"^{name} cannot be written"):
+            write_series(tmp_path / name, new)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_nothing_left_to_write(tmp_path: Path) -> None:

@@ -12,9 +12,15 @@ import pytest
 import zarr
 
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.io import VOLUME_SUFFIXES, read_volume, write_volume
+from napari_inr_tomo.io import (
+    VOLUME_SUFFIXES,
+    read_series,
+    read_volume,
+    write_series,
+    write_volume,
+)
 from napari_inr_tomo.io.ome_zarr import _halved
-from napari_inr_tomo.types import Volume
+from napari_inr_tomo.types import Step, TiltSeries, Volume
 
 DATA = np.random.default_rng(4).normal(size=(5, 9, 7)).astype(np.float32)
 
@@ -28,8 +34,25 @@ def test_round_trip(tmp_path: Path, suffix: str, size: float | None) -> None:
     np.testing.assert_array_equal(again.data, DATA)
     assert again.voxel_nm == (None if size is None else pytest.approx(size, rel=1e-6))
     assert again.name == "my.volume"
-    left = {p.name for p in tmp_path.iterdir()} - {path.name, "my.volume.json"}
+    left = {p.name for p in tmp_path.iterdir()} - {path.name, "my.volume.npy.json"}
     assert left == set()
+
+
+def test_a_volume_leaves_the_record_of_the_stack_of_its_name(tmp_path: Path) -> None:
+    stack = tmp_path / "al.mrc"
+    write_series(stack, TiltSeries(DATA, np.arange(5.0), history=(Step("x", {}),)))
+    before = (tmp_path / "al.json").read_bytes()
+    write_volume(tmp_path / "al.npy", Volume(DATA, 0.7))
+    assert (tmp_path / "al.json").read_bytes() == before
+    assert read_series(stack).history[0].name == "x"
+    assert read_volume(tmp_path / "al.npy").voxel_nm == pytest.approx(0.7)
+
+
+def test_the_record_of_a_volume_by_its_older_name(tmp_path: Path) -> None:
+    np.save(tmp_path / "v.npy", DATA)
+    record = {"kind": "volume", "file": "v.npy", "voxel_nm": 0.7}
+    (tmp_path / "v.json").write_text(json.dumps(record))
+    assert read_volume(tmp_path / "v.npy").voxel_nm == pytest.approx(0.7)
 
 
 @pytest.mark.parametrize("suffix", VOLUME_SUFFIXES)
@@ -117,7 +140,7 @@ def test_a_failed_write_keeps_the_old_file(
         write_volume(path, Volume(DATA + 1, 2.0))
     monkeypatch.undo()
     np.testing.assert_array_equal(read_volume(path).data, DATA)
-    assert {p.name for p in tmp_path.iterdir()} <= {path.name, "v.json"}
+    assert {p.name for p in tmp_path.iterdir()} <= {path.name, "v.npy.json"}
 
 
 @pytest.mark.parametrize(

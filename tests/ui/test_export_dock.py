@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 from scripted_run import LONG_MS, Worker, follow
-from step_helpers import done
+from step_helpers import done, errors
 
 from napari_inr_tomo import io
 from napari_inr_tomo.align import set_tilt_axis
 from napari_inr_tomo.preprocess import bin_images
 from napari_inr_tomo.types import Poses, TiltSeries
 from napari_inr_tomo.ui.docks.export import ExportDock
+from napari_inr_tomo.ui.docks.shifts import ShiftsDock
+from napari_inr_tomo.ui.docks.tilt_series import TiltSeriesDock
 from napari_inr_tomo.ui.docks.tilts import TiltsDock
 
 
@@ -82,3 +84,27 @@ def test_another_field_of_view_is_another_series(
     open_dock.session.add_series(cut)
     assert open_dock.session.run.fitting_poses() is None
     assert "of another tilt series" in panel.poses_from.text()
+
+
+def test_a_file_that_is_open_is_not_written_over(
+    open_dock: Any, qtbot: Any, tmp_path: Path, small_series: TiltSeries
+) -> None:
+    path = tmp_path / "raw.mrc"
+    io.write_series(path, small_series)
+    before = path.read_bytes()
+    opened = open_dock(TiltSeriesDock).panel
+    opened.path.setText(str(path))
+    opened.open_file()
+    done(qtbot, open_dock.session)
+    panel = open_dock(ExportDock).panel
+    saves = (
+        panel.save_stack,
+        panel.save_volume,
+        open_dock(ShiftsDock).panel.exchange.save,
+    )
+    for count, save in enumerate(saves, 1):
+        save(str(path))
+        done(qtbot, open_dock.session)
+        assert len(errors()) == count
+        assert "read as well" in errors()[-1]
+    assert path.read_bytes() == before

@@ -188,6 +188,19 @@ def test_series_saved_from_napari_keeps_its_angles(
     assert back.angles_deg == pytest.approx(small_series.angles_deg)
 
 
+def test_the_file_a_series_was_read_from_is_not_saved_over(
+    tmp_path: Path, small_series: TiltSeries
+) -> None:
+    path = tmp_path / "raw.mrc"
+    io.write_series(path, small_series)
+    before = path.read_bytes()
+    ((data, options, _),) = readers.get_reader(str(path))(str(path))
+    with pytest.raises(UserError, match="read as well"):
+        writers.write_image(str(path), data, options)
+    assert path.read_bytes() == before
+    assert writers.write_image(str(tmp_path / "copy.mrc"), data, options)
+
+
 def test_foreign_image_is_saved_with_its_own_scale(tmp_path: Path) -> None:
     attributes = {"name": "x", "scale": (3.0, 3.0, 3.0), "units": ("nm",) * 3}
     writers.write_image(str(tmp_path / "x.mrc"), np.ones((3, 4, 5)), attributes)

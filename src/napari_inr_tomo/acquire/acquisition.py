@@ -269,7 +269,7 @@ class Acquisition:
         if self._too_many:
             message += f" {len(self._too_many)} more are there and were not taken."
         if self.series is not None and self.series.mask.any():
-            written = io.write_series(self.folder.stack, self.series)
+            written = io.write_series(self.folder.stack, self.series, overwrite=True)
             message += f" The aligned series is in {written[0].name}."
         if network is not None and network.run is not None:
             message += f" {network.words()}"

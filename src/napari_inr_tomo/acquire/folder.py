@@ -18,6 +18,7 @@ import numpy as np
 
 from napari_inr_tomo import atomic, lock
 from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.io import other_files
 from napari_inr_tomo.npz import read_npz
 from napari_inr_tomo.types import Poses, Step, TiltSeries, Volume
 
@@ -134,6 +135,13 @@ class AcquisitionFolder:
                 "Choose another folder for the results",
             )
         state = self.state()
+        others = other_files(self.stack)
+        if others or (state is None and self.stack.exists()):
+            raise UserError(
+                f"The folder {self.path} holds another tilt series",
+                f"{', '.join(others) or self.stack.name} in it would be replaced",
+                "Choose another folder for the results",
+            )
         if state is not None and state.watched != str(Path(watched).absolute()):
             raise UserError(
                 f"The folder {self.path} holds another acquisition",

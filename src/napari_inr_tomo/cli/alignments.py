@@ -52,10 +52,10 @@ FlipY = Annotated[
 
 def check_export(path: Path | None, output: Path) -> None:
     """Raise `UserError` before the work where an alignment cannot be written."""
-    from napari_inr_tomo.io import ALIGNMENT_OUT_SUFFIXES
+    from napari_inr_tomo.io import ALIGNMENT_OUT_SUFFIXES, series_files
 
     common.check_out(path, ALIGNMENT_OUT_SUFFIXES)
-    beside = [output.with_suffix(end) for end in (".tlt", ".xf", ".json")]
+    beside = series_files(output)[1:]
     if path is not None and path.absolute() in [file.absolute() for file in beside]:
         raise UserError(
             f"The alignment cannot be written to {path}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +95,33 @@ def check_out(path: Path | None, suffixes: tuple[str, ...]) -> None:
             f"there is no folder {path.absolute().parent}",
             "Make the folder first or choose another one",
         )
+
+
+def check_apart(
+    written: Sequence[Path | None],
+    stacks: Sequence[Path] = (),
+    more: Sequence[Path | None] = (),
+    angles: Sequence[str | None] = (),
+) -> None:
+    """Raise `UserError` before the work where an output is an input, or two are one.
+
+    more: what is read beyond the stacks; angles: as given with ``--angles``.
+    """
+    from napari_inr_tomo import io
+
+    lists = [io.AngleSpec.parse(words).file() for words in angles if words]
+    read = [*stacks, *filter(None, [*more, *lists])]
+    beside = [file for stack in stacks for file in io.read_beside(stack)]
+    io.check_apart(list(filter(None, written)), [*read, *beside])
+
+
+def check_series_out(path: Path, overwrite: bool) -> None:
+    """Check the name of a stack to be written, and what is there already."""
+    from napari_inr_tomo.io import SERIES_OUT_SUFFIXES, check_replaced
+
+    check_out(path, (*SERIES_OUT_SUFFIXES, ".tiff", ".hdf5", ".emd"))
+    if not overwrite:
+        check_replaced(path)
 
 
 def check_volume_out(path: Path | None) -> None:

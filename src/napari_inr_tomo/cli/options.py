@@ -61,6 +61,14 @@ Angles = Annotated[
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON object and nothing else.")
 ]
+Overwrite = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite",
+        help="Replace files of these names that are no earlier output of the same "
+        "name.",
+    ),
+]
 VolumeOut = Annotated[
     Path,
     typer.Option(

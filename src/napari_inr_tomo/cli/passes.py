@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_inr_tomo.cli import common
-from napari_inr_tomo.cli.options import AsJson
+from napari_inr_tomo.cli.options import AsJson, Overwrite
 from napari_inr_tomo.errors import UserError
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def drift(
             help="Largest drift in one scan, a share of its height.",
         ),
     ] = 0.08,
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Take the drift within the images out: stacks scanned at 0 and 90 degrees.
@@ -70,7 +71,8 @@ def drift(
     from napari_inr_tomo.preprocess import correct_series_drift
 
     turns = _directions(directions)
-    _check_out(output)
+    common.check_apart([output], stacks, angles=angles or [])
+    common.check_series_out(output, overwrite)
     first, *others = _opened(stacks, angles)
 
     def progress(tilt: int, count: int) -> None:
@@ -79,7 +81,7 @@ def drift(
     done = correct_series_drift(first, others, turns, upright, largest, progress)
     common.new_notices(first, done)
     found = done.history[-1].parameters
-    values = _written(output, done) | {
+    values = _written(output, done, overwrite) | {
         name: found[name]
         for name in ("largest_px", "correlation_before", "correlation_after")
     }
@@ -107,6 +109,7 @@ def merge(
             help="Alignments of the whole before it is written, in this order.",
         ),
     ] = "",
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Merge passes over one specimen into one stack, sorted by angle.
@@ -118,7 +121,8 @@ def merge(
     from napari_inr_tomo.passes import in_words, passes_of
     from napari_inr_tomo.preprocess import merge_series, set_passes, sort_tilts
 
-    _check_out(output)
+    common.check_apart([output], stacks, angles=angles or [])
+    common.check_series_out(output, overwrite)
     if starts:
         begins = _starts(starts, stacks, angles)
         whole = common.open_series(stacks[0], angles[0] if angles else None)
@@ -129,7 +133,7 @@ def merge(
     done = aligned(merged, steps) if steps else merged
     common.new_notices(merged, done)
     passes = passes_of(done) if steps else []
-    values = _written(output, done) | {
+    values = _written(output, done, overwrite) | {
         "group": done.only_used().groups.tolist(),
         "passes": [one.to_json() for one in passes],
     }
@@ -167,12 +171,6 @@ def _directions(text: str) -> list[float]:
         ) from None
 
 
-def _check_out(output: Path) -> None:
-    from napari_inr_tomo.io import SERIES_OUT_SUFFIXES
-
-    common.check_out(output, (*SERIES_OUT_SUFFIXES, ".tiff", ".hdf5", ".emd"))
-
-
 def _opened(stacks: list[Path], angles: list[str] | None) -> list[TiltSeries]:
     given = list(angles or [])
     if len(stacks) < 2:
@@ -194,11 +192,11 @@ def _opened(stacks: list[Path], angles: list[str] | None) -> list[TiltSeries]:
     ]
 
 
-def _written(output: Path, series: TiltSeries) -> dict[str, Any]:
+def _written(output: Path, series: TiltSeries, overwrite: bool) -> dict[str, Any]:
     from napari_inr_tomo.io import write_series
 
     return {
-        "written": write_series(output, series),
+        "written": write_series(output, series, overwrite),
         "shape_tyx": list(series.only_used().images.shape),
         "history": [step.to_json() for step in series.history],
         "notices": list(series.notices),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_inr_tomo.cli import alignments, common
-from napari_inr_tomo.cli.options import Angles, AsJson, Stack
+from napari_inr_tomo.cli.options import Angles, AsJson, Overwrite, Stack
 from napari_inr_tomo.cli.plan import Plan
 from napari_inr_tomo.errors import UserError
 
@@ -100,6 +100,7 @@ def preprocess(
     poses_from: alignments.PosesFrom = None,
     export_poses: alignments.ExportPoses = None,
     flip_y: alignments.FlipY = None,
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Down-sample, exclude views, subtract the background, align, and write a stack.
@@ -107,7 +108,7 @@ def preprocess(
     The images are interpolated once, when they are written.
     """
     from napari_inr_tomo import preprocess as steps
-    from napari_inr_tomo.io import SERIES_OUT_SUFFIXES, write_series
+    from napari_inr_tomo.io import write_series
 
     single = (background, align, mask, settings, mask_outliers, check_views, normalise)
     if automatic and any(single):
@@ -122,7 +123,10 @@ def preprocess(
             "each of them sets the size of the images",
             "Give one of the two",
         )
-    common.check_out(output, (*SERIES_OUT_SUFFIXES, ".tiff", ".hdf5", ".emd"))
+    common.check_apart(
+        [output, export_poses], [stack], [mask, poses, poses_from], [angles]
+    )
+    common.check_series_out(output, overwrite)
     alignments.check_export(export_poses, output)
     plan = Plan(
         mask_outliers,
@@ -145,7 +149,7 @@ def preprocess(
     ratio = factor or longest / (size or longest)
     done = _automatic(small) if automatic else plan(small, whole, ratio)
     common.new_notices(series, done)
-    written = write_series(output, done)
+    written = write_series(output, done, overwrite)
     if export_poses is not None:
         alignments.export(export_poses, stack, whole, small, done, ratio, flip_y)
         written.append(export_poses)

@@ -89,6 +89,8 @@ def reconstruct(
     )  # fmt: skip
     common.check_volume_out(output)
     common.check_poses_out(poses)
+    more = [config, poses_start, start_from, record, *(others or [])]
+    common.check_apart([output, poses], [stack], more, [angles])
     if slab is not None:
         _check_slab(refine_poses, start_from)
     if others and record is None:
@@ -233,6 +235,7 @@ def rerun(
     common.check_poses_out(poses)
     if source.name == "record.json":
         source = source.absolute().parents[1]
+    common.check_apart([output, poses], more=[source])
     started = copy_run(RunFolder(source), run or jobs.run_folder_beside(output))
     common.note(f"Run folder (kept): {started.path}")
     _finish(started, output, poses, as_json)
@@ -292,6 +295,7 @@ def submit(
             "No scheduler was named", "SLURM is the one that is known", "Add --slurm"
         )
     common.check_volume_out(output)
+    common.check_apart([output], [stack], [config, poses_start], [angles])
     beside = output or Path.cwd() / stack.with_suffix("").name
     folder = run or jobs.run_folder_beside(beside)
     wishes = jobs.Wishes(

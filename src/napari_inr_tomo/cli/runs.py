@@ -72,6 +72,7 @@ def resume(
     common.check_volume_out(output)
     common.check_poses_out(poses)
     common.check_device(device)
+    common.check_apart([output, poses], more=[folder])
     run = _open(folder)
     if run.status().state == "finished":
         raise UserError(
@@ -124,6 +125,7 @@ def export(folder: Run, output: VolumeOut, poses: PosesOut = None) -> None:
     """Write the volume of a run in the format its name asks for."""
     common.check_volume_out(output)
     common.check_poses_out(poses)
+    common.check_apart([output, poses], more=[folder])
     run = _open(folder)
     run.verify_result()
     values = jobs.write_outputs(run, output, poses)

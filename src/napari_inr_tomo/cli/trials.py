@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_inr_tomo.cli import common
-from napari_inr_tomo.cli.options import AsJson
+from napari_inr_tomo.cli.options import AsJson, Overwrite
 from napari_inr_tomo.errors import UserError
 
 if TYPE_CHECKING:
@@ -142,13 +142,15 @@ def simulate(
         Path | None,
         typer.Option(metavar="OUT.csv", help="Where to write the true poses."),
     ] = None,
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a tilt series with known truth."""
     from napari_inr_tomo import io
     from napari_inr_tomo.simulate import simulate_series
 
-    common.check_out(output, (*io.SERIES_OUT_SUFFIXES, ".tiff", ".hdf5", ".emd"))
+    common.check_apart([output, truth, poses])
+    common.check_series_out(output, overwrite)
     common.check_volume_out(truth)
     common.check_poses_out(poses)
     angles = io.parse_angles(tilts)
@@ -166,7 +168,7 @@ def simulate(
         hot_pixels=hot_pixels,
         margin=margin,
     )
-    written = io.write_series(output, made.series)
+    written = io.write_series(output, made.series, overwrite)
     if truth is not None:
         io.write_volume(truth, made.truth)
         written.append(truth)

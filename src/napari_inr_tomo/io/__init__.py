@@ -16,6 +16,13 @@ from napari_inr_tomo.io.angle_spec import AngleSpec, angles_by_name, given_angle
 from napari_inr_tomo.io.angle_words import angle_order, describe_angles
 from napari_inr_tomo.io.angles import parse_angles, read_angles, write_tlt
 from napari_inr_tomo.io.arrivals import Arrival, FolderWatch, Look, StackWatch, watch
+from napari_inr_tomo.io.beside import (
+    check_apart,
+    check_replaced,
+    other_files,
+    read_beside,
+    series_files,
+)
 from napari_inr_tomo.io.check import check_file, says_volume
 from napari_inr_tomo.io.folder import image_names
 from napari_inr_tomo.io.mask import read_mask
@@ -40,15 +47,19 @@ __all__ = [
     "FolderWatch",
     "Look",
     "StackWatch",
+    "check_apart",
     "check_file",
+    "check_replaced",
     "clean_series",
     "describe_angles",
     "doubts_about",
     "given_angles",
     "image_names",
+    "other_files",
     "parse_angles",
     "read_alignment",
     "read_angles",
+    "read_beside",
     "read_images",
     "read_mask",
     "read_poses",
@@ -57,6 +68,7 @@ __all__ = [
     "read_xf",
     "recorded_alignment",
     "says_volume",
+    "series_files",
     "tomviz_turns_rows",
     "write_alignment",
     "watch",

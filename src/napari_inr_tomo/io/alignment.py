@@ -10,8 +10,9 @@ from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.io.aln import read_aln, write_aln
 from napari_inr_tomo.io.angles import write_tlt
 from napari_inr_tomo.io.border import need_file, reading, to_nm
-from napari_inr_tomo.io.npy import read_record
 from napari_inr_tomo.io.poses import read_poses, write_poses
+from napari_inr_tomo.io.read import read_images
+from napari_inr_tomo.io.record import is_own_xf, read_record, record_in, stack_record
 from napari_inr_tomo.io.tomviz import read_tomviz, write_tomviz
 from napari_inr_tomo.io.xf import mean_angle, read_xf, wrapped, write_xf
 from napari_inr_tomo.types import Alignment, Poses, Step
@@ -28,8 +29,9 @@ def read_alignment(path: str | Path, flip_y: bool = False) -> Alignment:
     """Read an alignment: poses.csv, .xf of IMOD, .aln of AreTomo, or one of tomviz.
 
     flip_y: for tomviz only, see `napari_inr_tomo.io.tomviz`.
-    An .xf that stands beside a stack as `write_series` left it has its tilt axis along
-    x, every other one along y.  Raises `UserError` if the file is of no such kind.
+    An .xf that `write_series` has written has its tilt axis along x, every other one
+    along y; a record in its folder tells.
+    Raises `UserError` if the file is of no such kind.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -41,7 +43,7 @@ def read_alignment(path: str | Path, flip_y: bool = False) -> Alignment:
         angles, poses, used = read_poses(path)
         return Alignment(poses, angles, used, name=path.name)
     if suffix == ".xf":
-        poses = read_xf(path, "x" if _own_stack(path) else "y")
+        poses = read_xf(path, "x" if is_own_xf(path) else "y")
         return Alignment(poses, name=path.name)
     if suffix == ".aln":
         return read_aln(path)
@@ -62,7 +64,8 @@ def write_alignment(
     suffix = path.suffix.lower()
     if suffix not in ALIGNMENT_OUT_SUFFIXES:
         raise _unknown(path, ALIGNMENT_OUT_SUFFIXES)
-    if suffix in (".json", ".xf", ".tlt") and _own_stack(path):
+    own = record_in(path.with_suffix(".json"), "tilt series") is not None
+    if own and suffix in (".json", ".xf", ".tlt"):
         raise UserError(
             f"{path.name} cannot be written",
             "the file of this name says how the stack beside it was aligned",
@@ -97,6 +100,8 @@ def recorded_alignment(stack: str | Path) -> Alignment:
     """
     stack = Path(stack)
     record = read_record(stack, "tilt series")
+    if record is None and record_in(stack.with_suffix(".json"), "tilt series"):
+        record = stack_record(stack, read_images(stack).images)
     if record is None:
         raise UserError(
             f"{stack.name} does not say how it was aligned",
@@ -131,13 +136,6 @@ def tomviz_turns_rows(stack: str | Path | None) -> bool:
         return False
     path = Path(stack)
     return path.suffix.lower() in _ROWS_TURNED or path.is_dir()
-
-
-def _own_stack(path: Path) -> bool:
-    """Return whether `write_series` has left this .xf: its record names the stack."""
-    stems = (path.with_suffix(end) for end in (".mrc", ".st", ".ali", ".tif"))
-    more = (path.with_suffix(end) for end in (".tiff", ".npy", ".h5", ".hdf5", ".emd"))
-    return any(read_record(stack, "tilt series") for stack in (*stems, *more))
 
 
 def _lost(path: Path, alignment: Alignment) -> list[str]:

@@ -74,6 +74,10 @@ class AngleSpec:
         """The regular expression for the names, empty for the usual ways."""
         return self.source[len("names:") :] if self.by_name else ""
 
+    def file(self) -> Path | None:
+        """Return the file that holds the angles, None where none does."""
+        return Path(self.source).expanduser() if _is_file(self.source) else None
+
     def text(self) -> str:
         """Return what `parse` understands."""
         return "+".join([self.source, *self.words])

@@ -100,9 +100,14 @@ def write_tlt(path: str | Path, angles_deg: FloatArray) -> None:
     from napari_inr_tomo.atomic import write_bytes
 
     path = Path(path)
-    lines = [f"{value:12.6f}\n" for value in np.asarray(angles_deg, np.float64)]
     with writing(path):
-        write_bytes(path, "".join(lines).encode())
+        write_bytes(path, tlt_text(angles_deg).encode())
+
+
+def tlt_text(angles_deg: FloatArray) -> str:
+    """Return the content of a .tlt file."""
+    lines = [f"{value:12.6f}\n" for value in np.asarray(angles_deg, np.float64)]
+    return "".join(lines)
 
 
 def check_count(count: int, angles_deg: FloatArray, source: str, detail: str) -> None:

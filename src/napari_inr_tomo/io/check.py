@@ -9,7 +9,7 @@ import mrcfile
 
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.io.border import reading
-from napari_inr_tomo.io.npy import read_record
+from napari_inr_tomo.io.npy import volume_record
 from napari_inr_tomo.io.read import read_images
 from napari_inr_tomo.io.stack import doubts_about, no_angles
 from napari_inr_tomo.io.volume import read_volume
@@ -53,7 +53,7 @@ def says_volume(path: str | Path) -> bool:
     path = Path(path)
     try:
         if path.suffix.lower() == ".npy":
-            return read_record(path, "volume") is not None
+            return volume_record(path) is not None
         if path.suffix.lower() not in (".mrc", ".rec") or not path.is_file():
             return False
         with mrcfile.open(path, permissive=True, header_only=True) as file:

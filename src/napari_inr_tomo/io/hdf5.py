@@ -18,7 +18,6 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_inr_tomo.atomic import replacing
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.io.border import (
     check_memory,
@@ -30,7 +29,6 @@ from napari_inr_tomo.io.border import (
     reading,
     square_pixel,
     to_nm,
-    writing,
 )
 from napari_inr_tomo.io.stack import ImageStack, shortest
 from napari_inr_tomo.types import FloatArray, ImageArray
@@ -135,28 +133,28 @@ def probe(path: Path) -> None:
         raise damaged(path, "the HDF5 library takes gigabytes for its smallest parts")
 
 
-def write_emd(
+def put_emd(
     path: Path, images: ImageArray, angles_deg: FloatArray, size_nm: float | None
 ) -> None:
-    """Write a tilt series (tilt, y, x) as Berkeley EMD that tomviz reads, atomically.
+    """Write a tilt series (tilt, y, x) as Berkeley EMD that tomviz reads.
 
-    tomviz asks for float32 angles in "[deg]" as the first axis.
+    Into a file that nobody reads yet.  tomviz asks for float32 angles in "[deg]" as the
+    first axis.
     """
     count, height, width = images.shape
-    with writing(path), replacing(path) as temporary:
-        with h5py.File(temporary, "w") as file:
-            file.attrs["version_major"] = np.uint32(0)
-            file.attrs["version_minor"] = np.uint32(2)
-            group = file.create_group("data/tomography")
-            group.attrs["emd_group_type"] = np.uint32(1)
-            group.create_dataset("data", data=np.ascontiguousarray(images, np.float32))
-            group["data"].attrs["name"] = "tilt series"
-            step = size_nm if size_nm is not None else 1.0
-            unit = "[n_m]" if size_nm is not None else "[px]"
-            _write_axis(group, 1, np.asarray(angles_deg), "angles", "[deg]")
-            _write_axis(group, 2, np.arange(height) * step, "y", unit)
-            _write_axis(group, 3, np.arange(width) * step, "x", unit)
-            assert group["dim1"].shape == (count,)  # noqa: S101 - a writer's own check
+    with h5py.File(path, "w") as file:
+        file.attrs["version_major"] = np.uint32(0)
+        file.attrs["version_minor"] = np.uint32(2)
+        group = file.create_group("data/tomography")
+        group.attrs["emd_group_type"] = np.uint32(1)
+        group.create_dataset("data", data=np.ascontiguousarray(images, np.float32))
+        group["data"].attrs["name"] = "tilt series"
+        step = size_nm if size_nm is not None else 1.0
+        unit = "[n_m]" if size_nm is not None else "[px]"
+        _write_axis(group, 1, np.asarray(angles_deg), "angles", "[deg]")
+        _write_axis(group, 2, np.arange(height) * step, "y", unit)
+        _write_axis(group, 3, np.arange(width) * step, "x", unit)
+        assert group["dim1"].shape == (count,)  # noqa: S101 - a writer's own check
 
 
 def load(path: Path, dataset: Any, order: tuple[int, ...] | None = None) -> Any:

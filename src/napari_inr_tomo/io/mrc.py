@@ -103,26 +103,33 @@ def read_mrc_volume(path: Path) -> tuple[NDArray[Any], float | None]:
 def write_mrc(
     path: Path, data: ImageArray, size_nm: float | None, *, volume: bool
 ) -> None:
-    """Write float32 data (z or tilt, y, x) and its voxel or pixel size, atomically.
+    """Write float32 data (z or tilt, y, x) and its voxel or pixel size, atomically."""
+    with writing(path), replacing(path) as temporary:
+        put_mrc(temporary, data, size_nm, volume=volume)
+
+
+def put_mrc(
+    path: Path, data: ImageArray, size_nm: float | None, *, volume: bool
+) -> None:
+    """Write the same into a file that nobody reads yet.
 
     The images are written one by one; no second copy of the data is made.
     """
-    with writing(path), replacing(path) as temporary:
-        with mrcfile.new_mmap(temporary, data.shape, mrc_mode=2) as file:
-            if volume:
-                file.set_volume()
-            else:
-                file.set_image_stack()
-            if size_nm is not None:
-                file.voxel_size = size_nm * 10
-            header, order = file.header, file.data.dtype
-            lowest, highest, mean, spread = _statistics(data)
-            header.dmin, header.dmax = lowest, highest
-            header.dmean, header.rms = mean, spread
-        with open(temporary, "r+b") as handle:
-            handle.seek(1024)
-            for image in data:
-                handle.write(np.ascontiguousarray(image, order).data)
+    with mrcfile.new_mmap(path, data.shape, mrc_mode=2) as file:
+        if volume:
+            file.set_volume()
+        else:
+            file.set_image_stack()
+        if size_nm is not None:
+            file.voxel_size = size_nm * 10
+        header, order = file.header, file.data.dtype
+        lowest, highest, mean, spread = _statistics(data)
+        header.dmin, header.dmax = lowest, highest
+        header.dmean, header.rms = mean, spread
+    with open(path, "r+b") as handle:
+        handle.seek(1024)
+        for image in data:
+            handle.write(np.ascontiguousarray(image, order).data)
 
 
 def _statistics(data: ImageArray) -> tuple[float, float, float, float]:

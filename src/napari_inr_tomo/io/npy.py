@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_inr_tomo.atomic import read_json, write_json, write_npy
+from napari_inr_tomo.atomic import write_json, write_npy
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.io.border import (
     check_memory,
@@ -19,30 +19,35 @@ from napari_inr_tomo.io.border import (
     to_nm,
     writing,
 )
+from napari_inr_tomo.io.record import read_record, record_in
 from napari_inr_tomo.io.stack import ImageStack
 from napari_inr_tomo.types import ImageArray
-
-_RECORD_LIMIT = 50_000_000
 
 
 def read_npy(path: Path) -> ImageStack:
     """Read a stack (tilt, y, x); raises `UserError` if it is damaged or no stack."""
     with reading(path):
         data = load_npy(path)
-    return ImageStack(data, name=path.stem, pixel_size_nm=_size(path, "pixel_size_nm"))
+    record = read_record(path, "tilt series") or {}
+    size = _size(record.get("pixel_size_nm"))
+    return ImageStack(data, name=path.stem, pixel_size_nm=size)
 
 
 def read_npy_volume(path: Path) -> tuple[NDArray[Any], float | None]:
     """Return a volume (z, y, x) and its voxel size in nm."""
     with reading(path):
-        return load_npy(path), _size(path, "voxel_nm")
+        data = load_npy(path)
+        record = volume_record(path) or {}
+        shape = list(data.shape)
+        fits = record.get("shape_zyx", shape) == shape
+        return data, _size(record.get("voxel_nm")) if fits else None
 
 
 def write_npy_volume(path: Path, data: ImageArray, voxel_nm: float | None) -> None:
-    """Write a volume, and ``<stem>.json`` with its voxel size beside it."""
+    """Write a volume, and ``<name>.json`` with its voxel size beside it."""
     with writing(path):
         write_json(
-            path.with_suffix(".json"),
+            _record_of(path),
             {
                 "kind": "volume",
                 "file": path.name,
@@ -51,6 +56,16 @@ def write_npy_volume(path: Path, data: ImageArray, voxel_nm: float | None) -> No
             },
         )
         write_npy(path, np.asarray(data, np.float32))
+
+
+def volume_record(path: Path) -> dict[str, Any] | None:
+    """Return the record beside a volume, also under the name it had in the past."""
+    return record_in(_record_of(path), "volume") or read_record(path, "volume")
+
+
+def _record_of(path: Path) -> Path:
+    """Return where a volume has its record: ``<stem>.json`` is that of a stack."""
+    return path.with_name(f"{path.name}.json")
 
 
 def load_npy(path: Path) -> NDArray[Any]:
@@ -74,22 +89,5 @@ def load_npy(path: Path) -> NDArray[Any]:
     return np.array(data)
 
 
-def read_record(path: Path, kind: str) -> dict[str, Any] | None:
-    """Return the JSON record beside ``path`` if it is of this kind and file."""
-    beside = path.with_suffix(".json")
-    if not beside.is_file() or beside.stat().st_size > _RECORD_LIMIT:
-        return None
-    try:
-        value = read_json(beside, _RECORD_LIMIT)
-    except (OSError, ValueError):
-        return None
-    if not isinstance(value, dict) or value.get("kind") != kind:
-        return None
-    return value if value.get("file") == path.name else None
-
-
-def _size(path: Path, key: str) -> float | None:
-    kind = "volume" if key == "voxel_nm" else "tilt series"
-    record = read_record(path, kind)
-    value = record.get(key) if record else None
+def _size(value: Any) -> float | None:
     return to_nm(value, "nm") if isinstance(value, int | float) else None

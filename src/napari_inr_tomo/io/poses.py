@@ -54,6 +54,14 @@ def write_poses(
         write_bytes(path, text.getvalue().encode())
 
 
+def is_poses(path: Path) -> bool:
+    """Return whether a file is a poses.csv, by its first line."""
+    if path.suffix.lower() != ".csv":
+        return False
+    with open(path, "rb") as handle:
+        return handle.read(100).startswith(",".join(COLUMNS).encode())
+
+
 def read_poses(
     path: str | Path, angles_deg: ArrayLike | None = None
 ) -> tuple[FloatArray, Poses, BoolArray]:

@@ -20,15 +20,18 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from napari_inr_tomo.atomic import write_json, write_npy
+from napari_inr_tomo.atomic import json_text, replacing_all
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.io.angles import write_tlt
+from napari_inr_tomo.io.angles import tlt_text
+from napari_inr_tomo.io.beside import check_replaced, series_files
 from napari_inr_tomo.io.border import writing
-from napari_inr_tomo.io.hdf5 import write_emd
-from napari_inr_tomo.io.mrc import write_mrc
-from napari_inr_tomo.io.tiff import write_tiff
-from napari_inr_tomo.io.xf import write_xf
-from napari_inr_tomo.types import ImageArray, Poses, Step, TiltSeries
+from napari_inr_tomo.io.hdf5 import put_emd
+from napari_inr_tomo.io.mrc import put_mrc
+from napari_inr_tomo.io.record import pixels_sha256, read_record
+from napari_inr_tomo.io.tiff import put_tiff
+from napari_inr_tomo.io.valid import put_valid
+from napari_inr_tomo.io.xf import xf_text
+from napari_inr_tomo.types import BoolArray, ImageArray, Poses, Step, TiltSeries
 
 SERIES_OUT_SUFFIXES = (".mrc", ".st", ".ali", ".tif", ".npy", ".h5")
 
@@ -44,15 +47,23 @@ _KINDS = {
     ".emd": "emd",
 }
 
+_WHOLE = 0.999
 
-def write_series(path: str | Path, series: TiltSeries) -> list[Path]:
+
+def write_series(
+    path: str | Path, series: TiltSeries, overwrite: bool = False
+) -> list[Path]:
     """Write the used views of a series, aligned, and what belongs beside them.
 
     Beside the stack: ``.tlt`` (angles), ``.xf`` (the transforms that were applied, in
-    IMOD's format, tilt axis along x) and ``.json`` (history, poses, excluded views);
+    IMOD's format, tilt axis along x), ``.json`` (history, poses, excluded views) and,
+    where not all pixels count, ``.valid.npz`` (which do, moved like the images);
     `read_series` finds them again.  Where no image has to move, its pixels are written
-    unchanged.  Returns the written paths, the stack first.
-    Raises `UserError` if the suffix is unknown or no view is left.
+    unchanged.  All are written before one takes its name: a full disk leaves what was
+    there.  Returns the written paths, the stack first.
+    overwrite: replace files beside it that are of something else (`check_replaced`).
+    Raises `UserError` if the suffix is unknown, no view is left, or something else is
+    beside it.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -68,14 +79,29 @@ def write_series(path: str | Path, series: TiltSeries) -> list[Path]:
             "all views of the tilt series are excluded",
             "Include at least one view",
         )
+    if not overwrite:
+        check_replaced(path, asked=True)
     out = apply_poses(series)
-    beside = [path.with_suffix(end) for end in (".tlt", ".xf", ".json")]
-    write_tlt(beside[0], out.angles_deg)
-    write_xf(beside[1], series.only_used().start_poses, axis="x")
+    *files, mask = series_files(path)
+    stale = "valid" in (read_record(path, "tilt series") or {})
+    texts = (
+        tlt_text(out.angles_deg),
+        xf_text(series.only_used().start_poses, axis="x"),
+        json_text(_record(path, series, out)),
+    )
+    if out.valid is not None:
+        files.append(mask)
+    # the stack is renamed last: whoever sees it finds what belongs beside it
     with writing(path):
-        write_json(beside[2], _record(path, series, out))
-    _write_pixels(path, _KINDS[suffix], out)
-    return [path, *beside]
+        with replacing_all([*files[1:], path]) as (*beside, stack):
+            for file, text in zip(beside, texts, strict=False):
+                file.write_bytes(text.encode())
+            if out.valid is not None:
+                put_valid(beside[-1], out.valid)
+            _put_pixels(stack, _KINDS[suffix], out)
+        if stale and out.valid is None:
+            mask.unlink(missing_ok=True)
+    return files
 
 
 def apply_poses(series: TiltSeries) -> TiltSeries:
@@ -83,16 +109,20 @@ def apply_poses(series: TiltSeries) -> TiltSeries:
 
     images: (used tilt, y, x) float32 with the tilt axis along +x through the centre.
     The remaining poses hold only what z1 differs from that of the reference tilt.
-    Pixels from outside an image take the median of its border.
+    Pixels from outside an image take the median of its border.  ``valid`` moves with
+    the images: what a pixel that does not count has a part in does not count.
     """
     kept = series.only_used()
     poses = kept.start_poses
     images = kept.images
+    valid = None if kept.valid is None or kept.valid.all() else np.array(kept.valid)
     moved = [tilt for tilt in range(len(kept)) if _moves(poses, tilt)]
     if moved:
         images = np.array(images, np.float32)
         for tilt in moved:
             images[tilt] = _aligned(images[tilt], poses, tilt)
+            if valid is not None:
+                valid[tilt] = _aligned_valid(valid[tilt], poses, tilt)
     turn = float(poses.z1_deg[kept.reference])
     zeros = np.zeros(len(kept))
     rest = Poses(poses.z1_deg - turn, zeros, zeros, zeros)
@@ -100,7 +130,7 @@ def apply_poses(series: TiltSeries) -> TiltSeries:
         "apply_poses",
         {"resampled": moved, "object_turn_deg": turn, "spline_order": 3},
     )
-    return kept.evolve(step, images=images, poses=rest, valid=None)
+    return kept.evolve(step, images=images, poses=rest, valid=valid)
 
 
 def _moves(poses: Poses, tilt: int) -> bool:
@@ -109,18 +139,10 @@ def _moves(poses: Poses, tilt: int) -> bool:
 
 def _aligned(image: ImageArray, poses: Poses, tilt: int) -> ImageArray:
     """Return an image turned by -z3 and moved back, in pixels about the centre."""
-    angle = np.deg2rad(poses.z3_deg[tilt])
-    c, s = np.cos(angle), np.sin(angle)
-    # the pixel p' = (x', y') of the result is the pixel p = R(z3) p' + d of the image;
-    # scipy counts (y, x) from the corner
-    turn_yx = np.array([[c, s], [-s, c]])
-    shift_yx = np.array([poses.dy_px[tilt], poses.dx_px[tilt]])
-    centre_yx = (np.array(image.shape) - 1) / 2
     border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
     result: ImageArray = ndimage.affine_transform(
         image.astype(np.float64),
-        turn_yx,
-        offset=centre_yx - turn_yx @ centre_yx + shift_yx,
+        **_way_back(image.shape, poses, tilt),
         order=3,
         mode="constant",
         cval=float(np.median(border)),
@@ -128,16 +150,42 @@ def _aligned(image: ImageArray, poses: Poses, tilt: int) -> ImageArray:
     return result
 
 
-def _write_pixels(path: Path, kind: str, out: TiltSeries) -> None:
+def _aligned_valid(valid: BoolArray, poses: Poses, tilt: int) -> BoolArray:
+    """Return where the nearest pixels of the image that was moved all count."""
+    share = ndimage.affine_transform(
+        valid.astype(np.float64),
+        **_way_back(valid.shape, poses, tilt),
+        order=1,
+        mode="constant",
+        cval=1.0,
+    )
+    return np.asarray(share > _WHOLE)
+
+
+def _way_back(shape_yx: tuple[int, ...], poses: Poses, tilt: int) -> dict[str, Any]:
+    """Return the transform that finds a pixel of the result in the image, for scipy."""
+    angle = np.deg2rad(poses.z3_deg[tilt])
+    c, s = np.cos(angle), np.sin(angle)
+    # the pixel p' = (x', y') of the result is the pixel p = R(z3) p' + d of the image;
+    # scipy counts (y, x) from the corner
+    turn_yx = np.array([[c, s], [-s, c]])
+    shift_yx = np.array([poses.dy_px[tilt], poses.dx_px[tilt]])
+    centre_yx = (np.array(shape_yx) - 1) / 2
+    return {
+        "matrix": turn_yx,
+        "offset": centre_yx - turn_yx @ centre_yx + shift_yx,
+    }
+
+
+def _put_pixels(path: Path, kind: str, out: TiltSeries) -> None:
     if kind == "mrc":
-        write_mrc(path, out.images, out.pixel_size_nm, volume=False)
+        put_mrc(path, out.images, out.pixel_size_nm, volume=False)
     elif kind == "tif":
-        write_tiff(path, out.images, out.pixel_size_nm, "TYX")
+        put_tiff(path, out.images, out.pixel_size_nm, "TYX")
     elif kind == "emd":
-        write_emd(path, out.images, out.angles_deg, out.pixel_size_nm)
+        put_emd(path, out.images, out.angles_deg, out.pixel_size_nm)
     else:
-        with writing(path):
-            write_npy(path, np.asarray(out.images, np.float32))
+        np.save(path, np.asarray(out.images, np.float32), allow_pickle=False)
 
 
 def _record(path: Path, series: TiltSeries, out: TiltSeries) -> dict[str, Any]:
@@ -149,6 +197,7 @@ def _record(path: Path, series: TiltSeries, out: TiltSeries) -> dict[str, Any]:
         "file": path.name,
         "name": series.name,
         "shape": list(out.images.shape),
+        "pixels_sha256": pixels_sha256(out.images),
         "pixel_size_nm": out.pixel_size_nm,
         "angles_deg": out.angles_deg,
         "angle_source": series.angle_source,
@@ -157,6 +206,7 @@ def _record(path: Path, series: TiltSeries, out: TiltSeries) -> dict[str, Any]:
         "object_turn_deg": step["object_turn_deg"],
         "remaining_poses": out.start_poses.as_array(),
         **({} if out.group is None else {"group": out.group}),
+        **({} if out.valid is None else {"valid": series_files(path)[-1].name}),
         "original": {
             "tilts": np.flatnonzero(series.mask),
             "excluded": np.flatnonzero(~series.mask),

@@ -17,13 +17,15 @@ from napari_inr_tomo.io.angles import (
 )
 from napari_inr_tomo.io.border import read_text, to_nm
 from napari_inr_tomo.io.mdoc import Mdoc, read_mdoc
-from napari_inr_tomo.io.npy import read_record
+from napari_inr_tomo.io.record import is_own_xf, stack_record
 from napari_inr_tomo.io.stack import ImageStack
+from napari_inr_tomo.io.valid import VALID_SUFFIX, read_valid
 from napari_inr_tomo.io.xf import axis_on_screen, read_xf
 from napari_inr_tomo.types import FloatArray, Poses, Step
 
 # files that may be something else altogether: a log, a table of results
 _MAYBE = (".csv", ".txt")
+_SAME_ANGLE_DEG = 0.02
 
 
 def angle_files(path: Path) -> list[Path]:
@@ -52,7 +54,7 @@ def add_sidecars(stack: ImageStack, path: Path) -> ImageStack:
     if path.is_symlink() and not _has_sidecars(path):
         path = path.resolve()
     notes = _Notes()
-    record = read_record(path, "tilt series")
+    record = stack_record(path, stack.images)
     mdoc = _beside_mdoc(path)
     if mdoc is not None:
         if mdoc.axis_deg is not None:
@@ -189,7 +191,7 @@ def _add_xf(path: Path, stack: ImageStack, notes: _Notes) -> None:
     if not beside.is_file():
         return
     try:
-        poses = read_xf(beside)
+        poses = read_xf(beside, "x" if is_own_xf(beside) else "y")
     except UserError as error:
         notes.doubts.append(f"{beside.name} beside it cannot be used: {error}")
         return
@@ -214,6 +216,7 @@ def _add_record(
         poses = Poses.from_array(record["remaining_poses"])
         if len(poses) != len(stack) or angles.shape != (len(stack),):
             raise ValueError("its length is another one")
+        _check_renamed(record, path, angles, stack.angles_deg)
         history = tuple(Step.from_json(step) for step in record["history"])
         moved = _was_moved(record)
         group = np.asarray(record.get("group", np.zeros(len(stack))), np.int64)
@@ -231,11 +234,43 @@ def _add_record(
     size = record.get("pixel_size_nm")
     if stack.pixel_size_nm is None and isinstance(size, int | float):
         stack = stack.evolve(pixel_size_nm=to_nm(size, "nm"))
+    if record["file"] != path.name:
+        name = path.with_suffix(".json").name
+        notes.facts.append(
+            f"{name} was written for {record['file']}; it fits the images and is used."
+        )
     if moved:
         notes.facts.append(
             "This stack was written aligned: its .xf has been applied already."
         )
-    return stack.evolve(poses=poses, history=history, group=group)
+    stack = stack.evolve(poses=poses, history=history, group=group)
+    return _add_valid(stack, path, notes) if "valid" in record else stack
+
+
+def _check_renamed(
+    record: dict[str, Any], path: Path, angles: FloatArray, known: FloatArray | None
+) -> None:
+    """Raise ValueError where a record without a digest is of a stack of other tilts."""
+    if record["file"] == path.name or "pixels_sha256" in record or known is None:
+        return
+    if np.abs(known - angles).max() > _SAME_ANGLE_DEG:
+        raise ValueError(f"it is of {record['file']}, whose angles are others")
+
+
+def _add_valid(stack: ImageStack, path: Path, notes: _Notes) -> ImageStack:
+    """Take the mask that a record names; it has the name of the stack."""
+    beside = path.with_suffix(VALID_SUFFIX)
+    try:
+        valid = read_valid(beside, stack.images.shape)
+    except UserError as error:
+        notes.doubts.append(f"Masked pixels count as all others do: {error}")
+        return stack
+    share = 1 - float(valid.mean())
+    notes.facts.append(
+        f"{beside.name} masks {share:.2%} of the pixels: they are ignored in the "
+        "reconstruction."
+    )
+    return stack.evolve(valid=valid)
 
 
 def _was_moved(record: dict[str, Any]) -> bool:

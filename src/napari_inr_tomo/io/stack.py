@@ -38,6 +38,7 @@ class ImageStack:
     doubts: sentences about what may be wrong with the file.
     angle_doubts: the same about its angles; moot once others are given by hand.
     facts: sentences worth knowing that are no fault (the nominal tilt axis ...).
+    valid: (tilt, y, x), False where a pixel does not count; None where all do.
     files: their names where every image has its own file, in the order of the images.
     rows_up: True where other programs show row 0 at the bottom (MRC), see docs.
     """
@@ -201,6 +202,8 @@ def clean_pixels(stack: ImageStack) -> ImageStack:
     doubts = list(_pixel_doubts(total, replaced, negative, empty, flat))
     if stack.pixel_size_nm is None:
         doubts.append("The pixel size is unknown: sizes are in pixels.")
+    if stack.valid is not None:
+        valid = stack.valid if valid is None else valid & stack.valid
     keep_used = used if empty or stack.used is not None else None
     return replace(stack, images=result, valid=valid, used=keep_used).noting(doubts)
 

@@ -77,7 +77,13 @@ def read_tiff_volume(path: Path) -> tuple[NDArray[Any], float | None]:
 
 
 def write_tiff(path: Path, data: ImageArray, size_nm: float | None, axes: str) -> None:
-    """Write float32 data with axes "ZYX" or "TYX" and its pixel size, atomically.
+    """Write float32 data with axes "ZYX" or "TYX" and its pixel size, atomically."""
+    with writing(path), replacing(path) as temporary:
+        put_tiff(temporary, data, size_nm, axes)
+
+
+def put_tiff(path: Path, data: ImageArray, size_nm: float | None, axes: str) -> None:
+    """Write the same into a file that nobody reads yet.
 
     ImageJ's dialect up to its limit of 4 GB, OME-TIFF beyond.
     """
@@ -98,8 +104,7 @@ def write_tiff(path: Path, data: ImageArray, size_nm: float | None, axes: str) -
             for axis in axes.replace("T", ""):
                 metadata[f"PhysicalSize{axis}"] = size_nm
                 metadata[f"PhysicalSize{axis}Unit"] = "nm"
-    with writing(path), replacing(path) as temporary:
-        tifffile.imwrite(temporary, array, metadata=metadata, **options)
+    tifffile.imwrite(path, array, metadata=metadata, **options)
 
 
 def _load(

@@ -51,7 +51,7 @@ def write_volume(path: str | Path, volume: Volume) -> None:
     """Write a volume (z, y, x) as float32 with its voxel size; whole or not at all.
 
     The suffix decides: .mrc (voxel size in Angstrom), .tif (ImageJ), .ome.zarr
-    (OME-NGFF 0.4, several resolutions), .npy (voxel size in <stem>.json beside it).
+    (OME-NGFF 0.4, several resolutions), .npy (voxel size in <name>.json beside it).
     Raises `UserError` if the suffix is unknown or the place cannot be written to.
     """
     path = Path(path)

@@ -74,6 +74,13 @@ def write_xf(path: str | Path, poses: Poses, axis: Axis = "y") -> None:
 
     What z1 differs between the tilts is not an image transform and is not written.
     """
+    path = Path(path)
+    with writing(path):
+        write_bytes(path, xf_text(poses, axis).encode())
+
+
+def xf_text(poses: Poses, axis: Axis = "y") -> str:
+    """Return the content of an .xf file."""
     matrix, shift = alignment(poses, axis)
     rows = np.concatenate([matrix.reshape(-1, 4), shift], axis=1)
     lines = [
@@ -82,9 +89,7 @@ def write_xf(path: str | Path, poses: Poses, axis: Axis = "y") -> None:
         + "\n"
         for row in rows + 0.0
     ]
-    path = Path(path)
-    with writing(path):
-        write_bytes(path, "".join(lines).encode())
+    return "".join(lines)
 
 
 def alignment(poses: Poses, axis: Axis) -> tuple[FloatArray, FloatArray]:

@@ -107,6 +107,7 @@ class Exchange(QWidget):
             self.session.series,
             path,
             self.flip.isChecked(),
+            self.session.files_read(),
             done=done,
             owner=self,
         )

@@ -15,6 +15,7 @@ from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.types import Volume
 from napari_inr_tomo.ui.jobs import tell
 from napari_inr_tomo.ui.series_layer import (
+    FILE,
     LayerData,
     series_layer_data,
     volume_layer_data,
@@ -58,7 +59,7 @@ def read_stack(path: str, **_: Any) -> list[LayerData]:
     if stack.angles_deg is not None:
         series = stack.with_angles()
         tell(series.notices)
-        return [series_layer_data(series)]
+        return [_from(place, series_layer_data(series))]
     volume = Volume(stack.images, stack.pixel_size_nm, place.stem)
     if place.suffix.lower() == ".npy":  # its voxel size stands beside it
         volume = io.read_volume(place)
@@ -69,7 +70,7 @@ def read_stack(path: str, **_: Any) -> list[LayerData]:
             "Open tilt series and press 'From layer', or put an angle file (.rawtlt "
             ".tlt .mdoc) beside it."
         )
-    return [volume_layer_data(volume, place.stem)]
+    return [_from(place, volume_layer_data(volume, place.stem))]
 
 
 def read_volume(path: str, **_: Any) -> list[LayerData]:
@@ -94,6 +95,12 @@ def read_run(path: str, **_: Any) -> list[LayerData]:
         ) from None
     name = f"volume of {Path(path).name}"
     return [volume_layer_data(io.read_volume(result), name)]
+
+
+def _from(file: Path, data: LayerData) -> LayerData:
+    """Let a layer say what it was read from, which no output may replace."""
+    data[1]["metadata"][FILE] = str(file.absolute())
+    return data
 
 
 def _folder_has_angles(folder: Path) -> bool:

@@ -10,7 +10,9 @@ and without a known pixel size together; it says so and counts without one.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 KEY = "napari_inr_tomo"
 FROZEN = "napari_inr_tomo_frozen"
+FILE = "napari_inr_tomo_file"
 EDITED = "edited_in_napari"
 STACK_LABELS = ("tilt", "y", "x")
 VOLUME_LABELS = ("z", "y", "x")
@@ -169,6 +172,11 @@ def set_series(layer: Layer, series: TiltSeries) -> None:
     if before.pixel_size_nm != series.pixel_size_nm:
         for name, value in space(series.pixel_size_nm, STACK_LABELS).items():
             setattr(layer, name, value)
+
+
+def files_of(metadata: Iterable[dict[str, Any]]) -> list[Path]:
+    """Return the files that layers with this ``metadata`` were read from."""
+    return [Path(one[FILE]) for one in metadata if FILE in one]
 
 
 def frozen_of(layer: Layer | None) -> tuple[int, ...]:

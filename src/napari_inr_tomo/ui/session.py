@@ -7,6 +7,7 @@ first dock opens and closed with the window.
 from __future__ import annotations
 
 import weakref
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
@@ -15,7 +16,9 @@ from napari_inr_tomo.types import TiltSeries
 from napari_inr_tomo.ui.keys import Keys
 from napari_inr_tomo.ui.run_control import RunControl
 from napari_inr_tomo.ui.series_layer import (
+    FILE,
     STACK_LABELS,
+    files_of,
     is_ours,
     is_replaced,
     is_series_layer,
@@ -130,13 +133,25 @@ class Session:
         """The current tilt series."""
         return None if self._layer is None else series_of(self._layer)
 
-    def add_series(self, series: TiltSeries) -> Layer:
-        """Show a tilt series as a new layer, alone, and make it the current one."""
+    def add_series(self, series: TiltSeries, file: str = "") -> Layer:
+        """Show a tilt series as a new layer, alone, and make it the current one.
+
+        file: what it was read from, which no output may replace.
+        """
         from napari.layers import Layer
 
         layer = self.viewer.add_layer(Layer.create(*series_layer_data(series)))
+        if file:
+            layer.metadata[FILE] = file
         self.layer = layer
         return layer
+
+    def files_read(self) -> list[Path]:
+        """Return what the layers and the run were read from, where it is known."""
+        viewer, run = self.viewer, self.run.run
+        layers = [] if viewer is None else viewer.layers
+        files = files_of(layer.metadata for layer in layers)
+        return files if run is None else [*files, run.path]
 
     def show_alone(self, *shown: Layer | None) -> None:
         """Show these layers and hide all others of the plugin; the user's stay.

@@ -5,6 +5,7 @@ Imports happen inside, so that opening a dock stays quick and free of torch.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -344,10 +345,16 @@ def load_alignment(series: TiltSeries, path: str, flip_y: bool) -> TiltSeries:
     return align.use_alignment(series, found, same_pixels=True)
 
 
-def save_alignment(series: TiltSeries, path: str, flip_y: bool) -> tuple[str, ...]:
-    """Write the alignment of a series; return what the format could not take."""
+def save_alignment(
+    series: TiltSeries, path: str, flip_y: bool, read: Sequence[Path] = ()
+) -> tuple[str, ...]:
+    """Write the alignment of a series; return what the format could not take.
+
+    read: files that it must not replace.
+    """
     from napari_inr_tomo import io
 
+    io.check_apart([Path(path)], read)
     return io.write_alignment(Path(path), Alignment.of(series), flip_y)
 
 

@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 
 from napari_inr_tomo.types import TiltSeries, Volume
-from napari_inr_tomo.ui.series_layer import KEY
+from napari_inr_tomo.ui.series_layer import KEY, files_of
 
 
 def write_image(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     """Write an image layer: a tilt series with its angles, or a volume (z, y, x)."""
     from napari_inr_tomo import io
 
-    known = attributes.get("metadata", {}).get(KEY)
+    metadata = attributes.get("metadata", {})
+    known = metadata.get(KEY)
+    io.check_apart([Path(path)], files_of([metadata]))
     if isinstance(known, TiltSeries) and np.shape(data) == known.images.shape:
         series = known.evolve(images=np.asarray(data, np.float32))
         return [str(written) for written in io.write_series(Path(path), series)]

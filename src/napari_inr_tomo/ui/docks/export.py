@@ -150,8 +150,17 @@ class ExportPanel(Panel):
             self.paths = [old for old in self.paths if old not in paths] + paths
             self.written.setText("Written:\n" + "\n".join(map(shown, self.paths)))
 
+        read, path = self.session.files_read(), Path(path)
         start_job(
-            self.session, label, function, Path(path), *args, done=done, owner=self
+            self.session,
+            label,
+            apart,
+            read,
+            function,
+            path,
+            *args,
+            done=done,
+            owner=self,
         )
 
     # showing ------------------------------------------------------------------
@@ -215,6 +224,15 @@ class ExportPanel(Panel):
         if record is None and run.state is not RunState.DONE:
             record = "The record is complete when the reconstruction is done"
         self.record_row.bar(self.record_button, busy or record)
+
+
+def apart(read: list[Path], function: Any, path: Path, *args: Any) -> list[Path]:
+    """Write a file that is none of those that were read (worker thread)."""
+    from napari_inr_tomo import io
+
+    io.check_apart([path], read)
+    written: list[Path] = function(path, *args)
+    return written
 
 
 def write_volume(path: Path, volume: Volume | None) -> list[Path]:

@@ -207,13 +207,14 @@ class TiltSeriesPanel(Panel):
 
     def open_file(self) -> None:
         """Read the chosen file in a worker thread and show it."""
+        file = self.path.text()
         start_job(
             self.session,
             "Reading the tilt series",
             steps.read_series,
-            self.path.text(),
+            file,
             self.angles.text(),
-            done=self._opened,
+            done=lambda series: self._opened(series, file),
         )
 
     def set_angles(self) -> None:
@@ -238,8 +239,8 @@ class TiltSeriesPanel(Panel):
             done=self._opened,
         )
 
-    def _opened(self, series: TiltSeries) -> None:
-        self.session.add_series(series)
+    def _opened(self, series: TiltSeries, file: str = "") -> None:
+        self.session.add_series(series, file)
         tell(series.notices)
 
     def set_pixel_size(self) -> None:
