@@ -125,3 +125,21 @@ def test_nor_is_any_other_file(
     problem = cli(command, *read, "-o", output).problem
     assert "would replace" in problem
     assert content(tmp_path) == before
+
+
+def test_names_that_no_disk_takes_are_said(cli: Cli, stack: Path) -> None:
+    long, out = "n" * 300 + ".mrc", stack.with_name("out.mrc")
+    assert "cannot be" in cli("preprocess", long, "-o", out).problem
+    assert "cannot be" in cli("preprocess", stack, "-o", long).problem
+    masked = ("--background", "bernstein", "--mask", long)
+    assert "cannot be" in cli("preprocess", stack, "-o", out, *masked).problem
+    angles = " ".join(f"{angle:.30f}" for angle in range(-60, 61, 10))
+    assert cli("preprocess", stack, "-o", out, "--angles", angles).status == 0
+
+
+def test_the_file_of_the_angles_is_not_replaced(cli: Cli, stack: Path) -> None:
+    angles = stack.with_name("angles.csv")
+    angles.write_text("\n".join(str(angle) for angle in range(-60, 61, 10)))
+    out = stack.with_name("out.mrc")
+    words = ("--angles", f"{angles}+reversed", "--export-poses", angles)
+    assert "read as well" in cli("preprocess", stack, "-o", out, *words).problem

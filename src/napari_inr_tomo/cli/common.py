@@ -99,8 +99,8 @@ def check_apart(
     """
     from napari_inr_tomo import io
 
-    named = [Path(io.AngleSpec.parse(words).source) for words in angles if words]
-    read = [*stacks, *filter(None, more), *named]
+    lists = [io.AngleSpec.parse(words).file() for words in angles if words]
+    read = [*stacks, *filter(None, [*more, *lists])]
     beside = [file for stack in stacks for file in io.read_beside(stack)]
     io.check_apart(list(filter(None, written)), [*read, *beside])
 

@@ -59,6 +59,10 @@ class AngleSpec:
         words = tuple(word for word in found["words"].split("+") if word)
         return cls(found["source"].strip(), words)
 
+    def file(self) -> Path | None:
+        """Return the file that holds the angles, None where none does."""
+        return Path(self.source).expanduser() if _is_file(self.source) else None
+
     def text(self) -> str:
         """Return what `parse` understands."""
         return "+".join([self.source, *self.words])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.io.border import reading
 from napari_inr_tomo.io.folder import image_names
 from napari_inr_tomo.io.poses import is_poses
 from napari_inr_tomo.io.record import read_record
@@ -29,7 +31,7 @@ def other_files(path: Path) -> list[str]:
     """
     if read_record(path, "tilt series") is not None:
         return []
-    return [file.name for file in series_files(path) if file.exists()]
+    return [file.name for file in series_files(path) if os.path.exists(file)]
 
 
 def check_replaced(path: Path, asked: bool = False) -> None:
@@ -53,8 +55,9 @@ def read_beside(stack: Path) -> list[Path]:
 
     A poses.csv is left out, for it is an output as well.
     """
-    found = [*angle_files(stack), stack.with_suffix(".json")]
-    return [file for file in found if file.is_file() and not is_poses(file)]
+    with reading(stack):
+        found = [*angle_files(stack), stack.with_suffix(".json")]
+        return [file for file in found if file.is_file() and not is_poses(file)]
 
 
 def check_apart(written: Sequence[Path], read: Sequence[Path]) -> None:
@@ -84,9 +87,9 @@ def check_apart(written: Sequence[Path], read: Sequence[Path]) -> None:
 def _files_of(source: Path) -> Iterator[Path]:
     """Yield the files that are read where ``source`` is."""
     yield source
-    if not source.is_dir():
+    if not os.path.isdir(source):
         return
-    if (source / "run.json").is_file():
+    if os.path.isfile(source / "run.json"):
         yield from (source / name for name in ("input.npy", "valid.npy"))
         yield from source.glob("*/**/*")
         return
