@@ -100,7 +100,8 @@ def recorded_alignment(stack: str | Path) -> Alignment:
     """
     stack = Path(stack)
     record = read_record(stack, "tilt series")
-    if record is None and record_in(stack.with_suffix(".json"), "tilt series"):
+    elsewhere = record_in(stack.with_suffix(".json"), "tilt series")
+    if record is None and elsewhere is not None and stack.is_file():
         record = stack_record(stack, read_images(stack).images)
     if record is None:
         raise UserError(

@@ -8,6 +8,7 @@ comments, and SerialEM's .mdoc.  Nothing is ever converted, sorted or cut to len
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,7 +50,7 @@ def resolve_angles(angles: Angles) -> tuple[FloatArray, str]:
     Returns (tilt,) float64 degrees.  Raises `UserError` if it is none of these.
     """
     if isinstance(angles, str) and _looks_like_numbers(angles):
-        if not Path(angles).is_file():
+        if not os.path.isfile(angles):  # a long list is no name for a file
             return parse_angles(angles), f"given as {_short(angles)}"
     if isinstance(angles, str | Path):
         path = Path(angles)
