@@ -119,7 +119,7 @@ def test_a_dock_opened_later_shows_the_same_tilt_and_offers_to_leave_out(
     assert later.panel.tilt.value() == 7
     assert later.panel.all_button.isEnabled()
     session.run.layers.volume.visible = True  # it lies on top: the slider is z
-    session.show_tilt(9)
+    open_dock.viewer.dims.set_point(0, 9.0)
     assert later.panel.tilt.value() == 7
     session.layer.visible = True
     open_dock.viewer.layers.move(open_dock.viewer.layers.index(session.layer), 99)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -83,7 +84,8 @@ def check_out(path: Path | None, suffixes: tuple[str, ...]) -> None:
             f"its name ends in {path.suffix or 'nothing'}",
             f"Use one of {' '.join(suffixes)}",
         )
-    if path.is_dir() and not path.name.lower().endswith(".zarr"):
+    # unlike that of a Path, this is False for names that no disk takes
+    if os.path.isdir(path) and not path.name.lower().endswith(".zarr"):
         raise UserError(
             f"The output {path} cannot be written",
             "there is a folder of that name",
