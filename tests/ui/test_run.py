@@ -16,6 +16,8 @@ from napari_inr_tomo.restarts import requeued
 from napari_inr_tomo.types import TiltSeries
 from napari_inr_tomo.ui.docks.monitor import MonitorDock
 from napari_inr_tomo.ui.docks.reconstruction import ReconstructionDock
+from napari_inr_tomo.ui.docks.tilt_series import TiltSeriesDock
+from napari_inr_tomo.ui.docks.tilts import TiltsDock
 from napari_inr_tomo.ui.run_control import RunState
 from napari_inr_tomo.ui.turns import idle, later
 
@@ -174,6 +176,39 @@ def test_a_new_volume_gives_way_to_what_was_asked_for_meanwhile(
     qtbot.waitUntil(lambda: bool(story), timeout=LONG_MS)
     assert session.layer.visible
     assert not layers.volume.visible
+
+
+def test_docks_that_follow_a_run_do_not_bring_the_tilts_before_its_first_volume(
+    open_dock: Any, qtbot: Any, worker: Worker, small_series: TiltSeries
+) -> None:
+    """Poses come, and Check tilts goes to a tilt, while the volume is being shown."""
+    from qtpy.QtCore import QTimer
+
+    session, viewer = open_dock.session, open_dock.viewer
+    session.add_series(small_series)
+    series = open_dock(TiltSeriesDock).panel
+    series.table.selectRow(4)
+    tilts = open_dock(TiltsDock).panel
+    follow(open_dock, qtbot, worker, MonitorDock)
+    layers, seen = session.run.layers, []
+
+    def come() -> None:
+        tilts.tilt.setValue(tilts.tilt.value() + 1)
+        session.series_changed.emit()
+        seen.append(True)
+
+    inserted = viewer.layers.events.inserted
+    inserted.connect(
+        lambda event: event.value.events.visible.connect(
+            lambda _: QTimer.singleShot(0, come)
+        ),
+        position="last",
+    )
+    worker.preview(4.0, worker.shape)
+    qtbot.waitUntil(lambda: bool(seen) and idle(), timeout=LONG_MS)
+    assert layers.volume.visible
+    assert not session.layer.visible
+    assert layers.points is None
 
 
 @pytest.mark.scenario(35)

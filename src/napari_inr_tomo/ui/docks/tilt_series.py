@@ -328,9 +328,9 @@ class TiltSeriesPanel(Panel):
                     item = QTableWidgetItem(text)
                     item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
                     table.setItem(row, column, item)
-        table.blockSignals(False)
         if series is not None and selected and selected[-1] < len(series):
             table.selectRow(selected[0])
+        table.blockSignals(False)  # a row that was selected before is no wish
         if len(selected) <= 1:
             self._mark_tilt()
 

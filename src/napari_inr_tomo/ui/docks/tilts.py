@@ -267,8 +267,8 @@ class TiltsPanel(Panel):
         return float(spec.original_angles_deg[tilt])
 
     def _tilt_chosen(self, *_: Any) -> None:
-        layer = self.session.layer
-        if layer is not None and layer.visible and self.session.run.of_current:
+        on_top = self.session.on_top() == STACK_LABELS[0]  # else the volume stays
+        if on_top and self.session.run.of_current:
             self.session.show_tilt(self.tilt.value())
         self._bars()
         self._compute()
