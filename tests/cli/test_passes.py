@@ -62,14 +62,19 @@ def test_merge_refuses_what_does_not_fit(
     assert not out.exists()
 
 
-def test_one_stack_that_holds_both_passes(
-    cli: Cli, passes: list[Path], tmp_path: Path
-) -> None:
-    out, whole = tmp_path / "both.mrc", tmp_path / "whole.mrc"
+def in_one_stack(passes: list[Path], whole: Path) -> Path:
+    """Write the passes one after the other, unsorted."""
     parts = [read_series(path) for path in passes]
     images = np.concatenate([part.images for part in parts])
     angles = np.concatenate([part.angles_deg for part in parts])
     write_series(whole, TiltSeries(images, angles))
+    return whole
+
+
+def test_one_stack_that_holds_both_passes(
+    cli: Cli, passes: list[Path], tmp_path: Path
+) -> None:
+    out, whole = tmp_path / "both.mrc", in_one_stack(passes, tmp_path / "whole.mrc")
     assert cli("merge", whole, "-o", out, "--starts", "7").status == 0
     found = read_series(out)
     assert found.groups.tolist() == [k % 2 for k in range(13)]
@@ -126,11 +131,7 @@ def test_the_record_of_a_merge_is_followed_from_its_parts(
 def test_the_record_of_sorted_passes_is_followed_from_the_raw_stack(
     cli: Cli, passes: list[Path], tmp_path: Path
 ) -> None:
-    out, whole = tmp_path / "both.mrc", tmp_path / "whole.mrc"
-    parts = [read_series(path) for path in passes]
-    images = np.concatenate([part.images for part in parts])
-    angles = np.concatenate([part.angles_deg for part in parts])
-    write_series(whole, TiltSeries(images, angles))
+    out, whole = tmp_path / "both.mrc", in_one_stack(passes, tmp_path / "whole.mrc")
     assert cli("merge", whole, "-o", out, "--starts", "7").status == 0
     check_done_again(cli, record_of(cli, out), whole)
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-
 import numpy as np
-import pytest
 import torch
 
 from napari_inr_tomo import io, runs
@@ -27,14 +24,6 @@ QUICK = {
         "warm_start_iterations": 30,
     },
 }
-
-
-@pytest.fixture(autouse=True)
-def _own_signals():
-    before = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGUSR1)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 def on_a_film(weak: float, dose: float | None = None) -> tuple[TiltSeries, np.ndarray]:

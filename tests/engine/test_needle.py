@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from dataclasses import replace
 
 import numpy as np
@@ -19,14 +18,6 @@ AXIS_DEG = 10.6
 """Found by an independent search on the same data, +-0.5 degrees."""
 
 
-@pytest.fixture
-def _own_signals():
-    before = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGUSR1)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
 def run(folder, series, method: str) -> runs.RunFolder:
     config = ReconstructionConfig.from_preset("preview", method=method)
     runs.create_run(folder, series, config)
@@ -39,7 +30,6 @@ def volume(run_: runs.RunFolder) -> np.ndarray:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("_own_signals")
 def test_with_a_wedge_the_inr_is_nearer_to_the_full_range_and_finds_the_axis(
     shared_data, tmp_path
 ) -> None:

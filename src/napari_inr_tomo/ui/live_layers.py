@@ -21,6 +21,7 @@ from napari_inr_tomo.ui.pose_layers import (
     shift_arrows,
     shift_factor,
     shift_words,
+    zoom_between,
 )
 from napari_inr_tomo.ui.series_layer import (
     KEY,
@@ -289,9 +290,8 @@ class LiveLayers:
             return options
         step = float(layer.scale[0])
         options["scale"] = (step, *options["scale"][1:])
-        (rows, columns), (height, width) = record.shape_zyx[1:], layer.data.shape[1:]
-        if rows * width == columns * height:  # the same field of view
-            zoom = width / columns
+        zoom = zoom_between(record.shape_zyx[1:], layer.data.shape[1:])
+        if zoom is not None:
             options["scale"] = (step, step * zoom, step * zoom)
             options["translate"] = (0.0, step * (zoom - 1) / 2, step * (zoom - 1) / 2)
             options["units"] = layer.units

@@ -11,6 +11,12 @@ LONGEST = 0.2
 """Of the shorter side of the image: what the arrow of the longest shift may take."""
 
 
+def zoom_between(old_yx: tuple[int, ...], new_yx: tuple[int, ...]) -> float | None:
+    """Return how many new pixels an old one is; None for another field of view."""
+    (rows, columns), (height, width) = old_yx, new_yx
+    return height / rows if rows * width == columns * height else None
+
+
 def pose_features(poses: PoseTable) -> dict[str, np.ndarray]:
     """Return the features table of the pose layers."""
     names = ("tilt", "angle_deg", "z1_deg", "z3_deg", "dx_px", "dy_px", "residual")

@@ -16,6 +16,7 @@ from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.ui import live
 from napari_inr_tomo.ui.activity import Activity
 from napari_inr_tomo.ui.live_layers import LiveLayers
+from napari_inr_tomo.ui.pose_layers import zoom_between
 from napari_inr_tomo.ui.record import RunRecord
 from napari_inr_tomo.ui.run_work import (
     create_and_launch,
@@ -137,15 +138,11 @@ class RunControl:
         series = self.session.series
         if self.run is None or series is None:
             return None
-        (rows, columns), (height, width) = (
-            self.run.spec.shape[1:],
-            series.images.shape[1:],
-        )
         angles = self.run.spec.original_angles_deg
-        if rows * width != columns * height or len(angles) != len(series):
+        same = len(angles) == len(series)
+        if not same or not np.allclose(angles, series.angles_deg, atol=1e-3):
             return None
-        same = np.allclose(angles, series.angles_deg, atol=1e-3)
-        return height / rows if same else None
+        return zoom_between(self.run.spec.shape[1:], series.images.shape[1:])
 
     def of_another(self) -> str:
         """Return what the run is of where that is not the current series, or nothing.
