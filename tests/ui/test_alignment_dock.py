@@ -36,6 +36,23 @@ def test_alignment_writes_poses_and_leaves_the_pixels(
     assert not session.series.start_poses.as_array().any()
 
 
+def test_an_empty_stack_is_said_to_be_one_by_every_button(
+    open_dock: Any, qtbot: Any, small_series: TiltSeries
+) -> None:
+    panel, session = open_dock(AlignmentDock).panel, open_dock.session
+    session.add_series(small_series.evolve(images=0 * small_series.images))
+    panel.tool.enable()
+    buttons = (panel.xcorr_button, panel.mass_button, panel.line_button)
+    buttons += (panel.match_button, panel.all_button, panel.tool.auto_button)
+    for count, button in enumerate(buttons, 1):
+        button.click()
+        done(qtbot, session)
+        assert [error.split(":")[0] for error in errors()] == count * [
+            "There is nothing to align"
+        ]
+    assert session.series.history == small_series.history
+
+
 def test_settings_of_the_correlation_and_the_common_line(
     open_dock: Any, qtbot: Any, small_series: TiltSeries
 ) -> None:

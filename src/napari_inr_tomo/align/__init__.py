@@ -11,7 +11,7 @@ from napari_inr_tomo.align.by_hand import (
     neighbour,
     shift_by_hand,
 )
-from napari_inr_tomo.align.chain import ALIGNMENTS, STEPS, align
+from napari_inr_tomo.align.chain import ALIGNMENTS, STEPS, align, check_contents
 from napari_inr_tomo.align.common_line import CommonLine, find_common_line
 from napari_inr_tomo.align.correlation import align_cross_correlation
 from napari_inr_tomo.align.frame import current_axis, set_tilt_axis
@@ -58,4 +58,5 @@ __all__ = [
     "tilt_picture",
     "shift_by_hand",
     "use_alignment",
+    "check_contents",
 ]

@@ -49,7 +49,7 @@ def align(
             f"Choose from {', '.join(ALIGNMENTS)}",
         )
     if steps:
-        _check_contents(series)
+        check_contents(series)
     centred = False
     for name in steps:
         chosen = dict((settings or {}).get(name, {}))
@@ -60,7 +60,7 @@ def align(
     return series
 
 
-def _check_contents(series: TiltSeries) -> None:
+def check_contents(series: TiltSeries) -> None:
     """Raise `UserError` where no used image shows anything."""
     for tilt in np.flatnonzero(series.mask):
         image = np.asarray(series.images[tilt])

@@ -202,28 +202,28 @@ def cross_correlation(series: TiltSeries, settings: dict[str, Any]) -> TiltSerie
     """Find the shift of every tilt from its neighbour."""
     from napari_inr_tomo import align
 
-    return align.align_cross_correlation(series, **settings)
+    return align.align(series, ("xcorr",), {"xcorr": settings})
 
 
 def common_line(series: TiltSeries) -> TiltSeries:
     """Find the axis angle and the shifts along it from the common line."""
     from napari_inr_tomo import align
 
-    return align.align_common_line(series)
+    return align.align(series, ("line",))
 
 
 def centre_of_mass(series: TiltSeries) -> TiltSeries:
     """Find the shift of every tilt from its centre of mass."""
     from napari_inr_tomo import align
 
-    return align.align_center_of_mass(series)
+    return align.align(series, ("com",))
 
 
 def match_projections(series: TiltSeries) -> TiltSeries:
     """Find shifts and axis from what a reconstruction predicts."""
     from napari_inr_tomo import align
 
-    return align.align_projections(series)
+    return align.align(series, ("match",))
 
 
 def align_all(series: TiltSeries) -> TiltSeries:
@@ -265,6 +265,7 @@ def find_axis(series: TiltSeries) -> Any:
     """Estimate the angle and the shift of the tilt axis."""
     from napari_inr_tomo import align
 
+    align.check_contents(series)
     return align.find_tilt_axis(series)
 
 
