@@ -64,6 +64,17 @@ def test_curves_go_into_layers_with_their_numbers(
         ["Shifts dx, dy (px)", "1", "-2", "-60", "60 deg tilt"],
     ]
     assert viewer.layers.extent.units is not None
+    # nothing else lies under the boxes, and no two of them meet
+    assert not open_dock.session.layer.visible
+    corners = np.array(
+        [
+            viewer.layers[name].data[:, -2:].min(axis=0)
+            for name in ("Turn numbers of run (deg)", "Shift numbers of run (px)")
+        ]
+        + [box.min(axis=0) for box in boxes]
+    )
+    apart = np.abs(corners[:, None] - corners) > np.array([rows, columns]) * 1.2
+    assert (apart.any(-1) | np.eye(4, dtype=bool)).all()
     # they go with everything else when something is to be seen alone
     panel.stack_button.click()
     assert not any(layer.visible for layer in viewer.layers if " of run" in layer.name)

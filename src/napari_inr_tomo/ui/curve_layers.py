@@ -28,8 +28,9 @@ COLOURS = {
 }
 
 
-SPACING = 1.6
+SPACING_YX = (1.6, 2.3)
 """Sides of a box from one box to the next: room for its words."""
+COLUMNS = 2
 TITLES = {"turns": "Turns z1, z3 (deg)", "shifts": "Shifts dx, dy (px)"}
 WORDS_COLOUR = "#888888"
 
@@ -37,33 +38,41 @@ Points = dict[str, np.ndarray]
 
 
 def curves_to_layers(session: Session, record: RunRecord) -> list[str]:
-    """Add the curves of a run as layers beside the images; returns the layers' names.
+    """Show the curves of a run as layers, alone; returns the layers' names.
 
-    To the right of the images, boxes as large as one of them: the loss (logarithmic) of
-    every phase in a row, turns and shifts against the tilt angle in the row below.
+    Boxes as large as an image, two in a row, in its place: the loss (logarithmic) of
+    every phase, then turns and shifts against the tilt angle.
     """
     shape = record.shape_zyx or (64, 64, 64)
     size = float(shape[1]), float(shape[2])
     turns, shifts = (pose_points(record.poses, part) for part in ("turns", "shifts"))
     groups = [
-        (loss_points(record.curves), (0, 0), "Loss {} of {}, log scale"),
-        (turns, (1, 0), "Turn {} of {} (deg)"),
-        (shifts, (1, 1), "Shift {} of {} (px)"),
+        (loss_points(record.curves), "Loss {} of {}, log scale"),
+        (turns, "Turn {} of {} (deg)"),
+        (shifts, "Shift {} of {} (px)"),
     ]
     names: list[str] = []
+    box = 0
     words: list[tuple[str, np.ndarray]] = []
-    for points, (row, column), name in groups:
+    for points, name in groups:
         if not points["value"].size:
             continue
-        corner = np.array([SPACING * row * size[0], (1.1 + SPACING * column) * size[1]])
         yx = np.empty((len(points["value"]), 2))
-        for index, part in enumerate(dict.fromkeys(points["part"].tolist())):
+        for part in dict.fromkeys(points["part"].tolist()):
             here = points["part"] == part
-            at = corner + np.array([0, SPACING * index * size[1]])
+            place = np.array(divmod(box, COLUMNS)) * SPACING_YX + (0, 0.6)
+            box += 1
+            at = place * size
             yx[here] = at + _boxed(points["x"][here], points["log"][here]) * size
             words += _words(points, part, at, np.array(size))
         names += _add(session, record, name, points, yx, size[1])
-    return [*names, *_add_words(session, record, words)]
+    edge = np.array([0, SPACING_YX[1] * COLUMNS]) * size
+    if words:  # they have no width: the edge is kept free for them
+        names += _add_words(session, record, [*words, ("", edge)])
+    shown = [session.viewer.layers[name] for name in reversed(names)]
+    session.show_alone(*shown)
+    session.viewer.fit_to_view()
+    return names
 
 
 def loss_points(curves: dict[str, Curve]) -> Points:
@@ -120,15 +129,16 @@ def _words(
 
     here = points["part"] == part
     x, value = points["x"][here], points["value"][here]
-    title = TITLES.get(part) or f"Loss, {PHASES.get(part, part).lower()}"
+    phase = PHASES.get(part, part)
+    title = TITLES.get(part) or f"Loss, {phase[:1].lower()}{phase[1:]}"
     steps = "epochs" if part == "rays" else "iterations"
     unit = "deg tilt" if part in TITLES else steps
     places = [
         (title, (-0.14, 0.5)),
-        (f"{value.max():.3g}", (0.0, -0.14)),
-        (f"{value.min():.3g}", (1.0, -0.14)),
-        (f"{x.min():g}", (1.12, 0.0)),
-        (f"{x.max():g} {unit}", (1.12, 1.0)),
+        (f"{value.max():.3g}", (0.0, -0.3)),
+        (f"{value.min():.3g}", (1.0, -0.3)),
+        (f"{x.min():.3g}", (1.12, 0.0)),
+        (f"{x.max():.3g} {unit}", (1.12, 1.0)),
     ]
     return [(text, corner + np.array(at) * size) for text, at in places]
 
@@ -137,8 +147,6 @@ def _add_words(
     session: Session, record: RunRecord, words: list[tuple[str, np.ndarray]]
 ) -> list[str]:
     """Add the words at the boxes; returns the name of their layer."""
-    if not words:
-        return []
     layer = session.viewer.add_points(
         np.array([at for _, at in words]),
         features={"words": [text for text, _ in words]},

@@ -220,8 +220,9 @@ class Tour:
         self.take("volume")
         self.viewer.dims.ndisplay = 2
         monitor.to_layers()
-        self.viewer.fit_to_view()
         self.take("curves")
+        run.layers.show_only("volume")
+        self.viewer.fit_to_view(layers=[run.layers.volume])
 
     def look_closer(self, truth: Volume | None) -> None:
         """Show the result in the docks for a closer look, beside its truth if known."""
