@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,23 @@ class Worker:
             events.Slices(step=epoch, name=request.name, file="previews/slices.npz")
         )
         return list(request.planes)
+
+    def answer_until(
+        self, qtbot: Any, done: Callable[[], bool], epoch: int, value: float
+    ) -> list[planes.Plane]:
+        """Answer every request, as a run does, until it is done; return the last.
+
+        The window asks again where something else changed while it waited.
+        """
+        last: list[planes.Plane] = []
+
+        def look() -> bool:
+            if self.run.paths.slice_request.exists():
+                last[:] = self.answer(epoch, value)
+            return done()
+
+        qtbot.waitUntil(look, timeout=LONG_MS)
+        return last
 
     def poses(
         self,

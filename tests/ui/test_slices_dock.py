@@ -68,9 +68,8 @@ def test_the_network_is_asked_and_its_answer_shown(
     request = worker.run.paths.slice_request
     qtbot.waitUntil(request.exists, timeout=LONG_MS)
     assert panel.shown().voxel_px == 2
-    planes = worker.answer(epoch=4, value=0.5)
     xy = panel.view.panes["xy"]
-    qtbot.waitUntil(lambda: "epoch 5" in panel.state.text(), timeout=LONG_MS)
+    planes = worker.answer_until(qtbot, lambda: "epoch 5" in panel.state.text(), 4, 0.5)
     assert xy.shown.shape == worker.shape[1:]
     assert (xy.shown == 0.5).all()
     # the fourth plane lies across the axis the run has found
@@ -86,8 +85,8 @@ def test_the_network_is_asked_and_its_answer_shown(
     assert (panel.view.panes["yz"].shown == 0.5).all()
     worker.preview(4.0, (12, 12, 14))
     qtbot.waitUntil(request.exists, timeout=LONG_MS)
-    assert len(worker.answer(6, 0.4)) == 4
-    qtbot.waitUntil(lambda: "epoch 7" in panel.state.text(), timeout=LONG_MS)
+    read = worker.answer_until(qtbot, lambda: "epoch 7" in panel.state.text(), 6, 0.4)
+    assert len(read) == 4
     # closer than the voxels
     panel.zoom.setValue(4)
     qtbot.waitUntil(request.exists, timeout=LONG_MS)
