@@ -207,7 +207,8 @@ class Session:
 
     def show_tilts(self) -> None:
         """Bring the tilts to the front, where the user can see what is done to them."""
-        if self.on_top() != STACK_LABELS[0]:
+        covered = self.on_top() != STACK_LABELS[0]
+        if covered or (self._layer is not None and not self._layer.visible):
             self.run.layers.show_only("stack")
 
     def on_top(self) -> str | None:
