@@ -141,9 +141,10 @@ class Session:
         """
         from napari.layers import Layer
 
-        layer = self.viewer.add_layer(Layer.create(*series_layer_data(series)))
+        data = series_layer_data(series)
         if file:
-            layer.metadata[FILE] = file
+            data[1]["metadata"][FILE] = file
+        layer = self.viewer.add_layer(Layer.create(*data))
         self.layer = layer
         return layer
 
