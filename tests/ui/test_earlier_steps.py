@@ -123,3 +123,33 @@ def test_taken_back_is_not_kept(
     open_dock.viewer.layers.remove(session.layer)
     open_file(panel, qtbot, stack)
     assert not offered(panel)
+
+
+def test_a_file_without_angles_of_its_own(
+    open_dock: Any, qtbot: Any, panel: Any, tmp_path: Path, plugin: Any
+) -> None:
+    session, viewer = panel.session, open_dock.viewer
+    plain = tmp_path / "plain.npy"
+    np.save(plain, session.series.images)
+    angles = ",".join(str(angle) for angle in session.series.angles_deg)
+
+    def from_layer(edited: bool = False) -> None:
+        (layer,) = viewer.open(str(plain), plugin="napari-inr-tomo")
+        if edited:
+            layer.data = layer.data * 2
+        viewer.layers.selection.active = layer
+        panel.angles.line.setText(angles)
+        panel.convert_button.click()
+        done(qtbot, session)
+
+    from_layer()
+    before = work(panel, qtbot)
+    viewer.layers.remove(session.layer)
+    from_layer()
+    assert offered(panel)
+    panel.earlier.again_button.click()
+    done(qtbot, session)
+    np.testing.assert_array_equal(session.series.images, before.images)
+    np.testing.assert_array_equal(session.series.angles_deg, before.angles_deg)
+    from_layer(edited=True)  # these are not the pixels of the file
+    assert not offered(panel)

@@ -183,6 +183,13 @@ def files_of(metadata: Iterable[dict[str, Any]]) -> list[Path]:
     return [Path(one[FILE]) for one in metadata if FILE in one]
 
 
+def unchanged_file(layer: Layer) -> str:
+    """Return the file that a plain image shows as it was read, or an empty string."""
+    known = layer.metadata.get(KEY)
+    as_read = isinstance(known, Volume) and known.data is layer.data
+    return str(layer.metadata.get(FILE, "")) if as_read else ""
+
+
 def frozen_of(layer: Layer | None) -> tuple[int, ...]:
     """Return the tilts whose pose a reconstruction is to leave as it is."""
     return () if layer is None else tuple(layer.metadata.get(FROZEN, ()))

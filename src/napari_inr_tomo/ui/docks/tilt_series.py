@@ -29,7 +29,7 @@ from napari_inr_tomo.ui.dock import Dock, Panel
 from napari_inr_tomo.ui.earlier_steps import EarlierSteps
 from napari_inr_tomo.ui.jobs import start_job, start_step, tell
 from napari_inr_tomo.ui.other_series import MergeBox
-from napari_inr_tomo.ui.series_layer import plain_stack, size_of
+from napari_inr_tomo.ui.series_layer import plain_stack, size_of, unchanged_file
 from napari_inr_tomo.ui.undoing import bar_undo, undo_button
 
 ANGLE_TIP = (
@@ -236,6 +236,7 @@ class TiltSeriesPanel(Panel):
         layer = plain_stack(self.session.viewer)
         if layer is None:
             return
+        file = unchanged_file(layer)
         start_job(
             self.session,
             "Making a tilt series",
@@ -244,7 +245,7 @@ class TiltSeriesPanel(Panel):
             self.angles.text(),
             size_of(layer),
             f"{layer.name} (tilt series)",
-            done=self._opened,
+            done=lambda series: self._opened(series, file),
         )
 
     def _opened(self, series: TiltSeries, file: str = "") -> None:
