@@ -254,7 +254,7 @@ class AcquisitionFolder:
         ):
             for path in self.path.glob(pattern):
                 if path.name < kept(refresh - 1).name:
-                    path.unlink(missing_ok=True)
+                    atomic.removed(path)  # or the next time, where it is read just now
 
 
 def _write(path: Path, arrays: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -85,8 +86,8 @@ def main(folder: str) -> int:
 
 def _tidy(paths: RunPaths) -> None:
     """Remove what killed workers were writing, and the sign of an earlier request."""
-    paths.obeyed.unlink(missing_ok=True)
-    requeued(paths).unlink(missing_ok=True)
+    for sign in (paths.obeyed, requeued(paths)):
+        atomic.removed(sign)
     folders = (paths.previews, paths.checkpoints, paths.result, paths.logs)
     for folder in (paths.folder, *folders):
         atomic.sweep(folder)
@@ -160,7 +161,7 @@ def _write(job: Job, outcome: Outcome) -> None:
     paths, spec = job.paths, job.spec
     for doubt in of_result(outcome.volume):
         job.reporter.warn(doubt)
-    paths.complete.unlink(missing_ok=True)
+    atomic.patiently(partial(paths.complete.unlink, missing_ok=True))
     volume = Volume(
         outcome.volume.detach().to("cpu", torch.float32).numpy(),
         spec.pixel_size_nm,

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def launch(
     check_needs(run, count, device)
     paths.make_folders()
     for name in CONTROLS:
-        paths.control(name).unlink(missing_ok=True)
+        atomic.patiently(partial(paths.control(name).unlink, missing_ok=True))
     restarts.forget(paths)
     started = time.time()
     with open(paths.launcher_log, "ab") as log:
