@@ -240,11 +240,11 @@ def _interrupted(paths: RunPaths) -> str:
 
 def alive_since(paths: RunPaths) -> float | None:
     """Return when the workers at work now were started (s since 1970), or None."""
-    who = lock.holder(paths.lock)
-    if who is not None:
+    who, launched = lock.holder(paths.lock), _launcher(paths)
+    if who is not None and (who.pid or launched is None):
         return who.started
-    launched = _launcher(paths)
-    if launched is not None and process_alive(launched):
+    # on some network disks nobody can read what the holder of a lock has written
+    if launched is not None and (who is not None or process_alive(launched)):
         return float(launched["started"])
     last = lock.last_holder(paths.lock)
     if last is not None and not last.here and _silence_s(paths) < FOREIGN_SILENCE_S:
