@@ -42,8 +42,9 @@ from napari_inr_tomo.types import Volume
 
 log = logging.getLogger(__name__)
 
-OWN_FAULT = 1
-"""Exit status: the run failed, and would again."""
+OWN_FAULT = 70
+"""Exit status: the run failed, and would again.  Not 1, which is that of a process
+that Windows was asked to end."""
 LOST = 75
 """Exit status: a process or its device has gone, which is no fault of the run."""
 

@@ -21,6 +21,7 @@ from typing import Any
 from napari_inr_tomo import atomic, lock, restarts
 from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.guard import LAUNCHER_VARIABLE
 from napari_inr_tomo.hardware import cores, visible_gpus
 from napari_inr_tomo.layout import CONTROLS, DEVICE_VARIABLE, RunPaths
 from napari_inr_tomo.runs import status
@@ -38,7 +39,7 @@ _started: list[subprocess.Popen[bytes]] = []
 
 _TAKEN = (
     *("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK"),
-    restarts.WATCHED_VARIABLE,
+    *(restarts.WATCHED_VARIABLE, LAUNCHER_VARIABLE),
 )
 
 
