@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import time
@@ -268,6 +269,19 @@ def test_a_lock_whose_text_nobody_can_read_is_still_one(
     resumed = {"pid": 1, "host": "far", "started": time.time() + 1, "born": 0.0}
     atomic.write_json(run.paths.launcher, resumed)
     assert run.status().state == "running"
+
+
+def test_a_network_disk_that_is_away_for_a_moment_is_no_error(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    EventWriter(run.paths.events).write(started())
+
+    def away(*_: object, **__: object) -> None:
+        raise OSError(errno.EHOSTDOWN, "Host is down")
+
+    with FolderLock(run.paths.lock):
+        monkeypatch.setattr(os, "stat", away)
+        assert run.status().state == "running"
 
 
 def test_a_replaced_event_file_is_told_anew(run: RunFolder) -> None:
