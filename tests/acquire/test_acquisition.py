@@ -17,6 +17,7 @@ from napari_inr_tomo.acquire import (
     AcquisitionFolder,
     Recipe,
     Settings,
+    State,
     run,
     start_process,
 )
@@ -51,6 +52,19 @@ def raw(tmp_path: Path) -> Path:
     folder = tmp_path / "raw"
     folder.mkdir()
     return folder
+
+
+def test_a_folder_is_known_by_any_case_of_its_name_where_the_system_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = AcquisitionFolder(tmp_path / "out")
+    folder.path.mkdir()
+    folder.write_state(State(watched=str(tmp_path / "Raw")))
+    folder.check_for(tmp_path / "Raw")
+    with pytest.raises(UserError, match="another acquisition"):
+        folder.check_for(tmp_path / "raw")
+    monkeypatch.setattr(os.path, "normcase", lambda name: str(name).lower())
+    folder.check_for(tmp_path / "raw")
 
 
 def test_what_a_window_reads_just_now_is_removed_later(
