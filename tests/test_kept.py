@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from in_use import InUse
 from napari_inr_tomo import align, atomic, io, kept, preprocess
 from napari_inr_tomo.replay import is_repeatable, series_of_record
 from napari_inr_tomo.simulate import simulate_series
@@ -123,6 +124,38 @@ def test_the_steps_on_a_folder_of_images(tmp_path: Path, folder: Path) -> None:
     assert kept.recall(images, "two") is not None
     np.save(images / "a_20.npy", np.zeros((4, 4)))
     assert kept.recall(images, "two") is None
+
+
+def test_a_folder_that_somebody_has_looked_into_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = tmp_path / "Tilts"
+    images.mkdir()
+    for name in ("a.tif", "b.tif"):
+        (images / name).write_bytes(b"pixels")
+    series = TiltSeries(np.ones((2, 3, 4), np.float32), [0, 5], history=(Step("x"),))
+    monkeypatch.setattr(os.path, "normcase", lambda name: str(name).lower())
+    kept.keep(images, series, "one")
+    for name in (".DS_Store", "Thumbs.db"):
+        (images / name).write_bytes(b"a picture of it")
+        assert kept.recall(images, "two") is not None
+    stamp = kept._stamp(images)
+    monkeypatch.setattr(kept, "_stamp", lambda _: stamp)
+    assert kept.recall(tmp_path / "tilts", "two") is not None
+
+
+def test_what_another_window_reads_just_now_goes_later(
+    stack: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept, "FILES", 0)
+    monkeypatch.setattr(atomic, "BUSY_S", 0.02)
+    series = preprocess.bin_images(io.read_series(stack), 2)
+    with monkeypatch.context() as read:
+        read.setattr(os, "unlink", InUse(os.unlink, "*.json"))
+        kept.keep(stack, series, "one")
+    assert list((folder / "steps").iterdir()) != []
+    kept.keep(stack, series, "two")
+    assert list((folder / "steps").iterdir()) == []
 
 
 def test_the_oldest_go(

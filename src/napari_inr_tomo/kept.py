@@ -10,6 +10,7 @@ steps on the same file stay until they are forgotten.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ from napari_inr_tomo.types import (
 FILES = 100
 """So many files' steps are kept; those not touched for longest go."""
 _LARGEST = 20_000_000
+_OF_EXPLORER = ("thumbs.db", "desktop.ini")
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,13 +146,14 @@ def forget(stack: Path, keeper: str) -> None:
         if own:
             atomic.write_json(file, {"stamp": stamp, "entries": own})
         else:
-            file.unlink(missing_ok=True)
+            atomic.removed(file)
     except OSError:
         return
 
 
 def _file(stack: Path) -> Path:
-    name = hashlib.sha256(str(stack.absolute()).encode()).hexdigest()[:24]
+    path = os.path.normcase(stack.absolute())
+    name = hashlib.sha256(path.encode(errors="surrogatepass")).hexdigest()[:24]
     return remembered.file("steps") / f"{name}.json"
 
 
@@ -158,6 +161,7 @@ def _stamp(stack: Path) -> list[int] | None:
     """Return what changes with the contents of a file, or of the files in a folder."""
     try:
         files = sorted(stack.iterdir()) if stack.is_dir() else [stack]
+        files = [file for file in files if not _of_a_browser(file)]
         facts = [file.stat() for file in files]
     except OSError:
         return None
@@ -166,6 +170,11 @@ def _stamp(stack: Path) -> list[int] | None:
         (fact.st_mtime_ns for fact in facts),
     )
     return [len(files), sum(sizes), max(times, default=0)]
+
+
+def _of_a_browser(file: Path) -> bool:
+    """Tell whether Finder or Explorer put a file where somebody has looked."""
+    return file.name.startswith(".") or file.name.lower() in _OF_EXPLORER
 
 
 def _read(file: Path, stamp: list[int] | None) -> list[dict[str, Any]]:
@@ -183,7 +192,7 @@ def _read(file: Path, stamp: list[int] | None) -> list[dict[str, Any]]:
 
 def _clear_out(folder: Path) -> None:
     for file in list(_newest_first(folder))[FILES:]:
-        file.unlink(missing_ok=True)
+        atomic.removed(file)
 
 
 def _newest_first(folder: Path) -> Iterator[Path]:

@@ -2,11 +2,13 @@
 
 ``fcntl.flock`` (POSIX) or ``msvcrt.locking`` (Windows) on the file ``lock``; what the
 file says (pid, host, start) is for the message only.  On a network file system the
-lock may not be seen from another computer; `Holder.host` tells such a case.
+lock may not be seen from another computer; `Holder.host` tells such a case.  A disk
+that knows no locks at all goes by the name in the file and whether its process lives.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -23,6 +25,8 @@ RETRY_S = 1.0
 """How long `FolderLock.acquire` tries: a look from `holder` takes the lock too."""
 
 _BYTE = 1 << 30  # Windows locks a byte beyond the text, which stays readable
+_LOOKS = 2 if sys.platform == "win32" else 1  # two who look there meet each other
+_HELD = (errno.EACCES, errno.EAGAIN)
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class FolderLock:
                 "Check that the folder exists and may be written to",
             ) from None
         deadline = time.monotonic() + RETRY_S
-        while not _try_lock(descriptor, exclusive=True):
+        while not _take(descriptor, self.path):
             if time.monotonic() > deadline:
                 os.close(descriptor)
                 raise busy(self.path.parent, _read(self.path))
@@ -107,8 +111,12 @@ def holder(path: Path) -> Holder | None:
     except OSError:
         return None
     try:
-        if _try_lock(descriptor, exclusive=False):
-            return None
+        for look in range(_LOOKS):
+            time.sleep(0.01 * look)
+            if _try_lock(descriptor, exclusive=False):
+                return None
+    except _NoLocks:
+        return _living(path)
     finally:
         os.close(descriptor)
     return _read(path) or Holder(0, "an unknown computer", 0.0)
@@ -117,6 +125,30 @@ def holder(path: Path) -> Holder | None:
 def last_holder(path: Path) -> Holder | None:
     """Return who holds the lock or died holding it; None after a proper release."""
     return _read(path)
+
+
+class _NoLocks(Exception):
+    """The disk knows no locks, or does not answer."""
+
+
+def _take(descriptor: int, path: Path) -> bool:
+    try:
+        return _try_lock(descriptor, exclusive=True)
+    except _NoLocks:
+        return _living(path) is None
+
+
+def _living(path: Path) -> Holder | None:
+    """Return who is named in the file if that very process runs on this computer."""
+    import psutil
+
+    who = _read(path)
+    if who is None or not who.here:
+        return None
+    try:
+        return who if psutil.Process(who.pid).create_time() < who.started + 1 else None
+    except psutil.Error:
+        return None
 
 
 def _read(path: Path) -> Holder | None:
@@ -148,6 +180,8 @@ else:
         kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
         try:
             fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-        except BlockingIOError:
+        except OSError as error:
+            if error.errno not in _HELD:
+                raise _NoLocks from None
             return False
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import mrcfile
@@ -9,12 +10,14 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_inr_tomo import io, metrics
+from in_use import InUse
+from napari_inr_tomo import atomic, io, metrics
 from napari_inr_tomo.acquire import (
     Acquisition,
     AcquisitionFolder,
     Recipe,
     Settings,
+    State,
     run,
     start_process,
 )
@@ -49,6 +52,34 @@ def raw(tmp_path: Path) -> Path:
     folder = tmp_path / "raw"
     folder.mkdir()
     return folder
+
+
+def test_a_folder_is_known_by_any_case_of_its_name_where_the_system_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = AcquisitionFolder(tmp_path / "out")
+    folder.path.mkdir()
+    folder.write_state(State(watched=str(tmp_path / "Raw")))
+    folder.check_for(tmp_path / "Raw")
+    with pytest.raises(UserError, match="another acquisition"):
+        folder.check_for(tmp_path / "raw")
+    monkeypatch.setattr(os.path, "normcase", lambda name: str(name).lower())
+    folder.check_for(tmp_path / "raw")
+
+
+def test_what_a_window_reads_just_now_is_removed_later(
+    tmp_path: Path, made: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = AcquisitionFolder(tmp_path)
+    for refresh in (1, 2, 3):
+        folder.write_series(refresh, made.series)
+    monkeypatch.setattr(atomic, "BUSY_S", 0.02)
+    with monkeypatch.context() as reading:
+        reading.setattr(os, "unlink", InUse(os.unlink))
+        folder.tidy(3)
+    assert folder.images(1).exists()
+    folder.tidy(3)
+    assert sorted(tmp_path.iterdir()) == [folder.images(2), folder.images(3)]
 
 
 def test_tilts_in_any_order_make_the_series_and_a_better_and_better_volume(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from dataclasses import dataclass, replace
+from os.path import exists  # False where a network disk is away, unlike that of a Path
 from typing import Any, Literal
 
 from napari_inr_tomo import atomic, lock
@@ -168,7 +169,7 @@ def judge(told: Told, alive_since: float | None, paths: RunPaths) -> RunStatus:
     """
     status, end = told.status, told.end
     if alive_since is not None and (end is None or end.time < alive_since):
-        asked = any(paths.control(name).exists() for name in ("stop", "cancel"))
+        asked = any(exists(paths.control(name)) for name in ("stop", "cancel"))
         state: State = "stopping" if asked else "running"
         if told.begun is None or told.begun < alive_since:  # launched, not heard of yet
             return RunStatus(state, total=status.total, phase="starting")
@@ -176,14 +177,14 @@ def judge(told: Told, alive_since: float | None, paths: RunPaths) -> RunStatus:
     status = replace(status, eta_s=None)
     launched = _launcher(paths)
     died = launched is not None and end is not None and launched["started"] > end.time
-    if not isinstance(end, Finished) and requeued(paths).is_file():
+    if not isinstance(end, Finished) and exists(requeued(paths)):
         return replace(status, state="waiting", message=_REQUEUED)
     if end is not None and not died:
         return replace(
             status, state=_ended(end), message=_last_words(end, status, paths)
         )
     if told.begun is None and launched is None:
-        if (paths.folder / SUBMITTED).is_file():
+        if exists(paths.folder / SUBMITTED):
             return replace(status, state="waiting", message=_WAITING)
         return replace(status, state="created", message="Not started yet")
     return replace(status, state="interrupted", message=_interrupted(paths))
@@ -240,11 +241,11 @@ def _interrupted(paths: RunPaths) -> str:
 
 def alive_since(paths: RunPaths) -> float | None:
     """Return when the workers at work now were started (s since 1970), or None."""
-    who = lock.holder(paths.lock)
-    if who is not None:
+    who, launched = lock.holder(paths.lock), _launcher(paths)
+    if who is not None and (who.pid or launched is None):
         return who.started
-    launched = _launcher(paths)
-    if launched is not None and process_alive(launched):
+    # on some network disks nobody can read what the holder of a lock has written
+    if launched is not None and (who is not None or process_alive(launched)):
         return float(launched["started"])
     last = lock.last_holder(paths.lock)
     if last is not None and not last.here and _silence_s(paths) < FOREIGN_SILENCE_S:
