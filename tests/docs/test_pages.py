@@ -156,3 +156,23 @@ def test_the_settings_page_names_every_setting() -> None:
         table, _, name = key.rpartition(".")
         head = f"`[{table}]`" if table else "At the top of the file"
         assert f"| `{name}` |" in heads[head], key
+
+
+def test_the_settings_page_says_what_holds_where_a_file_says_nothing(
+    tmp_path: Path,
+) -> None:
+    import settings_tables
+
+    from napari_inr_tomo.config import ReconstructionConfig
+
+    (tmp_path / "empty.toml").write_text("")
+    usual = ReconstructionConfig.load(tmp_path / "empty.toml").flat()
+    page = "\n".join(settings_tables.tables(ReconstructionConfig))
+    tables = re.split(r"^## ", page, flags=re.M)
+    heads = {table.split("\n", 1)[0]: table for table in tables if table}
+    for key, value in usual.items():
+        table, _, name = key.rpartition(".")
+        head = f"`[{table}]`" if table else "At the top of the file"
+        row = f"| `{name}` | {settings_tables.written(value)} |"
+        assert row in heads[head], key
+    assert "| `frozen` | `[]` | list: whole number >= 0 |" in page
