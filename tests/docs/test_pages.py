@@ -8,11 +8,14 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import typer
 
 import napari_inr_tomo
+from napari_inr_tomo import io
 from napari_inr_tomo.cli.app import app
+from napari_inr_tomo.simulate import simulate_series
 
 ROOT = Path(__file__).parents[2]
 DOCS, SCRIPTS = ROOT / "docs", ROOT / "scripts"
@@ -142,6 +145,24 @@ def test_the_python_page_names_every_part_that_is_public() -> None:
     for init in package.glob("*/__init__.py"):
         if "__all__" in text_of(init):
             assert init.parent.name in named, init.parent.name
+
+
+def test_the_script_on_the_python_page_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = simulate_series("chiral", 24, np.arange(-60, 61, 10.0), shift_sigma_px=1)
+    io.write_series(tmp_path / "series.mrc", made.series)
+    io.write_volume(tmp_path / "truth.mrc", made.truth)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
+    (script,) = re.findall(r"```python\n(.*?)```", text_of(DOCS / "api.md"), re.DOTALL)
+    (tmp_path / "script.py").write_text(script)
+    runpy.run_path("script.py")
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("axis at ")
+    assert any(line.startswith("Finished after") for line in said)
+    assert float(said[-1].removeprefix("SSIM ")) > 0.5
+    assert io.read_volume(tmp_path / "sirt.mrc").data.shape == (24, 24, 24)
 
 
 def test_the_settings_page_names_every_setting() -> None:
