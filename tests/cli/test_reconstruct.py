@@ -322,16 +322,6 @@ def test_submit_writes_a_script(cli: Cli, stack: Path, tmp_path: Path) -> None:
     assert "Add --slurm" in cli(*words).problem
 
 
-@pytest.mark.usefixtures("fake_engine")
-def test_without_sbatch_no_run_folder_is_made(
-    cli: Cli, stack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    answer = cli("submit", stack, "-o", tmp_path / "v.mrc", "--slurm")
-    assert "no sbatch" in answer.problem
-    assert not (tmp_path / "v.inr-run").exists()
-
-
 def test_the_real_engine_gives_the_same_twice(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ import typer
 import napari_inr_tomo
 from napari_inr_tomo import io
 from napari_inr_tomo.cli.app import app
-from napari_inr_tomo.simulate import simulate_series
+from napari_inr_tomo.simulate import Simulation, simulate_series
 
 ROOT = Path(__file__).parents[2]
 DOCS, SCRIPTS = ROOT / "docs", ROOT / "scripts"
@@ -147,22 +147,36 @@ def test_the_python_page_names_every_part_that_is_public() -> None:
             assert init.parent.name in named, init.parent.name
 
 
+def run_script(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Simulation:
+    """Run the script on a page beside a simulated series and its truth."""
+    made = simulate_series("chiral", 24, np.arange(-60, 61, 10.0), shift_sigma_px=1)
+    io.write_series(folder / "series.mrc", made.series)
+    io.write_volume(folder / "truth.mrc", made.truth)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
+    (script,) = re.findall(r"```python\n(.*?)```", text_of(DOCS / page), re.DOTALL)
+    (folder / "script.py").write_text(script)
+    runpy.run_path("script.py")
+    return made
+
+
 def test_the_script_on_the_python_page_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made = simulate_series("chiral", 24, np.arange(-60, 61, 10.0), shift_sigma_px=1)
-    io.write_series(tmp_path / "series.mrc", made.series)
-    io.write_volume(tmp_path / "truth.mrc", made.truth)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
-    (script,) = re.findall(r"```python\n(.*?)```", text_of(DOCS / "api.md"), re.DOTALL)
-    (tmp_path / "script.py").write_text(script)
-    runpy.run_path("script.py")
+    run_script("api.md", tmp_path, monkeypatch)
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("axis at ")
     assert any(line.startswith("Finished after") for line in said)
     assert float(said[-1].removeprefix("SSIM ")) > 0.5
     assert io.read_volume(tmp_path / "sirt.mrc").data.shape == (24, 24, 24)
+
+
+def test_the_script_for_dark_matter_turns_the_images_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = run_script("troubleshooting.md", tmp_path, monkeypatch)
+    images, turned = made.series.images, io.read_series(tmp_path / "turned.mrc").images
+    np.testing.assert_allclose(turned, images.max() - images, atol=1e-4)
 
 
 def test_the_settings_page_names_every_setting() -> None:
