@@ -183,3 +183,8 @@ def test_epochs_follow_from_visits_and_tilts() -> None:
     assert few.resolved(500) == few
     paper = ReconstructionConfig.from_preset("paper")
     assert paper.resolved(9) == paper
+
+
+def test_a_name_that_does_not_exist_is_said_to_be_none() -> None:
+    with pytest.raises(UserError, match=r"inr\.nose: there is no such setting"):
+        ReconstructionConfig.parse({"inr": {"nose": 1}})

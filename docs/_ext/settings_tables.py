@@ -13,6 +13,9 @@ from sphinx.util.docutils import SphinxDirective
 
 from napari_inr_tomo.config import PresetName, ReconstructionConfig
 
+USUAL: PresetName = ReconstructionConfig().preset
+"""The preset where neither file nor command line names one."""
+
 
 def written(value: Any) -> str:
     """Return a value as it is written in TOML."""
@@ -20,6 +23,8 @@ def written(value: Any) -> str:
         return "*none*"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
+    if isinstance(value, list | tuple):
+        return f"`{list(value)}`"
     return f'`"{value}"`' if isinstance(value, str) else f"`{value}`"
 
 
@@ -32,6 +37,8 @@ def allowed(schema: dict[str, Any]) -> str:
         return ", ".join(written(value) for value in schema["enum"])
     if "const" in schema:
         return written(schema["const"])
+    if schema.get("type") == "array":
+        return f"list: {allowed(schema['items'])}"
     words = {"integer": "whole number", "number": "number", "boolean": "true or false"}
     limits = {
         "minimum": ">= {}",
@@ -50,20 +57,24 @@ def is_table(field: FieldInfo) -> bool:
     )
 
 
-def rows(model: type[BaseModel]) -> Iterator[str]:
-    """Yield one Markdown row for every plain field of a model."""
+def rows(model: type[BaseModel], prefix: str, usual: dict[str, Any]) -> Iterator[str]:
+    """Yield one Markdown row for every plain field of a model.
+
+    usual: what holds where a file says nothing, under dotted names.
+    """
     schemas = model.model_json_schema()["properties"]
     for name, field in model.model_fields.items():
         if is_table(field):
             continue
         words = " ".join((field.description or "").split())
-        default = written(field.get_default(call_default_factory=True))
+        default = written(usual[f"{prefix}.{name}".lstrip(".")])
         yield f"| `{name}` | {default} | {allowed(schemas[name])} | {words} |"
 
 
 def tables(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
     """Yield the Markdown lines of a model's tables, outermost first."""
-    lines = list(rows(model))
+    usual = ReconstructionConfig.from_preset(USUAL).flat()
+    lines = list(rows(model, prefix, usual))
     yield f"## `[{prefix}]`" if prefix else "## At the top of the file"
     yield ""
     yield " ".join((model.__doc__ or "").split())

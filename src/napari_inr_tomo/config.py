@@ -268,8 +268,10 @@ class ReconstructionConfig(_Settings):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
+            unknown = {"extra_forbidden": "there is no such setting"}
             problems = "; ".join(
-                f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()
+                f"{'.'.join(map(str, e['loc']))}: {unknown.get(e['type'], e['msg'])}"
+                for e in error.errors()
             )
             raise UserError(
                 "The settings are not valid",

@@ -43,6 +43,16 @@ def _inside(relative: str) -> str:
 CLASSICAL = ("SIRT", "TV", "FBP")
 """The phases in which a classical method makes the result."""
 
+PHASES = {
+    "coarse poses": "Finding the poses",
+    "choosing the TV weight": "Choosing the TV weight",
+    "classical start": "Classical start",
+    "checking the hull": "Checking what was taken for empty",
+    "learning the start": "Learning the start",
+    "rays": "Learning from the images",
+}
+"""The phases of a run in words."""
+
 
 def duration(seconds: float | None) -> str:
     """Return seconds as words, e.g. ``3 min 20 s``."""

@@ -301,8 +301,10 @@ def test_no_more_tilts_are_taken_than_asked_for(
     folder = AcquisitionFolder(tmp_path / "out")
     settings = Settings(raw, pattern=PATTERN, quick=None)
     lines = list(run(settings, folder, lambda: False, 0.05, tilts=5, once=True))
-    assert sum(line.startswith("tilt ") for line in lines) == 5
+    numbers = [line.split(":")[0] for line in lines if line.startswith("tilt ")]
+    assert numbers == [f"tilt {place}" for place in range(1, 6)]
     assert lines[-1].startswith("Ended with 5 tilts. 4 more are there")
+    assert str(folder.stack) in lines[-1]
     assert len(io.read_series(folder.stack)) == 5
 
 

@@ -75,6 +75,17 @@ def test_right_poses_stay_and_the_reference_is_held():
     assert held.start_poses.axis_deg == done.start_poses.axis_deg
 
 
+def test_doubts_of_the_first_search_end_where_matching_has_found_the_axis():
+    made = make(dose=None)
+    said = ("One of another kind.", "Tilt axis: its angle is in doubt")
+    series = made.series.evolve(poses=made.truth_poses, notices=said)
+    done = align_projections(series, largest_px=32)
+    assert done.notices[0] == said[0]
+    assert not [line for line in done.notices if line.startswith("Tilt axis")]
+    held = align_projections(series, turning=False, largest_px=32)
+    assert held.notices[:2] == said
+
+
 def test_a_wrong_axis_is_left_for_that_of_the_common_line():
     made = make()
     done = align_projections(align_cross_correlation(set_tilt_axis(made.series, -50)))

@@ -104,21 +104,19 @@ def test_a_volume_and_its_poses_are_written(
     assert cli(*words, "--json").json["run"] == str(tmp_path / "v-2.inr-run")
 
 
-def test_an_early_end_and_another_epoch_are_said() -> None:
+def test_the_end_is_told_in_the_words_of_the_monitor() -> None:
     values = {
-        "state": "finished",
-        "steps": 8,
-        "elapsed_s": 3.0,
         "loss": 0.1,
-        "message": "In words",
-        "reason": None,
-        "kept": 8,
+        "holdout": None,
+        "message": "Finished early, as asked, after 3 s, epoch 2 of 8",
         "volume": "v.mrc",
         "poses": "p.csv",
     }
-    assert report(values)[0] == "finished after 8 steps and 3 s, loss 0.1"
-    for change in ({"reason": "No better"}, {"kept": 5}):
-        assert report(values | change)[0] == "In words"
+    files = ["volume: v.mrc", "poses: p.csv"]
+    assert report(values) == [values["message"], "loss: 0.1", *files]
+    assert report(values | {"loss": None}) == [values["message"], *files]
+    lines = report(values | {"holdout": 0.25})
+    assert lines[1:3] == ["loss: 0.1", "loss on held-out pixels: 0.25"]
 
 
 @pytest.mark.usefixtures("fake_engine")

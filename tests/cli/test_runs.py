@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from napari_inr_tomo.cli.watch import in_words
 from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.io import read_poses, read_series, read_volume
-from napari_inr_tomo.runs import RunFolder, create_run, launch
+from napari_inr_tomo.runs import RunFolder, RunStatus, create_run, launch
 
 Cli = Callable[..., Any]
 Wait = Callable[..., None]
@@ -103,3 +104,28 @@ def test_a_result_is_exported_if_it_is_whole(
     checked = cli("validate", run.path, "--json")
     assert checked.status == 2
     assert "volume.mrc" in json.loads(checked.out)["problems"][0]
+
+
+@pytest.mark.parametrize(
+    ("phase", "step", "total", "words"),
+    [
+        ("rays", 1, 6, "Learning from the images, epoch 2 of 6, loss 0.5"),
+        ("rays", 0, 1, "Learning from the images, loss 0.5"),
+        ("learning the start", 7, 300, "Learning the start, 7 of 300, loss 0.5"),
+        ("SIRT", 7, 20, "SIRT, iteration 7 of 20, loss 0.5"),
+        ("", 0, 0, "running, loss 0.5"),
+    ],
+)
+def test_the_terminal_uses_the_words_of_the_monitor(
+    phase: str, step: int, total: int, words: str
+) -> None:
+    assert in_words(RunStatus("running", step, total, phase, loss=0.5)) == words
+
+
+def test_without_sbatch_no_run_folder_is_made(
+    cli: Cli, stack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    answer = cli("submit", stack, "-o", tmp_path / "v.mrc", "--slurm")
+    assert "no sbatch" in answer.problem
+    assert not (tmp_path / "v.inr-run").exists()

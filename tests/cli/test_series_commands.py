@@ -313,3 +313,16 @@ def test_the_folder_one_is_in_has_a_name(
         found = cli("info", name, "--json").json
         assert (found["name"], found["angles_deg"]) == ("raw", [-3, 0, 3])
         assert read_images(name).name == "raw"
+
+
+def test_a_pixel_size_is_given_where_the_file_says_none(
+    cli: Cli, tmp_path: Path
+) -> None:
+    images = np.arange(5 * 8 * 10, dtype=np.float32).reshape(5, 8, 10)
+    tifffile.imwrite(tmp_path / "raw.tif", images)
+    words = ("preprocess", tmp_path / "raw.tif", "--angles=-40:40:20", "--bin", 2)
+    answer = cli(*words, "--pixel-size", 0.4, "-o", tmp_path / "out.mrc")
+    assert answer.status == 0, answer.err
+    assert read_series(tmp_path / "out.mrc").pixel_size_nm == pytest.approx(0.8)
+    problem = cli(*words, "--pixel-size", 0, "-o", tmp_path / "no.mrc").problem
+    assert "pixel size is not valid" in problem

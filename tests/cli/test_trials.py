@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from napari_inr_tomo.io import read_poses, read_series, read_volume, write_volume
+from napari_inr_tomo.simulate import PHANTOMS
 from napari_inr_tomo.types import Volume
 
 Cli = Callable[..., Any]
@@ -163,5 +164,21 @@ def test_the_demo_is_handed_its_folder(
     seen: list[Path] = []
     demo = SimpleNamespace(main=seen.append)
     monkeypatch.setitem(sys.modules, "napari_inr_tomo.demo", demo)
+    monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
     assert cli("demo", "--output", tmp_path).status == 0
     assert seen == [tmp_path]
+
+
+def test_the_demo_says_that_it_needs_a_screen(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
+    assert "there is no display" in cli("demo", "--output", tmp_path / "d").problem
+    assert not (tmp_path / "d").exists()
+
+
+def test_the_help_of_simulate_names_every_phantom(cli: Cli) -> None:
+    words = " ".join(cli("simulate", "--help").out.split())
+    assert ", ".join(PHANTOMS) in words

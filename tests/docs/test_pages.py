@@ -8,11 +8,14 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import typer
 
 import napari_inr_tomo
+from napari_inr_tomo import io
 from napari_inr_tomo.cli.app import app
+from napari_inr_tomo.simulate import Simulation, simulate_series
 
 ROOT = Path(__file__).parents[2]
 DOCS, SCRIPTS = ROOT / "docs", ROOT / "scripts"
@@ -144,6 +147,38 @@ def test_the_python_page_names_every_part_that_is_public() -> None:
             assert init.parent.name in named, init.parent.name
 
 
+def run_script(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Simulation:
+    """Run the script on a page beside a simulated series and its truth."""
+    made = simulate_series("chiral", 24, np.arange(-60, 61, 10.0), shift_sigma_px=1)
+    io.write_series(folder / "series.mrc", made.series)
+    io.write_volume(folder / "truth.mrc", made.truth)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
+    (script,) = re.findall(r"```python\n(.*?)```", text_of(DOCS / page), re.DOTALL)
+    (folder / "script.py").write_text(script)
+    runpy.run_path("script.py")
+    return made
+
+
+def test_the_script_on_the_python_page_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_script("api.md", tmp_path, monkeypatch)
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("axis at ")
+    assert any(line.startswith("Finished after") for line in said)
+    assert float(said[-1].removeprefix("SSIM ")) > 0.5
+    assert io.read_volume(tmp_path / "sirt.mrc").data.shape == (24, 24, 24)
+
+
+def test_the_script_for_dark_matter_turns_the_images_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = run_script("troubleshooting.md", tmp_path, monkeypatch)
+    images, turned = made.series.images, io.read_series(tmp_path / "turned.mrc").images
+    np.testing.assert_allclose(turned, images.max() - images, atol=1e-4)
+
+
 def test_the_settings_page_names_every_setting() -> None:
     import settings_tables
 
@@ -156,3 +191,23 @@ def test_the_settings_page_names_every_setting() -> None:
         table, _, name = key.rpartition(".")
         head = f"`[{table}]`" if table else "At the top of the file"
         assert f"| `{name}` |" in heads[head], key
+
+
+def test_the_settings_page_says_what_holds_where_a_file_says_nothing(
+    tmp_path: Path,
+) -> None:
+    import settings_tables
+
+    from napari_inr_tomo.config import ReconstructionConfig
+
+    (tmp_path / "empty.toml").write_text("")
+    usual = ReconstructionConfig.load(tmp_path / "empty.toml").flat()
+    page = "\n".join(settings_tables.tables(ReconstructionConfig))
+    tables = re.split(r"^## ", page, flags=re.M)
+    heads = {table.split("\n", 1)[0]: table for table in tables if table}
+    for key, value in usual.items():
+        table, _, name = key.rpartition(".")
+        head = f"`[{table}]`" if table else "At the top of the file"
+        row = f"| `{name}` | {settings_tables.written(value)} |"
+        assert row in heads[head], key
+    assert "| `frozen` | `[]` | list: whole number >= 0 |" in page

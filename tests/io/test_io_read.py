@@ -16,7 +16,8 @@ import tifffile
 from io_samples import ANGLES, KINDS, SHAPE, make, mrc, mrc_extended, pixels, tlt
 
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.io import read_images, read_series
+from napari_inr_tomo.io import read_images, read_series, write_series
+from napari_inr_tomo.types import Step
 
 SPAN = "-45:45:15"
 
@@ -251,6 +252,19 @@ def test_doubtful_pixels_are_told_and_kept(
     series = read_series(mrc(tmp_path / "a.mrc", data), SPAN)
     np.testing.assert_array_equal(series.images, data)
     assert any(word in notice for notice in series.notices)
+
+
+@pytest.mark.parametrize("subtracted", [True, False])
+def test_nobody_is_told_to_subtract_a_background_twice(
+    tmp_path: Path, subtracted: bool
+) -> None:
+    series = read_series(mrc(tmp_path / "a.mrc", pixels()), SPAN)
+    step = Step("subtract_background" if subtracted else "check_views")
+    series = series.evolve(step, images=series.images - 60)
+    write_series(tmp_path / "b.mrc", series)
+    text = " ".join(read_series(tmp_path / "b.mrc").notices)
+    assert "of the pixels are negative" in text
+    assert ("subtract the background" in text) != subtracted
 
 
 @pytest.mark.parametrize(

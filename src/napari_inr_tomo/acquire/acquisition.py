@@ -184,8 +184,8 @@ class Acquisition:
         )
         self.folder.write_state(self.state)
         self.folder.tidy(number)
-        told = {tilt.name: tilt for tilt in tilts}
-        return [*(_line(told[name], len(tilts)) for name in taken), *lines]
+        told = {tilt.name: (tilt, place) for place, tilt in enumerate(tilts, 1)}
+        return [*(_line(*told[name]) for name in taken), *lines]
 
     def _order(self) -> list[str]:
         return sorted(self._tilts, key=lambda name: self._tilts[name].angle_deg)
@@ -270,7 +270,7 @@ class Acquisition:
             message += f" {len(self._too_many)} more are there and were not taken."
         if self.series is not None and self.series.mask.any():
             written = io.write_series(self.folder.stack, self.series, overwrite=True)
-            message += f" The aligned series is in {written[0].name}."
+            message += f" The aligned series is {written[0]}."
         if network is not None and network.run is not None:
             message += f" {network.words()}"
         self.state = replace(self.state, ended=True, waiting=(), message=message)
@@ -314,10 +314,11 @@ def _joined(tilts: list[_Tilt], name: str) -> TiltSeries:
     )
 
 
-def _line(tilt: TiltState, count: int) -> str:
+def _line(tilt: TiltState, place: int) -> str:
+    """Return what is said of a tilt; place: in the order of arrival, from 1."""
     note = f" ({tilt.note})" if tilt.note else ""
     return (
-        f"tilt {count}: {tilt.angle_deg:g} degrees, {tilt.name}, shift "
+        f"tilt {place}: {tilt.angle_deg:g} degrees, {tilt.name}, shift "
         f"{tilt.dx_px:+.1f}, {tilt.dy_px:+.1f} px{note}"
     )
 

@@ -91,7 +91,7 @@ class Network:
         if self.run is None:
             return ""
         status = self.run.status()
-        name = self.run.path.name
+        name = f"{self.folder.name}/{self.run.path.name}"
         if status.active:
             return f"The run {name} goes on by itself."
         if status.has_result:

@@ -11,6 +11,7 @@ from napari_inr_tomo.align.frame import with_axis
 from napari_inr_tomo.align.landscape import Landscape
 from napari_inr_tomo.align.line import CLEAR
 from napari_inr_tomo.align.matching import LEVELS, MatchQuality, match
+from napari_inr_tomo.align.search import NOTICE
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.passes import pass_axes, passes_of
 from napari_inr_tomo.types import (
@@ -86,11 +87,12 @@ def align_projections(
         "dx_px": whole.dx_px.tolist(),
         "dy_px": whole.dy_px.tolist(),
     }
-    notices = tuple(f"Projection matching: {line}" for line in doubts)
+    old = series.notices
+    if turning:  # what the search for the axis left in doubt is answered here
+        old = tuple(line for line in old if not line.startswith(NOTICE))
+    notices = (*old, *(f"Projection matching: {line}" for line in doubts))
     return series.evolve(
-        Step("align_projections", parameters),
-        poses=whole,
-        notices=(*series.notices, *notices),
+        Step("align_projections", parameters), poses=whole, notices=notices
     )
 
 

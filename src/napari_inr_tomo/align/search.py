@@ -23,6 +23,8 @@ _FINE_PX = 64
 _FINE_TILTS = 100
 _FINE_SLICES = 7
 _LEAST_VIEWS = 5
+NOTICE = "Tilt axis: "
+"""How the sentences of this step begin."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +163,7 @@ def align_tilt_axis(
         "mass_shift_px": found.mass_shift_px,
         "agreement": list(found.agreement),
     }
-    doubts = tuple(f"Tilt axis: {line}" for line in found.agreement if "doubt" in line)
+    doubts = tuple(NOTICE + line for line in found.agreement if "doubt" in line)
     return series.evolve(
         Step("align_tilt_axis", parameters),
         poses=placed.start_poses,

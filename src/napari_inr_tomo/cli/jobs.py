@@ -193,13 +193,10 @@ def residuals(run: RunFolder) -> list[float] | None:
 
 def report(values: dict[str, Any]) -> list[str]:
     """Return the answer in words."""
-    loss = "" if values["loss"] is None else f", loss {values['loss']:.4g}"
-    other = values["kept"] not in (None, values["steps"])
-    early = [values["message"]] if values["reason"] or other else []
+    numbers = {"loss": values["loss"], "loss on held-out pixels": values["holdout"]}
     return [
-        *early,
-        f"{values['state']} after {values['steps']} steps and "
-        f"{values['elapsed_s']:.0f} s{loss}",
+        values["message"],
+        *(f"{name}: {n:.4g}" for name, n in numbers.items() if n is not None),
         f"volume: {values['volume']}",
         f"poses: {values['poses']}",
     ]

@@ -34,6 +34,14 @@ AnglesOfEach = Annotated[
 ]
 
 
+Passes = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="STACK...", help="The tilt series, two or more; one with --starts."
+    ),
+]
+
+
 def drift(
     stacks: Stacks,
     output: SeriesOut,
@@ -91,7 +99,7 @@ def drift(
 
 
 def merge(
-    stacks: Stacks,
+    stacks: Passes,
     output: SeriesOut,
     angles: AnglesOfEach = None,
     starts: Annotated[

@@ -32,6 +32,12 @@ def preprocess(
         bool,
         typer.Option("--flip-handedness", help="Turn the sign of all angles round."),
     ] = False,
+    pixel_size: Annotated[
+        float | None,
+        typer.Option(
+            metavar="NM", help="Size of a pixel in nm, where the file says none."
+        ),
+    ] = None,
     exclude: Annotated[
         str, typer.Option(metavar="3,17", help="Views to leave out, counted from 0.")
     ] = "",
@@ -141,6 +147,8 @@ def preprocess(
     plan.check()
     series = common.open_series(stack, angles)
     whole = steps.flip_handedness(series) if flip else series
+    if pixel_size is not None:
+        whole = steps.set_pixel_size(whole, pixel_size)
     if exclude:
         whole = steps.exclude_views(whole, common.numbers(exclude, "--exclude"))
     whole = alignments.aligned_before(whole, stack, poses, poses_from, flip_y)

@@ -288,7 +288,7 @@ def submit(
     ] = None,
 ) -> None:
     """Make a run folder and give it to SLURM, to run on one or several nodes."""
-    from napari_inr_tomo.runs import slurm_script, submit_slurm
+    from napari_inr_tomo.runs import find_sbatch, slurm_script, submit_slurm
 
     if not slurm:
         raise UserError(
@@ -316,6 +316,7 @@ def submit(
     if dry_run:
         common.say(script.rstrip())
         return
+    find_sbatch()  # before a run folder is made
     series = jobs.start_poses(common.open_series(stack, angles), stack, poses_start)
     started = jobs.make_run(folder, series, settings, stack)
     common.say(submit_slurm(started.path, script))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -97,7 +99,13 @@ def simulate(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="STACK", help="Tilt series.")
     ],
-    phantom: Annotated[str, typer.Option(help="Name of the phantom.")] = "sea-mine",
+    phantom: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="One of sea-mine, chiral, ellipsoids, porous, lattice, needle.",
+        ),
+    ] = "sea-mine",
     size: Annotated[int, typer.Option(metavar="PX", help="Side of the images.")] = 64,
     tilts: Annotated[
         str, typer.Option(metavar="START:STOP:STEP", help="Tilt angles, degrees.")
@@ -246,4 +254,17 @@ def demo(
     """Go the whole way on simulated data, and show the result in napari."""
     from importlib import import_module
 
+    _check_screen()
     import_module("napari_inr_tomo.demo").main(output)
+
+
+def _check_screen() -> None:
+    """Raise `UserError` where Qt would end the program for want of a screen."""
+    names = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+    if sys.platform == "linux" and not any(os.environ.get(name) for name in names):
+        raise UserError(
+            "The demo cannot open its window",
+            "there is no display here",
+            "Run it where there is a screen, or with a virtual one: xvfb-run -a "
+            "inr-tomo demo",
+        )

@@ -59,7 +59,7 @@ class BarDisplay:
         """Move the bar."""
         self._progress.update(
             self._task,
-            description=status.phase or status.state,
+            description=_doing(status),
             completed=status.step,
             total=status.total or None,
         )
@@ -69,13 +69,22 @@ class BarDisplay:
         self._progress.console.print(text, markup=False, highlight=False)
 
 
+def _doing(status: RunStatus) -> str:
+    """Return what a run does, in the words of the Monitor."""
+    from napari_inr_tomo.events import PHASES
+
+    return PHASES.get(status.phase, status.phase) or status.state
+
+
 def in_words(status: RunStatus) -> str:
     """Return the state of a run in one line."""
+    from napari_inr_tomo.events import count_in_words
     from napari_inr_tomo.runs.timing import in_seconds
 
-    parts = [status.phase or status.state]
-    if status.total:
-        parts.append(f"{status.step} of {status.total}")
+    parts = [_doing(status)]
+    if status.total > 1:
+        counted = count_in_words(status.phase, status.step, status.total)
+        parts.append(counted or f"{status.step} of {status.total}")
     if status.loss is not None:
         parts.append(f"loss {status.loss:.4g}")
     if status.holdout is not None:

@@ -199,7 +199,8 @@ def clean_pixels(stack: ImageStack) -> ImageStack:
     if valid is not None:
         result = _filled(images, result, valid, fill)
     total = int(np.prod(images.shape))
-    doubts = list(_pixel_doubts(total, replaced, negative, empty, flat))
+    level = any(step.name == "subtract_background" for step in stack.history)
+    doubts = list(_pixel_doubts(total, replaced, negative, level, empty, flat))
     if stack.pixel_size_nm is None:
         doubts.append("The pixel size is unknown: sizes are in pixels.")
     if stack.valid is not None:
@@ -255,8 +256,14 @@ def _filled(
 
 
 def _pixel_doubts(
-    total: int, replaced: int, negative: int, empty: list[int], flat: list[int]
+    total: int,
+    replaced: int,
+    negative: int,
+    level: bool,
+    empty: list[int],
+    flat: list[int],
 ) -> Iterable[str]:
+    """Yield a sentence about each kind; level: the background has been taken off."""
     if replaced:
         share = replaced / total
         yield (
@@ -273,9 +280,10 @@ def _pixel_doubts(
     if flat:
         yield f"Images of one constant value: {listed(flat)}."
     if negative:
+        do = "subtract the background before reconstructing, unless that is done."
         yield (
             f"{negative / total:.1%} of the pixels are negative (kept as they are); "
-            "subtract the background before reconstructing, unless that is done."
+            + ("the background has been subtracted." if level else do)
         )
 
 

@@ -159,8 +159,8 @@ def _inside_quotes(path: Path) -> str:
     return shlex.quote(str(path)).replace("'", "'\"'\"'")
 
 
-def submit_slurm(folder: Path, script: str) -> str:
-    """Write the script into the run folder, give it to sbatch, return its answer."""
+def find_sbatch() -> str:
+    """Return the path of sbatch; raises `UserError` where there is none."""
     tool = shutil.which("sbatch")
     if tool is None:
         raise UserError(
@@ -169,6 +169,12 @@ def submit_slurm(folder: Path, script: str) -> str:
             "Submit from a login node of the cluster, or look at the script with "
             "--dry-run",
         )
+    return tool
+
+
+def submit_slurm(folder: Path, script: str) -> str:
+    """Write the script into the run folder, give it to sbatch, return its answer."""
+    tool = find_sbatch()
     restarts.forget(RunPaths(folder))
     path = RunPaths(folder).folder / SUBMITTED
     atomic.write_bytes(path, script.encode())

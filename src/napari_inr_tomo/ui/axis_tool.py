@@ -41,7 +41,7 @@ GRAB_SCREEN_PX = 8
 OFF = "Press 'Adjust the axis by hand' first"
 NOT_USED = (
     "The tilt axis was adjusted and is not used yet: press 'Use this axis' in the "
-    "Alignment step, or 'Undo' beside it"
+    "Alignment step, or 'Undo: axis' beside it"
 )
 PICTURES = {"the tilts": "", "sum of all": "sum", "maximum of all": "maximum"}
 PICTURE_TIP = (

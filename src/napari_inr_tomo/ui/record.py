@@ -7,18 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from napari_inr_tomo import events
-from napari_inr_tomo.events import count_in_words, duration
+from napari_inr_tomo.events import PHASES, count_in_words, duration
 from napari_inr_tomo.ui.live import LiveUpdate, PoseTable
 
-PHASES = {
-    "coarse poses": "Finding the poses",
-    "choosing the TV weight": "Choosing the TV weight",
-    "classical start": "Classical start",
-    "checking the hull": "Checking what was taken for empty",
-    "learning the start": "Learning the start",
-    "rays": "Learning from the images",
-}
-"""The phases of a run in words."""
 STARTS = ("classical start", "learning the start")
 """The phases in which a network takes over a classical volume."""
 

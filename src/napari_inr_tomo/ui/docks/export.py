@@ -42,7 +42,9 @@ class ExportPanel(Panel):
         self.volume_box.setToolTip("The volume layer to write")
         self.format_box = QComboBox()
         self.format_box.addItems(list(FORMATS))
-        self.format_box.setToolTip("All keep the voxel size but NumPy")
+        self.format_box.setToolTip(
+            "All keep the voxel size; NumPy in a .json beside it"
+        )
         fields = form()
         fields.addRow("Layer", self.volume_box)
         fields.addRow("Format", self.format_box)
@@ -246,7 +248,8 @@ def write_volume(path: Path, volume: Volume | None) -> list[Path]:
             "Choose another volume layer",
         )
     io.write_volume(path, volume)
-    return [path]
+    beside = path.with_name(f"{path.name}.json")
+    return [path, beside] if path.suffix == ".npy" else [path]
 
 
 def write_poses(path: Path, series: TiltSeries | None, table: Any) -> list[Path]:

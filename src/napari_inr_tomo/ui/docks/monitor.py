@@ -84,7 +84,8 @@ class MonitorPanel(Panel):
         self.layer_row = ActionRow()
         self.rescale_button = self.layer_row.add(
             "Rescale contrast",
-            "Fit the contrast to the volume as it is now; it never changes by itself",
+            "Fit the contrast to the volume as it is now; by itself it changes only "
+            "where it is far off, and never once you have set it",
             run.layers.rescale,
         )
         self.back_button = self.layer_row.add(
