@@ -17,7 +17,7 @@ from napari_inr_tomo.events import Epoch, Failed, Finished, Phase, Started, Warn
 from napari_inr_tomo.journal import EventWriter
 from napari_inr_tomo.layout import write_complete, write_record
 from napari_inr_tomo.lock import FolderLock
-from napari_inr_tomo.runs import RunFolder, create_run
+from napari_inr_tomo.runs import RunFolder, create_run, launch
 from napari_inr_tomo.runs import status as status_module
 from napari_inr_tomo.types import TiltSeries
 
@@ -255,6 +255,16 @@ def test_a_replaced_event_file_is_told_anew(run: RunFolder) -> None:
     assert run.status().state == "finished"
     run.paths.events.unlink()
     assert run.status().state == "created"
+
+
+def test_a_folder_that_has_gone_is_said_and_not_made_anew(run: RunFolder) -> None:
+    assert run.status().state == "created"
+    shutil.rmtree(run.path)
+    with pytest.raises(UserError, match="not there any more"):
+        run.status()
+    with pytest.raises(UserError, match="not there any more"):
+        launch(run)
+    assert not run.path.exists()
 
 
 def test_only_known_requests_are_made(run: RunFolder) -> None:

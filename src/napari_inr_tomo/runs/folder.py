@@ -23,6 +23,7 @@ from napari_inr_tomo.layout import (
     write_run,
 )
 from napari_inr_tomo.mapped import release
+from napari_inr_tomo.plain import still_there
 from napari_inr_tomo.planes import Plane, SliceRequest
 from napari_inr_tomo.provenance import now, versions
 from napari_inr_tomo.runs import status as _status
@@ -95,7 +96,11 @@ class RunFolder:
         return found
 
     def status(self) -> _status.RunStatus:
-        """Return how the run stands; cheap enough to ask several times a second."""
+        """Return how the run stands; cheap enough to ask several times a second.
+
+        Raises `UserError` where the folder has gone since it was opened.
+        """
+        still_there(self.paths.folder)
         with self._reading:
             alive_since = _status.alive_since(self.paths)
             events = self._follower.poll()
