@@ -214,6 +214,23 @@ def test_it_ends_on_request_and_after_so_many_tilts(
     assert lines[-1].startswith("Ended with 2 tilts")
 
 
+def test_one_that_is_taken_up_again_leaves_nothing_of_before(
+    raw: Path, tmp_path: Path, made: Simulation
+) -> None:
+    folder = AcquisitionFolder(tmp_path / "out")
+    settings = Settings(raw, pattern=PATTERN, quick="fbp")
+    folder.path.mkdir()
+    first = Acquisition(settings, folder)
+    for tilt in range(5):
+        put(raw, made.series, tilt)
+        looked(first)
+    assert folder.state().refresh > 2
+    looked(Acquisition(settings, folder))
+    assert folder.state().refresh == 1
+    left = sorted(path.name for path in folder.path.glob("*.npz"))
+    assert left == ["series-00001.npz", "volume-00001.npz"]
+
+
 def test_tilts_without_an_angle_are_told_until_they_have_one(
     made: Simulation, raw: Path, tmp_path: Path
 ) -> None:
