@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections import namedtuple
 from pathlib import Path
 
@@ -13,7 +14,15 @@ import pytest
 from napari_inr_tomo import atomic
 from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.events import Epoch, Failed, Finished, Phase, Started, Warned
+from napari_inr_tomo.events import (
+    Cancelled,
+    Epoch,
+    Failed,
+    Finished,
+    Phase,
+    Started,
+    Warned,
+)
 from napari_inr_tomo.journal import EventWriter
 from napari_inr_tomo.layout import write_complete, write_record
 from napari_inr_tomo.lock import FolderLock
@@ -235,6 +244,28 @@ def test_the_status_follows_the_events(run: RunFolder) -> None:
     writer.write(Failed(what="X", why="y", do="Z"))
     status = run.status()
     assert (status.state, status.message) == ("failed", "X: y. Z.")
+
+
+def test_a_clock_that_is_set_back_changes_nothing(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither while the workers run, nor for what they have said at the end."""
+    writer = EventWriter(run.paths.events)
+    writer.write(started())
+    writer.write(Cancelled(step=1))
+    with FolderLock(run.paths.lock):
+        assert run.status().state == "running"
+        assert run.status().phase == "starting"
+        launched = {"pid": 0, "host": "here", "born": 0.0, "started": time.time()}
+        atomic.write_json(run.paths.launcher, launched | {"after": 1})
+        now = time.time()
+        monkeypatch.setattr(time, "time", lambda: now - 3600)
+        writer.write(started())
+        writer.write(Phase(name="SIRT"))
+        assert run.status().phase == "SIRT"
+    writer.write(Finished(step=9, elapsed_s=1))
+    writer.close()
+    assert run.status().state == "finished"
 
 
 def test_a_run_elsewhere_is_alive_while_it_speaks(

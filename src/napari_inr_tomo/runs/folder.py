@@ -102,7 +102,7 @@ class RunFolder:
         """
         still_there(self.paths.folder)
         with self._reading:
-            alive_since = _status.alive_since(self.paths)
+            alive_after = _status.alive_after(self.paths)
             events = self._follower.poll()
             if self._follower.restarts != self._restarts:
                 self._restarts = self._follower.restarts
@@ -110,7 +110,7 @@ class RunFolder:
             for event in events:
                 self._told = self._told.after(event)
                 self._asked &= not isinstance(event, Started)
-            status = _status.judge(self._told, alive_since, self.paths)
+            status = _status.judge(self._told, alive_after, self.paths)
             # the workers remove a request when they see it, and then take a moment
             self._asked = status.active and (self._asked or status.state == "stopping")
             return replace(status, state="stopping") if self._asked else status
