@@ -288,6 +288,7 @@ def submit(
     ] = None,
 ) -> None:
     """Make a run folder and give it to SLURM, to run on one or several nodes."""
+    from napari_inr_tomo.runs import sbatch as sbatch_tool
     from napari_inr_tomo.runs import slurm_script, submit_slurm
 
     if not slurm:
@@ -316,6 +317,7 @@ def submit(
     if dry_run:
         common.say(script.rstrip())
         return
+    sbatch_tool()  # no run folder is made where there is none
     series = jobs.start_poses(common.open_series(stack, angles), stack, poses_start)
     started = jobs.make_run(folder, series, settings, stack)
     common.say(submit_slurm(started.path, script))

@@ -26,7 +26,7 @@ from napari_inr_tomo.runs.queue import (
     work_through,
 )
 from napari_inr_tomo.runs.repeating import as_chosen, copy_run
-from napari_inr_tomo.runs.slurm import slurm_script, submit_slurm
+from napari_inr_tomo.runs.slurm import sbatch, slurm_script, submit_slurm
 from napari_inr_tomo.runs.status import RunStatus, State
 from napari_inr_tomo.runs.timing import Costs, Expected, expected, measure
 from napari_inr_tomo.runs.variations import Variation, setting_keys, vary
@@ -61,6 +61,7 @@ __all__ = [
     "launch",
     "list_runs",
     "measure",
+    "sbatch",
     "is_queue",
     "known_poses",
     "setting_keys",
