@@ -287,7 +287,8 @@ def test_no_more_tilts_are_taken_than_asked_for(
     folder = AcquisitionFolder(tmp_path / "out")
     settings = Settings(raw, pattern=PATTERN, quick=None)
     lines = list(run(settings, folder, lambda: False, 0.05, tilts=5, once=True))
-    assert sum(line.startswith("tilt ") for line in lines) == 5
+    numbers = [line.split(":")[0] for line in lines if line.startswith("tilt ")]
+    assert numbers == [f"tilt {n}" for n in range(1, 6)]
     assert lines[-1].startswith("Ended with 5 tilts. 4 more are there")
     assert len(io.read_series(folder.stack)) == 5
 

@@ -184,8 +184,8 @@ class Acquisition:
         )
         self.folder.write_state(self.state)
         self.folder.tidy(number)
-        told = {tilt.name: tilt for tilt in tilts}
-        return [*(_line(told[name], len(tilts)) for name in taken), *lines]
+        told = {tilt.name: _line(tilt, n) for n, tilt in enumerate(tilts, 1)}
+        return [*(told[name] for name in taken), *lines]
 
     def _order(self) -> list[str]:
         return sorted(self._tilts, key=lambda name: self._tilts[name].angle_deg)
@@ -314,10 +314,10 @@ def _joined(tilts: list[_Tilt], name: str) -> TiltSeries:
     )
 
 
-def _line(tilt: TiltState, count: int) -> str:
+def _line(tilt: TiltState, number: int) -> str:
     note = f" ({tilt.note})" if tilt.note else ""
     return (
-        f"tilt {count}: {tilt.angle_deg:g} degrees, {tilt.name}, shift "
+        f"tilt {number}: {tilt.angle_deg:g} degrees, {tilt.name}, shift "
         f"{tilt.dx_px:+.1f}, {tilt.dy_px:+.1f} px{note}"
     )
 
