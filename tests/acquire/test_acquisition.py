@@ -231,6 +231,32 @@ def test_one_that_is_taken_up_again_leaves_nothing_of_before(
     assert left == ["series-00001.npz", "volume-00001.npz"]
 
 
+def test_a_full_disk_is_said_once_and_costs_no_tilt(
+    raw: Path, tmp_path: Path, made: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = AcquisitionFolder(tmp_path / "out")
+    looks = 0
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    def enough() -> bool:
+        nonlocal looks
+        looks += 1
+        if looks == 40:
+            monkeypatch.undo()
+        return looks > 80
+
+    put(raw, made.series, 0)
+    monkeypatch.setattr(AcquisitionFolder, "write_series", full)
+    settings = Settings(raw, pattern=PATTERN, quick=None)
+    lines = list(run(settings, folder, enough, 0.05))
+    assert len(lines) == 3
+    assert "cannot be written: No space left" in lines[0]
+    assert lines[1].startswith("tilt 1: -50 degrees")
+    assert len(folder.state().tilts) == 1
+
+
 def test_tilts_without_an_angle_are_told_until_they_have_one(
     made: Simulation, raw: Path, tmp_path: Path
 ) -> None:
