@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from in_use import InUse
 from napari_inr_tomo import atomic
 
 
@@ -105,6 +106,37 @@ def test_a_file_system_that_cannot_sync_folders_will_do(
     monkeypatch.setattr(os, "fsync", no_folders)
     atomic.write_bytes(tmp_path / "a.bin", b"new")
     assert (tmp_path / "a.bin").read_bytes() == b"new"
+
+
+def test_a_file_somebody_reads_just_now_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.json"
+    atomic.write_json(path, 1)
+    monkeypatch.setattr(os, "replace", InUse(os.replace, times=5))
+    atomic.write_json(path, 2)
+    assert atomic.read_json(path) == 2
+    monkeypatch.setattr(os, "unlink", InUse(os.unlink, times=5))
+    assert atomic.removed(path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_stays_open_is_an_error_and_stays_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.json"
+    atomic.write_json(path, 1)
+    monkeypatch.setattr(atomic, "BUSY_S", 0.05)
+    with monkeypatch.context() as held:
+        held.setattr(os, "replace", InUse(os.replace))
+        with pytest.raises(PermissionError):
+            atomic.write_json(path, 2)
+        held.setattr(os, "unlink", InUse(os.unlink))
+        assert not atomic.removed(path)
+    assert atomic.read_json(path) == 1
+    assert list(tmp_path.iterdir()) == [path]
+    assert atomic.removed(path)
+    assert atomic.removed(path)  # it is gone already
 
 
 def test_readers_never_meet_half_a_file(tmp_path: Path) -> None:

@@ -126,6 +126,13 @@ def test_toml_file_fills_up_from_its_preset(tmp_path: Path) -> None:
     assert other.inr.warm_start == "tv"
 
 
+@pytest.mark.parametrize("name", ["run.toml", "RUN.JSON"])
+def test_a_file_of_an_editor_of_windows_is_read(tmp_path: Path, name: str) -> None:
+    text = "seed = 3\r\n" if name.endswith("toml") else '{"seed": 3}\r\n'
+    (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert ReconstructionConfig.load(tmp_path / name).seed == 3
+
+
 def test_a_written_file_reads_back(tmp_path: Path) -> None:
     config = ReconstructionConfig.from_preset("preview", method="sirt", seed=5)
     path = tmp_path / "run.json"

@@ -25,6 +25,14 @@ child = subprocess.Popen([sys.executable, "-c", {worker!r}], start_new_session=T
 print(child.pid, flush=True)
 time.sleep(60)
 """
+BETWEEN = """
+import os, subprocess, sys, time
+os.environ["INR_TOMO_LAUNCHER"] = str(os.getpid())
+between = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
+worker = "import os; print(os.getpid(), os.getppid(), flush=True)" + {worker!r}
+subprocess.Popen([sys.executable, "-c", between, worker], start_new_session=True)
+time.sleep(60)
+"""
 NO_KERNEL = "guard._ask_the_kernel = lambda: None"
 
 
@@ -56,6 +64,27 @@ def test_a_rank_dies_with_its_agent(extra: str) -> None:
     worker, said = orphan(os.environ | {"TORCHELASTIC_RUN_ID": "x"}, extra)
     assert said == "True"
     assert wait_for_end(worker, 3)
+
+
+def test_a_rank_dies_with_its_launcher_though_its_parent_lives_on() -> None:
+    code = BETWEEN.format(worker=WORKER.format(extra=""))
+    command = [sys.executable, "-c", code]
+    environment = os.environ | {"TORCHELASTIC_RUN_ID": "x"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as launcher:
+        assert launcher.stdout is not None
+        numbers = launcher.stdout.readline().split()
+        worker, between = (psutil.Process(int(number)) for number in numbers)
+        assert launcher.stdout.readline().strip() == b"True"
+        assert between.pid != launcher.pid
+        launcher.kill()
+        launcher.wait(5)
+        launcher.stdout.close()
+    try:
+        assert between.is_running()
+        assert wait_for_end(worker, 3)
+    finally:
+        if worker.is_running():
+            worker.kill()
 
 
 def test_a_directly_started_worker_lives_on() -> None:

@@ -11,14 +11,20 @@ import hashlib
 import json
 import os
 import re
+import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+BUSY_S = 1.0
+"""So many seconds a file is waited for that another program has open just now."""
+_PAUSE_S = 0.01
+_BUSY = (errno.EACCES, errno.EPERM, errno.EBUSY)
 _TEMPORARY = re.compile(r"\..*\.[0-9a-f]{8}(\.[^.]*)?")
 
 
@@ -46,11 +52,39 @@ def replacing_all(paths: Sequence[Path]) -> Iterator[list[Path]]:
             with open(temporary, "rb+") as handle:
                 os.fsync(handle.fileno())
         for temporary, path in zip(temporaries, paths, strict=True):
-            os.replace(temporary, path)
+            patiently(partial(os.replace, temporary, path))
         _sync_folder(paths[0].parent)
     finally:
         for temporary in temporaries:
-            temporary.unlink(missing_ok=True)
+            removed(temporary)
+
+
+def patiently(act: Callable[[], object]) -> None:
+    """Do what Windows and its network disks refuse while others have a file open.
+
+    Readers, and programs that look for viruses, let go within a moment.
+    Raises ``OSError`` where it is refused for `BUSY_S`.
+    """
+    deadline = time.monotonic() + BUSY_S
+    while True:
+        try:
+            act()
+            return
+        except OSError as error:
+            if error.errno not in _BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(_PAUSE_S)
+
+
+def removed(path: Path) -> bool:
+    """Remove a file that may be gone; False where another program keeps it open."""
+    try:
+        patiently(partial(path.unlink, missing_ok=True))
+    except OSError as error:
+        if error.errno not in _BUSY:
+            raise
+        return False
+    return True
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -97,7 +131,7 @@ def sweep(folder: Path) -> int:
     """
     left = [path for path in folder.glob(".*") if _TEMPORARY.fullmatch(path.name)]
     for path in left:
-        path.unlink(missing_ok=True)
+        removed(path)
     return len(left)
 
 
@@ -118,7 +152,7 @@ def _sync_folder(folder: Path) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:  # some network file systems know no fsync of a folder
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.ENOSYS):
             raise
     finally:
         os.close(descriptor)

@@ -285,8 +285,8 @@ class ReconstructionConfig(_Settings):
         try:
             if path.stat().st_size > _LARGEST_FILE:
                 raise ValueError(f"it is larger than {_LARGEST_FILE} bytes")
-            text = path.read_text(encoding="utf-8")
-            if path.suffix == ".json":
+            text = path.read_text(encoding="utf-8-sig")  # of Notepad, too
+            if path.suffix.lower() == ".json":
                 import json
 
                 values = json.loads(text)

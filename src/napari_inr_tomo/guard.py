@@ -2,8 +2,10 @@
 
 torchrun starts every worker in a session of its own, so killing the launcher or its
 process group does not reach them.  `guard`, the first thing a worker calls, ends the
-worker as soon as its parent is gone.  A worker started directly is left alone: its
-parent is a window or a terminal, and closing those must not end a run.
+worker as soon as its parent is gone, or the launcher where another process stands
+between the two: python.exe of a virtual environment on Windows is a small program that
+starts the real one and lives on.  A worker started directly is left alone: its parent
+is a window or a terminal, and closing those must not end a run.
 """
 
 from __future__ import annotations
@@ -14,8 +16,12 @@ import sys
 import threading
 import time
 
+import psutil
+
 WATCH_S = 0.25
 """Seconds between two looks at the parent."""
+LAUNCHER_VARIABLE = "INR_TOMO_LAUNCHER"
+"""Environment variable with the process id of the launcher."""
 
 
 def guard() -> bool:
@@ -25,7 +31,8 @@ def guard() -> bool:
     parent = os.getppid()
     if sys.platform == "linux":
         _ask_the_kernel()
-    watch = threading.Thread(target=_watch, args=(parent,), name="guard", daemon=True)
+    told = (parent, _launcher())
+    watch = threading.Thread(target=_watch, args=told, name="guard", daemon=True)
     watch.start()
     return True
 
@@ -38,8 +45,8 @@ def _ask_the_kernel() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(pdeathsig, signal.SIGKILL, 0, 0, 0)
 
 
-def _watch(parent: int) -> None:
-    while _alive(parent):
+def _watch(parent: int, launcher: psutil.Process | None) -> None:
+    while _alive(parent) and (launcher is None or launcher.is_running()):
         time.sleep(WATCH_S)
     os._exit(1)
 
@@ -47,6 +54,15 @@ def _watch(parent: int) -> None:
 def _alive(parent: int) -> bool:
     if os.name != "nt":
         return os.getppid() == parent
-    import psutil
-
     return bool(psutil.pid_exists(parent))
+
+
+def _launcher() -> psutil.Process | None:
+    """Return the launcher, told from a later process of its number."""
+    number = os.environ.get(LAUNCHER_VARIABLE, "")
+    if not number.isdecimal():
+        return None
+    try:
+        return psutil.Process(int(number))
+    except psutil.NoSuchProcess:  # it has gone already
+        os._exit(1)

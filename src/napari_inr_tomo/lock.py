@@ -3,11 +3,13 @@
 ``fcntl.flock`` (POSIX) or ``msvcrt.locking`` (Windows) on the file ``lock``, which says
 who took it (pid, host, start), for people, and after which event of the run.  On a
 network file system the lock may not be seen from another computer; `Holder.host` tells
-such a case.
+such a case.  A disk that knows no locks at all goes by the name in the file and whether
+its process lives.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -26,17 +28,21 @@ RETRY_S = 1.0
 """How long `FolderLock.acquire` tries: a look from `holder` takes the lock too."""
 
 _BYTE = 1 << 30  # Windows locks a byte beyond the text, which stays readable
+_LOOKS = 2 if sys.platform == "win32" else 1  # two who look there meet each other
+_HELD = (errno.EACCES, errno.EAGAIN)
 
 
 @dataclass(frozen=True)
 class Holder:
     """Who holds, or last held, a lock.
 
+    started: seconds since 1970, for a disk without locks; 0 where unknown.
     after: number of the last event of the run when it was taken, -1 where none was.
     """
 
     pid: int
     host: str
+    started: float = 0.0
     after: int = -1
 
     @property
@@ -63,7 +69,7 @@ class FolderLock:
                 "Check that the folder exists and may be written to",
             ) from None
         deadline = time.monotonic() + RETRY_S
-        while not _try_lock(descriptor, exclusive=True):
+        while not _take(descriptor, self.path):
             if time.monotonic() > deadline:
                 os.close(descriptor)
                 raise busy(self.path.parent, _read(self.path))
@@ -114,8 +120,12 @@ def holder(path: Path) -> Holder | None:
     except OSError:
         return None
     try:
-        if _try_lock(descriptor, exclusive=False):
-            return None
+        for look in range(_LOOKS):
+            time.sleep(0.01 * look)
+            if _try_lock(descriptor, exclusive=False):
+                return None
+    except _NoLocks:
+        return _living(path)
     finally:
         os.close(descriptor)
     return _read(path) or Holder(0, "an unknown computer")
@@ -126,11 +136,36 @@ def last_holder(path: Path) -> Holder | None:
     return _read(path)
 
 
+class _NoLocks(Exception):
+    """The disk knows no locks, or does not answer."""
+
+
+def _take(descriptor: int, path: Path) -> bool:
+    try:
+        return _try_lock(descriptor, exclusive=True)
+    except _NoLocks:
+        return _living(path) is None
+
+
+def _living(path: Path) -> Holder | None:
+    """Return who is named in the file if that very process runs on this computer."""
+    import psutil
+
+    who = _read(path)
+    if who is None or not who.here:
+        return None
+    try:
+        return who if psutil.Process(who.pid).create_time() < who.started + 1 else None
+    except psutil.Error:
+        return None
+
+
 def _read(path: Path) -> Holder | None:
     try:
         value = atomic.read_json(path)
         after = int(value.get("after", -1))
-        return Holder(int(value["pid"]), str(value["host"]), after)
+        started = float(value["started"])
+        return Holder(int(value["pid"]), str(value["host"]), started, after)
     except (OSError, ValueError, KeyError, TypeError, OverflowError, AttributeError):
         return None
 
@@ -156,6 +191,8 @@ else:
         kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
         try:
             fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-        except BlockingIOError:
+        except OSError as error:
+            if error.errno not in _HELD:
+                raise _NoLocks from None
             return False
         return True

@@ -8,6 +8,7 @@ A request is a file of its own in ``control/``; it is answered once, by a file i
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,13 +93,13 @@ class SliceRequest:
     @classmethod
     def take(cls, path: Path) -> SliceRequest | None:
         """Read and remove a request; None where there is none that makes sense."""
-        if not path.exists():
+        if not os.path.exists(path):  # also where a network disk is away
             return None
         try:
             try:
                 value = atomic.read_json(path)
             finally:
-                path.unlink(missing_ok=True)
+                atomic.removed(path)
             planes = tuple(Plane.from_json(p) for p in value["planes"])
             name = str(value["name"])[:100]
         except (OSError, OverflowError, *_NONSENSE):

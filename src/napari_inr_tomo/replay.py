@@ -20,6 +20,7 @@ from napari_inr_tomo.errors import UserError
 
 if TYPE_CHECKING:
     from napari_inr_tomo.io.stack import ImageStack
+    from napari_inr_tomo.kept import KeptSteps
     from napari_inr_tomo.layout import RunSpec
     from napari_inr_tomo.types import FloatArray, Step, TiltSeries
 
@@ -62,8 +63,13 @@ _ANGLES = ("set_angles", "flip_handedness", "sort_tilts")
 """Steps after which the angles are not those the stack had."""
 
 
+def is_repeatable(history: Sequence[Step]) -> bool:
+    """Return whether every step can be done again from one stack alone."""
+    return all(step.name in (*_WHERE, *_NOTHING_TO_DO) for step in history)
+
+
 def series_of_record(
-    stack: Path, spec: RunSpec, others: Sequence[Path] = ()
+    stack: Path, spec: RunSpec | KeptSteps, others: Sequence[Path] = ()
 ) -> TiltSeries:
     """Open a stack and do what its record says; angles, poses, views are the record's.
 
@@ -109,7 +115,10 @@ def series_of_record(
 
 
 def _raw_angles(
-    stack: Path, images: ImageStack, steps: Sequence[Step], spec: RunSpec
+    stack: Path,
+    images: ImageStack,
+    steps: Sequence[Step],
+    spec: RunSpec | KeptSteps,
 ) -> FloatArray:
     """Return the angles a stack had before the steps.
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from napari_inr_tomo import atomic
@@ -50,7 +51,7 @@ class _Memory:
 
 def forget(paths: RunPaths) -> None:
     """Give a run that somebody starts or resumes all of its restarts again."""
-    paths.restarts.unlink(missing_ok=True)
+    atomic.patiently(partial(paths.restarts.unlink, missing_ok=True))
 
 
 def requeued(paths: RunPaths) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import mrcfile
@@ -9,12 +10,14 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_inr_tomo import io, metrics
+from in_use import InUse
+from napari_inr_tomo import atomic, io, metrics
 from napari_inr_tomo.acquire import (
     Acquisition,
     AcquisitionFolder,
     Recipe,
     Settings,
+    State,
     run,
     start_process,
 )
@@ -49,6 +52,34 @@ def raw(tmp_path: Path) -> Path:
     folder = tmp_path / "raw"
     folder.mkdir()
     return folder
+
+
+def test_a_folder_is_known_by_any_case_of_its_name_where_the_system_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = AcquisitionFolder(tmp_path / "out")
+    folder.path.mkdir()
+    folder.write_state(State(watched=str(tmp_path / "Raw")))
+    folder.check_for(tmp_path / "Raw")
+    with pytest.raises(UserError, match="another acquisition"):
+        folder.check_for(tmp_path / "raw")
+    monkeypatch.setattr(os.path, "normcase", lambda name: str(name).lower())
+    folder.check_for(tmp_path / "raw")
+
+
+def test_what_a_window_reads_just_now_is_removed_later(
+    tmp_path: Path, made: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = AcquisitionFolder(tmp_path)
+    for refresh in (1, 2, 3):
+        folder.write_series(refresh, made.series)
+    monkeypatch.setattr(atomic, "BUSY_S", 0.02)
+    with monkeypatch.context() as reading:
+        reading.setattr(os, "unlink", InUse(os.unlink))
+        folder.tidy(3)
+    assert folder.images(1).exists()
+    folder.tidy(3)
+    assert sorted(tmp_path.iterdir()) == [folder.images(2), folder.images(3)]
 
 
 def test_tilts_in_any_order_make_the_series_and_a_better_and_better_volume(
@@ -212,49 +243,6 @@ def test_it_ends_on_request_and_after_so_many_tilts(
     put(raw, made.series, 1)
     lines = list(run(settings, folder, lambda: False, 0.05, tilts=2))
     assert lines[-1].startswith("Ended with 2 tilts")
-
-
-def test_one_that_is_taken_up_again_leaves_nothing_of_before(
-    raw: Path, tmp_path: Path, made: Simulation
-) -> None:
-    folder = AcquisitionFolder(tmp_path / "out")
-    settings = Settings(raw, pattern=PATTERN, quick="fbp")
-    folder.path.mkdir()
-    first = Acquisition(settings, folder)
-    for tilt in range(5):
-        put(raw, made.series, tilt)
-        looked(first)
-    assert folder.state().refresh > 2
-    looked(Acquisition(settings, folder))
-    assert folder.state().refresh == 1
-    left = sorted(path.name for path in folder.path.glob("*.npz"))
-    assert left == ["series-00001.npz", "volume-00001.npz"]
-
-
-def test_a_full_disk_is_said_once_and_costs_no_tilt(
-    raw: Path, tmp_path: Path, made: Simulation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = AcquisitionFolder(tmp_path / "out")
-    looks = 0
-
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    def enough() -> bool:
-        nonlocal looks
-        looks += 1
-        if looks == 40:
-            monkeypatch.undo()
-        return looks > 80
-
-    put(raw, made.series, 0)
-    monkeypatch.setattr(AcquisitionFolder, "write_series", full)
-    settings = Settings(raw, pattern=PATTERN, quick=None)
-    lines = list(run(settings, folder, enough, 0.05))
-    assert len(lines) == 3
-    assert "cannot be written: No space left" in lines[0]
-    assert lines[1].startswith("tilt 1: -50 degrees")
-    assert len(folder.state().tilts) == 1
 
 
 def test_tilts_without_an_angle_are_told_until_they_have_one(

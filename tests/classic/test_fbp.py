@@ -121,6 +121,19 @@ def test_masked_pixels_are_filled_from_around_them():
     assert (fbp(projector, images, valid=torch.zeros_like(valid)) == 0).all()
 
 
+def test_a_tilt_without_pixels_counts_as_not_taken():
+    poses = Poses.zeros(len(REGULAR))
+    images = torch.from_numpy(ball_images(REGULAR, poses))
+    valid = torch.ones_like(images, dtype=torch.bool)
+    valid[[4, 9]] = False
+    taken = valid.flatten(1).all(1)
+    fewer = Poses.zeros(int(taken.sum()))
+    projector = Projector(REGULAR[taken.numpy()], fewer, SHAPE_YX, DEPTH)
+    without = fbp(projector, images[taken])
+    masked = fbp(Projector(REGULAR, poses, SHAPE_YX, DEPTH), images, valid=valid)
+    assert torch.allclose(masked, without, atol=1e-5)
+
+
 def test_the_hand_is_kept():
     turn = np.linspace(0, 1.5 * np.pi, 5)
     points = np.stack([5 * turn - 12, 8 * np.cos(turn), 8 * np.sin(turn)], -1)

@@ -54,5 +54,6 @@ def test_wrong_words(cli: Any, tmp_path: Path) -> None:
     assert "cannot be watched" in cli("acquire", tmp_path / "x", "-o", tmp_path).problem
     answer = cli("acquire", tmp_path, "-o", tmp_path / "o", "--pattern", "(")
     assert "pattern" in answer.problem
-    problem = cli("acquire", tmp_path, "-o", tmp_path / "o", "--device", "cpu").problem
-    assert "--device has no meaning here" in problem
+    for option, value in (("--device", "cpu"), ("--preset", "fast")):
+        words = "acquire", tmp_path, "-o", tmp_path / "o", option, value
+        assert f"{option} has no meaning here" in cli(*words).problem

@@ -9,7 +9,8 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def _own_signals():
-    before = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGUSR1)}
+    known = (getattr(signal, name, None) for name in ("SIGTERM", "SIGUSR1"))
+    before = {s: signal.getsignal(s) for s in known if s is not None}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import torch
 
+from in_use import InUse
+from napari_inr_tomo import atomic
 from napari_inr_tomo.engine import checkpoint
 
 
@@ -27,6 +31,24 @@ def test_round_trip_and_two_kept(tmp_path) -> None:
         "step-000000030.npz",
         "step-000000030.sha256",
     ]
+
+
+def test_one_that_is_copied_just_now_goes_with_a_later_save(
+    tmp_path, monkeypatch
+) -> None:
+    save(tmp_path, 1, 1.0)
+    save(tmp_path, 2, 2.0)
+    monkeypatch.setattr(atomic, "BUSY_S", 0.02)
+    with monkeypatch.context() as copied:
+        copied.setattr(os, "unlink", InUse(os.unlink, "step-000000001.npz"))
+        save(tmp_path, 3, 3.0)
+        assert checkpoint.load(tmp_path)[1] == {"step": 3}
+        checkpoint.clear(tmp_path)
+    names = [path.name for path in tmp_path.iterdir()]
+    assert names == ["step-000000001.npz"]
+    save(tmp_path, 4, 4.0)
+    save(tmp_path, 5, 5.0)
+    assert not (tmp_path / "step-000000001.npz").exists()
 
 
 def test_nothing_there(tmp_path) -> None:

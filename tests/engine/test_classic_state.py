@@ -112,7 +112,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path) -> None:
     info = {"method": "tv", "progress": {"epoch": 3}, "weight": 1.0}
     for wrong in ({"method": "sirt"}, {"progress": {"epoch": 99}}, {"weight": -1}):
         checkpoint.save(run.paths.checkpoints, 3, arrays, info | wrong)
-        assert worker.main(str(run.path)) == 1
+        assert worker.main(str(run.path)) == worker.OWN_FAULT
         failed = run.events()[-1]
         assert isinstance(failed, Failed)
         assert "does not belong" in failed.what

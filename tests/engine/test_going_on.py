@@ -164,7 +164,7 @@ def test_a_damaged_start_is_said(tmp_path: Path, simulated, earlier) -> None:
     run = runs.continue_run(tmp_path / "on", simulated.series, earlier, CONFIG)
     (file,) = run.paths.start.glob("*.npz")
     file.write_bytes(file.read_bytes()[:-9])
-    assert worker.main(str(run.path)) == 1
+    assert worker.main(str(run.path)) == worker.OWN_FAULT
     assert "earlier" in run.events()[-1].what
     with pytest.raises(UserError, match="damaged or missing"):
         load_earlier(run.paths.start, CONFIG.inr.field, Box((24, 24, 26)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import signal
 from pathlib import Path
@@ -9,8 +11,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from in_use import InUse
+from napari_inr_tomo import atomic
 from napari_inr_tomo.engine import reporter as module
-from napari_inr_tomo.engine.reporter import CANCEL, NOTHING, SAVE, Reporter
+from napari_inr_tomo.engine.reporter import CANCEL, NOTHING, SAVE, STOP, Reporter
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.layout import RunPaths
 
@@ -59,3 +63,49 @@ def test_in_a_folder_that_has_gone_nothing_goes_on(monkeypatch, tmp_path: Path) 
     shutil.rmtree(paths.folder)
     with pytest.raises(UserError, match="not there any more"):
         reporter.poll()
+
+
+@pytest.fixture
+def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunPaths:
+    monkeypatch.setattr(module, "POLL_S", 0.0)
+    monkeypatch.setattr(atomic, "BUSY_S", 0.02)
+    paths = RunPaths(tmp_path)
+    paths.make_folders()
+    return paths
+
+
+def test_a_request_that_somebody_has_open_is_obeyed(
+    paths: RunPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reporter = Reporter(paths, None)
+    monkeypatch.setattr(os, "replace", InUse(os.replace))
+    for name, request in {"stop": STOP, "cancel": CANCEL}.items():
+        paths.control(name).touch()
+        assert reporter.poll() == request
+
+
+def test_a_checkpoint_asked_for_is_written_once(
+    paths: RunPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reporter = Reporter(paths, None)
+    paths.control("save-now").touch()
+    with monkeypatch.context() as open_elsewhere:
+        open_elsewhere.setattr(os, "unlink", InUse(os.unlink))
+        assert reporter.poll() == NOTHING
+    assert [reporter.poll(), reporter.poll()] == [SAVE, NOTHING]
+
+
+def test_a_network_disk_that_is_away_for_a_moment_ends_no_run(
+    paths: RunPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reporter = Reporter(paths, None)
+
+    def away(*_: object, **__: object) -> None:
+        raise OSError(errno.EHOSTDOWN, "Host is down")
+
+    with monkeypatch.context() as moment:
+        moment.setattr(os, "stat", away)
+        assert reporter.poll() == NOTHING
+        assert reporter.slices_asked() is None
+    paths.control("stop").touch()
+    assert reporter.poll() == STOP

@@ -133,7 +133,7 @@ def test_changed_input_is_refused(tmp_path) -> None:
     images = np.load(paths.input)
     images[0, 0, 0] += 1
     np.save(paths.input, images)
-    assert worker.main(str(paths.folder)) == 1
+    assert worker.main(str(paths.folder)) == worker.OWN_FAULT
     last = events(paths)[-1]
     assert last["type"] == "failed"
     assert "changed" in last["what"]
@@ -146,7 +146,7 @@ def test_divergence_and_full_memory_are_told_in_words(tmp_path, monkeypatch) -> 
     assert "diverged" in events(paths)[-1]["reason"]  # the classical start remains
     changes["inr"]["warm_start"] = "none"
     paths = make(tmp_path / "nothing", "inr", changes)
-    assert worker.main(str(paths.folder)) == 1
+    assert worker.main(str(paths.folder)) == worker.OWN_FAULT
     assert "diverged" in events(paths)[-1]["what"]
 
     def full(job):
@@ -154,7 +154,7 @@ def test_divergence_and_full_memory_are_told_in_words(tmp_path, monkeypatch) -> 
 
     monkeypatch.setattr(worker, "run_inr", full)
     paths = make(tmp_path / "full", "inr")
-    assert worker.main(str(paths.folder)) == 1
+    assert worker.main(str(paths.folder)) == worker.OWN_FAULT
     assert "not enough memory" in events(paths)[-1]["what"]
 
 
@@ -175,7 +175,7 @@ def test_a_locked_folder_is_left_alone(tmp_path) -> None:
 
     paths = make(tmp_path / "run", "sirt")
     with FolderLock(paths.lock):
-        assert worker.main(str(paths.folder)) == 1
+        assert worker.main(str(paths.folder)) == worker.OWN_FAULT
     assert not paths.events.exists()
 
 

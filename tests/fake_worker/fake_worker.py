@@ -26,8 +26,8 @@ def main() -> None:
     facts = {
         "pid": os.getpid(),
         "parent": os.getppid(),
-        "session": os.getsid(0),
-        "nice": os.nice(0),
+        "session": os.getsid(0) if hasattr(os, "getsid") else None,
+        "nice": os.nice(0) if hasattr(os, "nice") else None,
         "stdin": os.read(0, 1).decode(),
         "world": int(os.environ["WORLD_SIZE"]),
         "device": os.environ.get("INR_TOMO_DEVICE"),

@@ -18,7 +18,7 @@ if os.name == "nt":
 from fault_runs import check_readable, finish, make_run, ranks
 
 from napari_inr_tomo import io, layout, runs
-from napari_inr_tomo.engine import checkpoint
+from napari_inr_tomo.engine import checkpoint, worker
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.layout import RunPaths
 from napari_inr_tomo.runs import RunFolder, create_run, launch
@@ -62,7 +62,7 @@ def test_a_disk_without_room_for_anything(tmp_path: Path, figure: Figure) -> Non
     """Not even events fit: the run ends without a result, and goes on afterwards."""
     paths = make_run(tmp_path / "run")
     with ranks(paths, 1, limit_files(900)) as (member,):
-        assert member.wait() == 1
+        assert member.wait() == worker.OWN_FAULT
     assert not check_readable(paths)
     finish(paths)
     figure("no room for the result: failed in words, resumed")
@@ -135,7 +135,7 @@ def test_a_changed_input_is_found_out(tmp_path: Path, figure: Figure) -> None:
     with pytest.raises(UserError, match=r"input\.npy"):
         launch(RunFolder(paths.folder), 1)
     with ranks(paths, 1) as (member,):
-        assert member.wait() == 1
+        assert member.wait() == worker.OWN_FAULT
     assert "changed" in RunFolder(paths.folder).events()[-1].what
     figure("one flipped bit: resume refused, the file named")
 

@@ -26,7 +26,7 @@ from fault_runs import (
 
 from napari_inr_tomo import io
 from napari_inr_tomo.engine import checkpoint
-from napari_inr_tomo.engine.worker import LOST
+from napari_inr_tomo.engine.worker import LOST, OWN_FAULT
 from napari_inr_tomo.layout import RunPaths
 from napari_inr_tomo.lock import FolderLock
 from napari_inr_tomo.runs import RunFolder
@@ -246,7 +246,7 @@ def test_a_second_worker_in_the_folder_leaves_it_alone(
     paths = make_run(tmp_path / "run", LONG)
     with ranks(paths, 1):
         at_work(paths, eventually)
-        assert Worker(paths).wait() == 1
+        assert Worker(paths).wait() == OWN_FAULT
         assert RunFolder(paths.folder).status().state == "running"
         log = (paths.logs / "rank-0.log").read_text()
     assert "in use" in log

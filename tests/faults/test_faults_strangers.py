@@ -23,7 +23,7 @@ if os.name == "nt":
 from fault_runs import finish, make_run, ranks
 
 from napari_inr_tomo import atomic, io, runs
-from napari_inr_tomo.engine import checkpoint, inr_run
+from napari_inr_tomo.engine import checkpoint, inr_run, worker
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.layout import RunPaths, read_run
 from napari_inr_tomo.runs import RunFolder
@@ -170,7 +170,7 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
     assert any(wide.checkpoints.iterdir())
     shutil.copytree(wide.checkpoints, narrow.checkpoints, dirs_exist_ok=True)
     with ranks(narrow, 1) as (member,):
-        assert member.wait() == 1
+        assert member.wait() == worker.OWN_FAULT
     assert "does not belong" in RunFolder(narrow.folder).events()[-1].what
 
 

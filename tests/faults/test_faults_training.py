@@ -146,7 +146,7 @@ def test_nothing_good_is_no_result(
 ) -> None:
     spoil(lambda trainer: True)()
     paths = make_run(tmp_path / "run")
-    assert worker.main(str(paths.folder)) == 1
+    assert worker.main(str(paths.folder)) == worker.OWN_FAULT
     assert "diverged" in told(paths, "failed")[-1]["what"]
     assert not paths.complete.exists()
 
@@ -231,7 +231,7 @@ def test_every_term_of_the_loss_moves_something(
 
     in_process.setattr(Trainer, "_step", step)
     paths = make_run(tmp_path / "run")
-    assert worker.main(str(paths.folder)) == 1
+    assert worker.main(str(paths.folder)) == worker.OWN_FAULT
     assert found["pixels"]["network"] > 1e-6
     assert found["pixels"]["poses"] > 1e-6
     assert found["variation"]["network"] > 1e-9

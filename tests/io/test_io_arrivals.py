@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from in_use import InUse
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.io import FolderWatch, Look, watch
 
@@ -78,6 +79,25 @@ def test_a_broken_file_is_said_once_and_taken_when_it_is_mended(
     assert settled(watched).problems == ()
     path.write_bytes(content)
     assert angles(settled(watched)) == [3.0]
+
+
+@pytest.mark.parametrize("stack", [False, True], ids=["folder", "stack"])
+def test_what_its_writer_has_to_itself_is_taken_when_that_lets_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stack: bool
+) -> None:
+    path = tmp_path / "tilt_3.0.mrc"
+    with mrcfile.new(path) as file:
+        file.set_data(picture(3)[None])
+        file.set_image_stack()
+    watched = watch(path, "3:3:1") if stack else watch(tmp_path, "3::1")
+    with monkeypatch.context() as held:
+        held.setattr("builtins.open", InUse(open, path.name))
+        look = settled(watched)
+        assert look.waiting == (path.name,)
+        assert "another program writes it" in look.problems[0]
+        look = watched.poll()
+        assert (look.waiting, look.problems) == ((path.name,), ())
+    assert angles(watched.poll()) == [3.0]  # though nothing of the file has changed
 
 
 def test_a_tilt_taken_again_comes_again(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -140,6 +141,21 @@ def test_hyperspy_file_with_a_tilt_axis(tmp_path: Path) -> None:
         np.testing.assert_array_equal(series.images, pixels())
         np.testing.assert_array_equal(series.angles_deg, ANGLES)
         assert series.pixel_size_nm == pytest.approx(2)
+
+
+@pytest.mark.parametrize("status", [-signal.SIGSEGV, 0xC0000005, 0xC0000374])
+def test_a_crash_of_the_library_is_known_on_every_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    def crash(command: list[str], **_: object) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.CompletedProcess(command, status)
+
+    monkeypatch.setattr(subprocess, "run", crash)
+    path = tmp_path / "stack.h5"
+    with h5py.File(path, "w") as file:
+        file["stack"] = np.ones((3, 8, 8), np.float32)
+    with pytest.raises(UserError, match="crashes on it"):
+        read_series(path, "-10:10:10")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="memory is not looked at there")

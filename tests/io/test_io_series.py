@@ -20,7 +20,7 @@ from napari_inr_tomo.io import (
     read_xf,
     write_series,
 )
-from napari_inr_tomo.io.series import apply_poses
+from napari_inr_tomo.io.series import aligned_picture, apply_poses
 from napari_inr_tomo.types import Poses, Step, TiltSeries
 
 ANGLES = np.array([-58.3, -20.0, 0.4, 31.0, 60.0])
@@ -74,6 +74,18 @@ def test_any_poses_leave_only_z1() -> None:
     turned = POINTS @ rz(poses.z1_deg[reference]).T
     expected = blobs(ANGLES, rest, turned)
     assert np.abs(out.images - expected).max() < 0.01 * expected.max()
+
+
+def test_a_picture_for_the_eye_shows_what_would_be_written() -> None:
+    raw = series(general_poses())
+    written = apply_poses(raw).images
+    for tilt in range(len(raw)):
+        shown = aligned_picture(raw, tilt)
+        # linear in place of cubic: off by an eighth of the second derivative at most
+        bound = written.max() / (4 * SIGMA**2)
+        assert np.abs(shown - written[tilt]).max() < bound
+        coarse = aligned_picture(raw, tilt, step=2)
+        np.testing.assert_allclose(coarse, shown[::2, ::2], atol=1e-5)
 
 
 @pytest.mark.parametrize("suffix", SERIES_OUT_SUFFIXES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,18 +12,54 @@ import numpy as np
 import pytest
 import zarr
 
+from in_use import InUse
+from napari_inr_tomo import atomic
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.io import (
     VOLUME_SUFFIXES,
+    mrc,
     read_series,
     read_volume,
     write_series,
     write_volume,
 )
+from napari_inr_tomo.io import volume as volume_module
 from napari_inr_tomo.io.ome_zarr import _halved
 from napari_inr_tomo.types import Step, TiltSeries, Volume
 
 DATA = np.random.default_rng(4).normal(size=(5, 9, 7)).astype(np.float32)
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["others", "Windows"])
+def test_a_large_volume_is_mapped_only_where_its_file_stays_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: bool
+) -> None:
+    path = tmp_path / "volume.mrc"
+    write_volume(path, Volume(DATA))
+    monkeypatch.setattr(mrc, "_KEEP_MAPPED", 0)
+    monkeypatch.setattr(volume_module, "_HOLDS_MAPPED", held)
+    array = read_volume(path).data
+    np.testing.assert_array_equal(array, DATA)
+    while isinstance(array, np.ndarray) and not isinstance(array, np.memmap):
+        array = array.base
+    assert isinstance(array, np.memmap) != held
+
+
+@pytest.mark.parametrize("suffix", VOLUME_SUFFIXES)
+def test_a_volume_that_another_program_shows_is_replaced_later_or_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    path = tmp_path / f"volume{suffix}"
+    write_volume(path, Volume(DATA))
+    with monkeypatch.context() as shown:
+        shown.setattr(os, "replace", InUse(os.replace, path.name, times=3))
+        write_volume(path, Volume(2 * DATA))
+    monkeypatch.setattr(atomic, "BUSY_S", 0.05)
+    with monkeypatch.context() as shown:
+        shown.setattr(os, "replace", InUse(os.replace, path.name))
+        with pytest.raises(UserError, match="another program has it open"):
+            write_volume(path, Volume(3 * DATA))
+    np.testing.assert_array_equal(read_volume(path).data, 2 * DATA)
 
 
 @pytest.mark.parametrize("suffix", [*VOLUME_SUFFIXES, ".tiff", ".rec"])

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from napari_inr_tomo.config import ReconstructionConfig
-from napari_inr_tomo.runs import create_run, estimate
+from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.runs import check_space, create_run, estimate
 from napari_inr_tomo.runs.estimates import OPTIMISER_BYTES, PROGRAM_BYTES, in_words
 from napari_inr_tomo.simulate import simulate_series
 from napari_inr_tomo.types import Poses
@@ -32,6 +34,17 @@ def test_the_box_is_as_deep_as_the_image_across_the_axis() -> None:
         48,
         96,
     )
+
+
+def test_a_drive_that_is_not_there_is_one_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_: object) -> None:
+        raise FileNotFoundError(2, "The system cannot find the path specified")
+
+    monkeypatch.setattr("shutil.disk_usage", away)
+    with pytest.raises(UserError, match="does not answer"):
+        check_space(tmp_path / "runs", 1)
 
 
 def test_the_sizes_of_files_are_exact() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_inr_tomo import atomic
+from napari_inr_tomo import atomic, lock
 from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.events import (
@@ -276,6 +277,33 @@ def test_a_run_elsewhere_is_alive_while_it_speaks(
     assert run.status().state == "running"
     monkeypatch.setattr(status_module, "FOREIGN_SILENCE_S", -1.0)
     assert run.status().state == "interrupted"
+
+
+def test_a_lock_whose_text_nobody_can_read_is_still_one(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = EventWriter(run.paths.events)
+    writer.write(started())
+    writer.write(Cancelled(step=1))
+    nobody = lock.Holder(0, "an unknown computer", 0.0)
+    monkeypatch.setattr(lock, "holder", lambda _: nobody)
+    assert run.status().state == "cancelled"
+    resumed = {"pid": 1, "host": "far", "born": 0.0, "after": 1}
+    atomic.write_json(run.paths.launcher, resumed)
+    assert run.status().state == "running"
+
+
+def test_a_network_disk_that_is_away_for_a_moment_is_no_error(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    EventWriter(run.paths.events).write(started())
+
+    def away(*_: object, **__: object) -> None:
+        raise OSError(errno.EHOSTDOWN, "Host is down")
+
+    with FolderLock(run.paths.lock):
+        monkeypatch.setattr(os, "stat", away)
+        assert run.status().state == "running"
 
 
 def test_a_replaced_event_file_is_told_anew(run: RunFolder) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from in_use import InUse
 from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.runs import timing
@@ -157,6 +159,17 @@ def test_a_broken_process_and_a_broken_cache_are_told_in_words(
     for text in ("{", "[]", json.dumps({timing.key(series, config): {"seconds": 3}})):
         timing.cache_file().write_text(text)
         assert timing.known(series, config) is None
+
+
+def test_a_file_that_cannot_be_removed_yet_costs_no_measurement(
+    series: TiltSeries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = json.dumps(ANSWER)
+    module = program(
+        tmp_path, monkeypatch, f"import sys; open(sys.argv[2], 'w').write({said!r})"
+    )
+    monkeypatch.setattr(os, "unlink", InUse(os.unlink, "input.npy"))
+    assert timing.measure(series, ReconstructionConfig(method="sirt"), module=module)
 
 
 def test_a_measurement_ends_when_nobody_wants_it(

@@ -36,6 +36,7 @@ def test_curves_go_into_layers_with_their_numbers(
     worker.poses(2.0)
     qtbot.waitUntil(lambda: run.record.poses is not None, timeout=LONG_MS)
     qtbot.waitUntil(panel.curve_button.isEnabled, timeout=LONG_MS)
+    zoom = viewer.scene.camera.zoom
     panel.curve_button.click()
     loss = viewer.layers["Loss numbers of run, log scale"]
     table = loss.features
@@ -76,6 +77,8 @@ def test_curves_go_into_layers_with_their_numbers(
     apart = np.abs(corners[:, None] - corners) > np.array([rows, columns]) * 1.2
     assert (apart.any(-1) | np.eye(4, dtype=bool)).all()
     # they go with everything else when something is to be seen alone
+    assert viewer.scene.camera.zoom < zoom / 2
     panel.stack_button.click()
     assert not any(layer.visible for layer in viewer.layers if " of run" in layer.name)
     assert open_dock.session.layer.visible
+    assert viewer.scene.camera.zoom == pytest.approx(zoom)

@@ -7,6 +7,7 @@ things are files that it names with a number, so a reader never mixes two states
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -142,7 +143,7 @@ class AcquisitionFolder:
                 f"{', '.join(others) or self.stack.name} in it would be replaced",
                 "Choose another folder for the results",
             )
-        if state is not None and state.watched != str(Path(watched).absolute()):
+        if state is not None and not _same(state.watched, Path(watched)):
             raise UserError(
                 f"The folder {self.path} holds another acquisition",
                 f"that of {state.watched}",
@@ -257,7 +258,12 @@ class AcquisitionFolder:
         ):
             for path in self.path.glob(pattern):
                 if path not in (kept(refresh - 1), kept(refresh)):
-                    path.unlink(missing_ok=True)
+                    atomic.removed(path)  # or the next time, where it is read just now
+
+
+def _same(name: str, path: Path) -> bool:
+    """Tell whether a name that was kept is this path; Windows takes any case for it."""
+    return os.path.normcase(name) == os.path.normcase(path.absolute())
 
 
 def _write(path: Path, arrays: Mapping[str, Any]) -> None:

@@ -32,12 +32,17 @@ def fbp(
     for, so uneven steps are right; with a missing wedge the contrast is too low.
 
     images: (tilt, y, x).  valid: (tilt, y, x) bool; other pixels, and those that are
-    not finite, are filled from the pixels around them: a hole would leave streaks.
+    not finite, are filled from the pixels around them: a hole would leave streaks.  A
+    tilt without any other pixel counts as not taken.
     Source: Kak and Slaney, Principles of Computerized Tomographic Imaging, ch. 3.
     """
-    images = _filled(*prepare(projector, images, valid))
+    images, usable = prepare(projector, images, valid)
+    seen = usable.flatten(1).any(1).cpu().numpy()
+    images = _filled(images, usable)
     lines = _filtered(_in_axis_frame(projector, images), filter)
-    weights = tilt_weights(projector.angles_deg)
+    weights = np.zeros(len(projector))
+    if seen.any():
+        weights[seen] = tilt_weights(projector.angles_deg[seen])
     frame = projector.frame
     height, width = frame.shape_yx
     depth = projector.depth_px

@@ -64,8 +64,8 @@ def acquire(
         bool, typer.Option("--inr", help="Let the INR go on with the new tilts.")
     ] = False,
     preset: Annotated[
-        Preset, typer.Option(help="Settings of the INR.")
-    ] = Preset.preview,
+        Preset | None, typer.Option(help="Settings of the INR.  [default: preview]")
+    ] = None,
     config: ConfigFile = None,
     device: DeviceChoice = None,
     tilts: Annotated[
@@ -86,15 +86,17 @@ def acquire(
     from napari_inr_tomo import acquire as core
 
     method: Any = None if quick is Quick.none else quick.value
-    if not inr and (config is not None or device is not None):
+    about_inr = {"--preset": preset, "--config": config, "--device": device}
+    given = [name for name, value in about_inr.items() if value is not None]
+    if given and not inr:
         raise UserError(
-            f"{'--config' if config is not None else '--device'} has no meaning here",
+            f"{given[0]} has no meaning here",
             "it is about the INR",
             "Add --inr, or leave it out",
         )
     settings = None
     if inr:
-        wishes = jobs.Wishes("inr", preset, config, device=device)
+        wishes = jobs.Wishes("inr", preset or Preset.preview, config, device=device)
         settings = wishes.settings()
         common.note_without_card(settings.compute.device)
     what = core.Settings(

@@ -53,9 +53,9 @@ def clear(folder: Path) -> None:
 
 
 def _remove(paths: list[Path]) -> None:
-    for path in paths:
-        path.with_suffix(".sha256").unlink(missing_ok=True)
-        path.unlink(missing_ok=True)
+    for path in paths:  # one that somebody copies just now goes with the next save
+        atomic.removed(path.with_suffix(".sha256"))
+        atomic.removed(path)
 
 
 def load(

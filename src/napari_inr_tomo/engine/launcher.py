@@ -10,6 +10,8 @@ import argparse
 import logging
 import os
 import sys
+import tempfile
+import uuid
 from pathlib import Path
 
 import torch
@@ -19,9 +21,13 @@ from torch.distributed.run import parse_args, run
 from napari_inr_tomo import restarts
 from napari_inr_tomo.engine.worker import OWN_FAULT
 from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.guard import LAUNCHER_VARIABLE
 from napari_inr_tomo.layout import DEVICE_VARIABLE, RunPaths, read_run
 
 log = logging.getLogger(__name__)
+
+HAS_LIBUV = sys.platform != "win32"
+"""Whether torch is built with libuv, which the store of its launcher asks for."""
 
 
 def main(words: list[str]) -> int:
@@ -36,17 +42,19 @@ def main(words: list[str]) -> int:
     asked = parser.parse_args(words)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO)
     os.environ[restarts.WATCHED_VARIABLE] = "1"
+    os.environ[LAUNCHER_VARIABLE] = str(os.getpid())
     paths, count, before = RunPaths(asked.folder), asked.processes, cards()
     while True:
-        options = ["--standalone", "--max-restarts", "0"]
-        options += ["--nproc-per-node", str(count), "-m", asked.module]
-        try:
-            run(parse_args([*options, str(paths.folder)]))  # type: ignore[no-untyped-call]
-        except ChildFailedError as error:
-            log.error("%s", error)
-            why, against = _causes(error)
-        else:
-            return 0
+        options = ["--max-restarts", "0", "--nproc-per-node", str(count)]
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            options += [*meeting(Path(folder)), "-m", asked.module, str(paths.folder)]
+            try:
+                run(parse_args(options))  # type: ignore[no-untyped-call]
+            except ChildFailedError as error:
+                log.error("%s", error)
+                why, against = _causes(error)
+            else:
+                return 0
         left = cards()
         where = ""
         if before >= count > left and not against:  # one card for each, and now fewer
@@ -55,6 +63,21 @@ def main(words: list[str]) -> int:
         before = left
         if not restarts.go_on(paths, why, against, where):
             return 1
+
+
+def meeting(folder: Path) -> list[str]:
+    """Return the options by which the processes on this computer find each other.
+
+    By its own name a computer is often not found: macOS, a VPN, Docker on Windows.
+    folder: an empty one; without libuv a file in it takes the place of the store.
+    """
+    here = ["--local-addr", "127.0.0.1"]
+    if HAS_LIBUV:
+        return ["--standalone", *here]
+    os.environ |= {"USE_LIBUV": "0", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+    store = ["--rdzv-backend", "c10d", "--rdzv-conf", "store_type=file"]
+    store += ["--rdzv-id", uuid.uuid4().hex, "--rdzv-endpoint", str(folder / "store")]
+    return [*store, *here]
 
 
 def cards() -> int:

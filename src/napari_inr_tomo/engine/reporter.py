@@ -6,6 +6,8 @@ import logging
 import os
 import signal
 import time
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -111,13 +113,21 @@ class Reporter:
         still_there(self.paths.folder)
         for name, request in _REQUESTS.items():
             path = self.paths.control(name)
-            if os.path.exists(path):  # False, too, where a disk is away for a moment
-                if request == SAVE:
-                    path.unlink(missing_ok=True)
-                else:  # should a process die now: it is over all the same
-                    path.replace(self.paths.obeyed)
+            # unlike that of a Path, this is False where a network disk is away
+            if os.path.exists(path) and self._taken(path, request):
                 return request
         return NOTHING
+
+    def _taken(self, path: Path, request: int) -> bool:
+        """Take a request out of the folder; False where it is to be looked at again."""
+        assert self.paths is not None  # noqa: S101 - the caller looks
+        if request == SAVE:
+            return atomic.removed(path)
+        try:  # should a process die now: it is over all the same
+            atomic.patiently(partial(path.replace, self.paths.obeyed))
+        except OSError as error:
+            log.warning("the sign of a request could not be left: %s", error)
+        return True
 
     def progress(
         self,

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -41,8 +42,9 @@ from napari_inr_tomo.types import Volume
 
 log = logging.getLogger(__name__)
 
-OWN_FAULT = 1
-"""Exit status: the run failed, and would again."""
+OWN_FAULT = 70
+"""Exit status: the run failed, and would again.  Not 1, which is that of a process
+that Windows was asked to end."""
 LOST = 75
 """Exit status: a process or its device has gone, which is no fault of the run."""
 
@@ -85,8 +87,8 @@ def main(folder: str) -> int:
 
 def _tidy(paths: RunPaths) -> None:
     """Remove what killed workers were writing, and the sign of an earlier request."""
-    paths.obeyed.unlink(missing_ok=True)
-    requeued(paths).unlink(missing_ok=True)
+    for sign in (paths.obeyed, requeued(paths)):
+        atomic.removed(sign)
     folders = (paths.previews, paths.checkpoints, paths.result, paths.logs)
     for folder in (paths.folder, *folders):
         atomic.sweep(folder)
@@ -160,7 +162,7 @@ def _write(job: Job, outcome: Outcome) -> None:
     paths, spec = job.paths, job.spec
     for doubt in of_result(outcome.volume):
         job.reporter.warn(doubt)
-    paths.complete.unlink(missing_ok=True)
+    atomic.patiently(partial(paths.complete.unlink, missing_ok=True))
     volume = Volume(
         outcome.volume.detach().to("cpu", torch.float32).numpy(),
         spec.pixel_size_nm,

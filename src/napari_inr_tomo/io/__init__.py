@@ -28,7 +28,7 @@ from napari_inr_tomo.io.folder import image_names
 from napari_inr_tomo.io.mask import read_mask
 from napari_inr_tomo.io.poses import read_poses, write_poses
 from napari_inr_tomo.io.read import SERIES_SUFFIXES, read_images, read_series
-from napari_inr_tomo.io.series import SERIES_OUT_SUFFIXES, write_series
+from napari_inr_tomo.io.series import SERIES_OUT_SUFFIXES, aligned_picture, write_series
 from napari_inr_tomo.io.stack import ImageStack, clean_series, doubts_about
 from napari_inr_tomo.io.volume import VOLUME_SUFFIXES, read_volume, write_volume
 from napari_inr_tomo.io.xf import read_xf, write_xf
@@ -41,6 +41,7 @@ __all__ = [
     "VOLUME_SUFFIXES",
     "AngleSpec",
     "ImageStack",
+    "aligned_picture",
     "angle_order",
     "angles_by_name",
     "Arrival",

@@ -2,7 +2,8 @@
 
 A file counts once its size and time have stayed the same from one look to the next and
 it can be read; until then it is waited for.  One that stays as it is and cannot be read
-is named once, and looked at again when it changes.  A file that gets another name is
+is named once, and looked at again when it changes, or every time while it may not even
+be opened.  A file that gets another name is
 the same tilt; one that is taken away after it was read stays a tilt.
 """
 
@@ -64,6 +65,8 @@ class _File:
     stamp: Stamp | None = None
     settled: bool = False
     """It was read, or found unreadable, at this stamp."""
+    held: bool = False
+    """It may not be opened, at this stamp; that was said."""
     image: NDArray[Any] | None = None
     size_nm: float | None = None
     tilt: float | None = None
@@ -185,7 +188,7 @@ class FolderWatch:
         file = self._files.setdefault(path.name, _File())
         stamp = _stamp(path)
         if stamp is None or stamp != file.stamp or stamp[0] == 0:
-            file.stamp, file.settled = stamp, False
+            file.stamp, file.settled, file.held = stamp, False, False
             return False
         if file.settled:
             return True
@@ -195,6 +198,10 @@ class FolderWatch:
                 return False
             self._check_shape(path.name, image.shape)
         except UserError as error:
+            if _held(error):
+                problems += [str(error)] * (not file.held)
+                file.held = True
+                return False
             file.settled, file.whole = True, False
             problems.append(str(error))
             return True
@@ -255,9 +262,10 @@ class StackWatch:
         try:
             images, angles, size_nm = self._read()
         except UserError as error:
-            self._file.settled = True
+            self._file.settled = not _held(error)
             said, self._said = self._said, str(error)
-            return Look(problems=() if said == str(error) else (str(error),))
+            waiting = (name,) if _held(error) else ()
+            return Look((), waiting, () if said == str(error) else (str(error),))
         if _stamp(self.path) != stamp:
             return Look(waiting=(name,))
         known = min(len(images), 0 if angles is None else len(angles))
@@ -282,7 +290,7 @@ class StackWatch:
             try:  # the first image of what is going to be a stack
                 image, size_nm, tilt = read_image(self.path)
             except UserError:
-                raise error from None
+                raise error from error.__cause__
             own = None if tilt is None else np.array([tilt])
             return image[None], self._angles_beside(own), size_nm
         return (
@@ -302,6 +310,11 @@ class StackWatch:
             except UserError:
                 continue
         return None
+
+
+def _held(error: UserError) -> bool:
+    """Tell whether a file may not be opened: its writer may have it to itself still."""
+    return isinstance(error.__cause__, PermissionError)
 
 
 def _stamp(path: Path) -> Stamp | None:

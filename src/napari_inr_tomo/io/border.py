@@ -66,8 +66,9 @@ def reading(path: Path) -> Iterator[None]:
     except PermissionError as error:
         raise UserError(
             f"{path.name} cannot be opened",
-            "its permissions do not allow reading it",
-            "Change the permissions or copy the file to a folder of yours",
+            "its permissions do not allow reading it, or another program writes it",
+            "Wait for that, change the permissions, or copy the file to a folder of "
+            "yours",
         ) from error
     except MemoryError as error:
         raise too_large(path) from error
@@ -89,6 +90,14 @@ def writing(path: Path) -> Iterator[None]:
             yield
     except UserError:
         raise
+    except PermissionError as error:
+        raise UserError(
+            f"{path.name} cannot be written",
+            f"it, or its folder {path.parent}, is protected, or another program has it "
+            "open",
+            "Close what shows it (here, that may be a layer), change the permissions, "
+            "or choose another name",
+        ) from error
     except Exception as error:
         raise UserError(
             f"{path.name} cannot be written",

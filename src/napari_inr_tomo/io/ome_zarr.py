@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from napari_inr_tomo.atomic import patiently
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.io.border import (
     check_memory,
@@ -212,11 +214,11 @@ def _replace(temporary: Path, path: Path) -> None:
     """Put the finished store in place; an old one is moved aside, then deleted."""
     old = path.with_name(f"{temporary.name}.old")
     if path.exists():
-        os.replace(path, old)
+        patiently(partial(os.replace, path, old))
     try:
-        os.replace(temporary, path)
+        patiently(partial(os.replace, temporary, path))
     except OSError:
         if old.exists():
-            os.replace(old, path)
+            patiently(partial(os.replace, old, path))
         raise
     shutil.rmtree(old, ignore_errors=True)

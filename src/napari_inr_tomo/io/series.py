@@ -133,6 +133,21 @@ def apply_poses(series: TiltSeries) -> TiltSeries:
     return kept.evolve(step, images=images, poses=rest, valid=valid)
 
 
+def aligned_picture(series: TiltSeries, tilt: int, step: int = 1) -> ImageArray:
+    """Return a tilt as `apply_poses` would leave it, quickly and for the eye only.
+
+    Interpolated linearly, every ``step``-th pixel of the (y, x) image; what comes from
+    outside the image is 0.
+    """
+    image = np.asarray(series.images[tilt], np.float32)
+    way = _way_back(image.shape, series.start_poses, tilt)
+    shape = tuple(-(-size // step) for size in image.shape)
+    picture: ImageArray = ndimage.affine_transform(
+        image, way["matrix"] * step, way["offset"], output_shape=shape, order=1
+    )
+    return picture
+
+
 def _moves(poses: Poses, tilt: int) -> bool:
     return bool(poses.z3_deg[tilt] or poses.dx_px[tilt] or poses.dy_px[tilt])
 

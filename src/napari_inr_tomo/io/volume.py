@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from napari_inr_tomo.errors import UserError
@@ -14,6 +16,10 @@ from napari_inr_tomo.io.mrc import read_mrc_volume, write_mrc
 from napari_inr_tomo.io.npy import read_npy_volume, write_npy_volume
 from napari_inr_tomo.io.tiff import read_tiff_volume, write_tiff
 from napari_inr_tomo.types import Volume
+
+_HOLDS_MAPPED = sys.platform == "win32"
+"""Whether a mapped file can be neither replaced nor removed: the result of a run that
+goes on, or that is to be deleted, while it is shown."""
 
 VOLUME_SUFFIXES = (".mrc", ".tif", ".ome.zarr", ".npy")
 
@@ -44,6 +50,8 @@ def read_volume(path: str | Path) -> Volume:
                 f"they are of the type {data.dtype}",
                 "Export the volume as integers or floating-point numbers",
             )
+        if _HOLDS_MAPPED and data.nbytes < psutil.virtual_memory().available / 2:
+            data = np.array(data, np.float32)
         return Volume(np.asarray(data, np.float32), voxel_nm, volume_name(path))
 
 

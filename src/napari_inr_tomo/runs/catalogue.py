@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 import uuid
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_inr_tomo import atomic
 from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.mapped import map_volume
@@ -145,7 +147,7 @@ def delete_run(folder: Path) -> None:
         )
     away = run.path.with_name(f".{run.path.name}.{uuid.uuid4().hex[:8]}.deleted")
     try:
-        run.path.rename(away)
+        atomic.patiently(partial(run.path.rename, away))
     except OSError as error:
         raise UserError(
             f"The run {run.path} cannot be deleted",

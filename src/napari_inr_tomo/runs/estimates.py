@@ -22,6 +22,7 @@ result and a preview).
 from __future__ import annotations
 
 import math
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,9 +150,17 @@ def _weights(field: FieldSettings, side: int) -> int:
 def check_space(folder: Path, need_bytes: int) -> None:
     """Raise `UserError` where the disk of ``folder`` has not ``need_bytes`` free."""
     folder = Path(folder).absolute()
-    while not folder.exists() and folder != folder.parent:
+    while not os.path.exists(folder) and folder != folder.parent:
         folder = folder.parent
-    free = shutil.disk_usage(folder).free
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise UserError(
+            f"The disk of {folder} cannot be used",
+            f"it does not answer ({error.strerror or error})",
+            "Check the letter of the drive and the connection, or choose a folder on "
+            "another disk",
+        ) from None
     if free < need_bytes:
         missing = need_bytes - free
         raise UserError(

@@ -14,12 +14,14 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from napari_inr_tomo import atomic, lock, restarts
 from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.guard import LAUNCHER_VARIABLE
 from napari_inr_tomo.hardware import cores, visible_gpus
 from napari_inr_tomo.journal import last_seq
 from napari_inr_tomo.layout import CONTROLS, DEVICE_VARIABLE, RunPaths
@@ -38,7 +40,7 @@ _started: list[subprocess.Popen[bytes]] = []
 
 _TAKEN = (
     *("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK"),
-    restarts.WATCHED_VARIABLE,
+    *(restarts.WATCHED_VARIABLE, LAUNCHER_VARIABLE),
 )
 
 
@@ -92,7 +94,7 @@ def launch(
     check_needs(run, count, device)
     paths.make_folders()
     for name in CONTROLS:
-        paths.control(name).unlink(missing_ok=True)
+        atomic.patiently(partial(paths.control(name).unlink, missing_ok=True))
     restarts.forget(paths)
     after = last_seq(paths.events)
     with open(paths.launcher_log, "ab") as log:

@@ -7,11 +7,10 @@ what is free now is started, with a warning: what others hold may come back.
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from dataclasses import dataclass
 
 from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.hardware import nvidia_smi
 from napari_inr_tomo.runs.estimates import in_words
 
 TIP = "Bin the images, choose a smaller depth or network, or use fewer processes"
@@ -36,17 +35,11 @@ def main_memory() -> Memory:
 
 def card_memory() -> list[Memory]:
     """Return the memory of every NVIDIA card, [] where that cannot be asked."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return []
     query = ["--query-gpu=memory.total,memory.free", "--format=csv,noheader,nounits"]
+    rows = [line.split(",") for line in nvidia_smi(*query)]
     try:
-        answer = subprocess.run(
-            [tool, *query], capture_output=True, text=True, timeout=10, check=True
-        )
-        rows = [line.split(",") for line in answer.stdout.splitlines() if line.strip()]
         mib = [(int(total), int(free)) for total, free in rows]
-    except (OSError, subprocess.SubprocessError, ValueError):
+    except ValueError:
         return []
     return [
         Memory(f"memory of GPU {i}", total << 20, free << 20)

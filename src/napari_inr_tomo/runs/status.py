@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from dataclasses import dataclass, replace
+from os.path import exists  # False where a network disk is away, unlike that of a Path
 from typing import Any, Literal
 
 from napari_inr_tomo import atomic, lock
@@ -168,7 +169,7 @@ def judge(told: Told, alive_after: int | None, paths: RunPaths) -> RunStatus:
     """
     status, end = told.status, told.end
     if alive_after is not None and (end is None or end.seq <= alive_after):
-        asked = any(paths.control(name).exists() for name in ("stop", "cancel"))
+        asked = any(exists(paths.control(name)) for name in ("stop", "cancel"))
         state: State = "stopping" if asked else "running"
         if told.begun is None or told.begun <= alive_after:  # not heard of yet
             return RunStatus(state, total=status.total, phase="starting")
@@ -176,14 +177,14 @@ def judge(told: Told, alive_after: int | None, paths: RunPaths) -> RunStatus:
     status = replace(status, eta_s=None)
     launched = _launcher(paths)
     died = launched is not None and end is not None and end.seq <= launched["after"]
-    if not isinstance(end, Finished) and requeued(paths).is_file():
+    if not isinstance(end, Finished) and exists(requeued(paths)):
         return replace(status, state="waiting", message=_REQUEUED)
     if end is not None and not died:
         return replace(
             status, state=_ended(end), message=_last_words(end, status, paths)
         )
     if told.begun is None and launched is None:
-        if (paths.folder / SUBMITTED).is_file():
+        if exists(paths.folder / SUBMITTED):
             return replace(status, state="waiting", message=_WAITING)
         return replace(status, state="created", message="Not started yet")
     return replace(status, state="interrupted", message=_interrupted(paths))
@@ -243,11 +244,11 @@ def alive_after(paths: RunPaths) -> int | None:
 
     -1: there was none; None: no workers are at work.
     """
-    who = lock.holder(paths.lock)
-    if who is not None:
+    who, launched = lock.holder(paths.lock), _launcher(paths)
+    if who is not None and (who.pid or launched is None):
         return who.after
-    launched = _launcher(paths)
-    if launched is not None and process_alive(launched):
+    # on some network disks nobody can read what the holder of a lock has written
+    if launched is not None and (who is not None or process_alive(launched)):
         return int(launched["after"])
     last = lock.last_holder(paths.lock)
     if last is not None and not last.here and _silence_s(paths) < FOREIGN_SILENCE_S:

@@ -254,7 +254,10 @@ def measure(
     if found is not None and not again:
         return found
     name, busy = key(series, config), _is_busy()
-    with tempfile.TemporaryDirectory(prefix="inr-tomo-trial-") as folder:
+    with tempfile.TemporaryDirectory(
+        prefix="inr-tomo-trial-",
+        ignore_cleanup_errors=True,  # a process may leave a moment after its end
+    ) as folder:
         run = create_run(Path(folder) / "trial", series, config)
         check_needs(run, 1)
         answer = _ask(run.path, module, stop)

@@ -71,7 +71,7 @@ def curves_to_layers(session: Session, record: RunRecord) -> list[str]:
         names += _add_words(session, record, [*words, ("", edge)])
     shown = [session.viewer.layers[name] for name in reversed(names)]
     session.show_alone(*shown)
-    session.viewer.fit_to_view()
+    session.look_aside()
     return names
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from dataclasses import dataclass
 from importlib import metadata
 
-TIMEOUT_S = 15
+from napari_inr_tomo.hardware import cores, nvidia_smi, torch_knows_cards
 
 
 @dataclass(frozen=True)
@@ -20,10 +18,10 @@ class Devices:
 
 
 def find_devices() -> Devices:
-    """Ask nvidia-smi and the installed PyTorch's version (worker thread)."""
+    """Ask nvidia-smi and the installed PyTorch (worker thread)."""
     gpus = _gpus()
-    cores = os.cpu_count() or 1
-    processor = f"the processor ({cores} core{'s' if cores > 1 else ''})"
+    count = cores()
+    processor = f"the processor ({count} core{'s' if count > 1 else ''})"
     try:
         version = metadata.version("torch")
     except metadata.PackageNotFoundError:
@@ -31,29 +29,19 @@ def find_devices() -> Devices:
     if not gpus:
         return Devices((), False, f"No NVIDIA GPU found: runs use {processor}")
     names = ", ".join(gpus)
-    if "+cpu" in version:
+    if not torch_knows_cards():
         text = (
             f"{names} found, but the installed PyTorch ({version}) is built for "
             f"processors only: runs use {processor}. Install PyTorch for CUDA"
         )
         return Devices(gpus, False, text)
-    count = f"{len(gpus)} GPUs" if len(gpus) > 1 else "1 GPU"
-    return Devices(gpus, True, f"{count}: {names}")
+    cards = f"{len(gpus)} GPUs" if len(gpus) > 1 else "1 GPU"
+    return Devices(gpus, True, f"{cards}: {names}")
 
 
 def _gpus() -> tuple[str, ...]:
-    command = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
-    try:
-        answer = subprocess.run(
-            command, capture_output=True, text=True, timeout=TIMEOUT_S, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ()
-    found = []
-    for line in answer.stdout.splitlines():
-        name, _, memory = line.partition(",")
-        if name.strip():
-            found.append(
-                f"{name.strip()} ({memory.strip()})" if memory else name.strip()
-            )
-    return tuple(found)
+    lines = nvidia_smi("--query-gpu=name,memory.total", "--format=csv,noheader")
+    rows = [line.partition(",") for line in lines]
+    return tuple(  # what has no comma is what went wrong, in words
+        f"{name.strip()} ({memory.strip()})" for name, _, memory in rows if memory
+    )

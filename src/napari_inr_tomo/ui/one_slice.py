@@ -204,7 +204,10 @@ def previews(
     )
     show = threading.Event()
     show.set()
-    with tempfile.TemporaryDirectory(prefix="inr-tomo-slice-") as folder:
+    with tempfile.TemporaryDirectory(
+        prefix="inr-tomo-slice-",
+        ignore_cleanup_errors=True,  # a process may leave a moment after its end
+    ) as folder:
         run = runs.create_run(Path(folder) / "slab", slab.series, config)
         launched, data = runs.launch(run), None
         try:

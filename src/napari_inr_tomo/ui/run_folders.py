@@ -8,10 +8,15 @@ from typing import Any
 
 import numpy as np
 
+LONGEST_NAME = 80
+"""Letters of a series' name in that of a run folder: Windows has 260 for a path."""
+
 
 def new_folder(series: Any, method: str) -> Path:
     """Return a new name for a run folder, from series, method and time."""
-    name = "".join(c if c.isalnum() else "-" for c in series.name).strip("-")
+    name = "".join(c if c.isalnum() else "-" for c in series.name).strip("-")[
+        :LONGEST_NAME
+    ]
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     return runs_home() / f"{name or 'run'}-{method}-{stamp}"
 
@@ -57,5 +62,7 @@ def read_input(path: Path) -> tuple[Any, Any, list[int]]:
     run = runs.RunFolder(path)
     series = run.series()
     frozen = np.isin(run.spec.tilts, run.config.inr.poses.frozen)
-    series = series.evolve(images=np.array(series.images))
+    # copies: a folder whose files are mapped cannot be deleted on Windows
+    valid = None if series.valid is None else np.array(series.valid)
+    series = series.evolve(images=np.array(series.images), valid=valid)
     return series, run.config, np.flatnonzero(frozen).tolist()

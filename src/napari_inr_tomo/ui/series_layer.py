@@ -27,6 +27,8 @@ KEY = "napari_inr_tomo"
 FROZEN = "napari_inr_tomo_frozen"
 FILE = "napari_inr_tomo_file"
 EDITED = "edited_in_napari"
+ALIGNED = "aligned tilts"
+"""What is under `KEY` in the layer that shows a series aligned."""
 STACK_LABELS = ("tilt", "y", "x")
 VOLUME_LABELS = ("z", "y", "x")
 
@@ -148,7 +150,9 @@ def plain_stack(viewer: Any) -> Any:
     """Return the selected layer if it is a three-dimensional image without angles."""
     layer = None if viewer is None else viewer.layers.selection.active
     layer = getattr(layer, "__wrapped__", layer)
-    if layer is None or (is_series_layer(layer) and not is_replaced(layer)):
+    if layer is None or layer.metadata.get(KEY) is ALIGNED:
+        return None
+    if is_series_layer(layer) and not is_replaced(layer):
         return None
     fits = type(layer).__name__ == "Image" and layer.ndim == 3
     return layer if fits and not layer.rgb and not layer.multiscale else None
@@ -179,6 +183,13 @@ def files_of(metadata: Iterable[dict[str, Any]]) -> list[Path]:
     return [Path(one[FILE]) for one in metadata if FILE in one]
 
 
+def unchanged_file(layer: Layer) -> str:
+    """Return the file that a plain image shows as it was read, or an empty string."""
+    known = layer.metadata.get(KEY)
+    as_read = isinstance(known, Volume) and known.data is layer.data
+    return str(layer.metadata.get(FILE, "")) if as_read else ""
+
+
 def frozen_of(layer: Layer | None) -> tuple[int, ...]:
     """Return the tilts whose pose a reconstruction is to leave as it is."""
     return () if layer is None else tuple(layer.metadata.get(FROZEN, ()))
@@ -197,6 +208,8 @@ def volume_of(layer: Layer) -> Volume | None:
     if layer.ndim != 3 or getattr(layer, "rgb", False) or layer.multiscale:
         return None
     known = layer.metadata.get(KEY)
+    if known is ALIGNED:
+        return None
     if isinstance(known, Volume):
         if known.data is layer.data and known.name == layer.name:
             return known

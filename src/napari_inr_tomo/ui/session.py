@@ -81,6 +81,7 @@ class Session:
         self.busy: str | None = None
         self.closed = False
         self._fitted: tuple[Any, ...] | None = None
+        self._left: tuple[Any, ...] | None = None
         self._slider = Slider(viewer)
         self.unused: str | None = None
         """What was adjusted by hand and is not used yet, in words."""
@@ -140,9 +141,10 @@ class Session:
         """
         from napari.layers import Layer
 
-        layer = self.viewer.add_layer(Layer.create(*series_layer_data(series)))
+        data = series_layer_data(series)
         if file:
-            layer.metadata[FILE] = file
+            data[1]["metadata"][FILE] = file
+        layer = self.viewer.add_layer(Layer.create(*data))
         self.layer = layer
         return layer
 
@@ -157,8 +159,13 @@ class Session:
         """Show these layers and hide all others of the plugin; the user's stay.
 
         The first is selected, and before the rest is hidden: napari greys out the
-        controls of a hidden layer, for which Qt first lays out the whole window.
+        controls of a hidden layer, for which Qt first lays out the whole window.  The
+        view goes back to what `look_aside` has left.
         """
+        if self._left is not None:
+            camera = self.viewer.scene.camera
+            camera.zoom, camera.center = self._left
+            self._left = None
         here = [layer for layer in shown if self.has_layer(layer)]
         for layer in here:
             layer.visible = True
@@ -167,6 +174,17 @@ class Session:
         for layer in self.viewer.layers:
             if is_ours(layer) and layer not in here:
                 layer.visible = False
+
+    def look_aside(self) -> None:
+        """Show all that is visible, until something else is to be seen alone."""
+        if self._left is None:
+            self._left = self._view
+        self.viewer.fit_to_view()
+
+    @property
+    def _view(self) -> tuple[Any, ...]:
+        camera = self.viewer.scene.camera
+        return camera.zoom, tuple(camera.center)
 
     def shown_tilt(self) -> int | None:
         """Return the shown tilt; where a volume covers them, the one that was left."""
@@ -190,7 +208,8 @@ class Session:
 
     def show_tilts(self) -> None:
         """Bring the tilts to the front, where the user can see what is done to them."""
-        if self.on_top() != STACK_LABELS[0]:
+        covered = self.on_top() != STACK_LABELS[0]
+        if covered or (self._layer is not None and not self._layer.visible):
             self.run.layers.show_only("stack")
 
     def on_top(self) -> str | None:
@@ -212,10 +231,9 @@ class Session:
         viewer = self.viewer
         if viewer is None or not viewer.layers:
             return
-        now = (viewer.scene.camera.zoom, tuple(viewer.scene.camera.center))
-        if self._fitted is None or self._fitted == now:
+        if self._fitted is None or self._fitted == self._view:
             viewer.reset_view()
-            self._fitted = (viewer.scene.camera.zoom, tuple(viewer.scene.camera.center))
+            self._fitted = self._view
 
     def _on_inserted(self, event: Any) -> None:
         self._show_scale_bar()

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.kept import KeptSteps
 from napari_inr_tomo.types import Alignment, Poses, Step, TiltSeries
 
 
@@ -27,6 +28,13 @@ def read_series(path: str, angles: str) -> TiltSeries:
             "Choose a stack, or a folder of images",
         )
     return io.read_series(Path(path).expanduser(), angles.strip() or None)
+
+
+def do_again(series: TiltSeries, file: Path, earlier: KeptSteps) -> TiltSeries:
+    """Return what the earlier steps make of a file; ``series``, read from it, goes."""
+    from napari_inr_tomo.replay import series_of_record
+
+    return series_of_record(file, earlier)
 
 
 def angles_from(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from napari_inr_tomo.types import TiltSeries, Volume
-from napari_inr_tomo.ui.series_layer import KEY, files_of
+from napari_inr_tomo.ui.series_layer import ALIGNED, KEY, files_of
 
 
 def write_image(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
@@ -18,6 +18,8 @@ def write_image(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     metadata = attributes.get("metadata", {})
     known = metadata.get(KEY)
     io.check_apart([Path(path)], files_of([metadata]))
+    if known == ALIGNED:  # what is shown is for the eye only
+        return [str(written) for written in io.write_series(Path(path), data.series)]
     if isinstance(known, TiltSeries) and np.shape(data) == known.images.shape:
         series = known.evolve(images=np.asarray(data, np.float32))
         return [str(written) for written in io.write_series(Path(path), series)]

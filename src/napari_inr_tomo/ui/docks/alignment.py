@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from superqt.utils import signals_blocked
+
 from napari_inr_tomo.passes import in_words, passes_of
 from napari_inr_tomo.ui import steps
+from napari_inr_tomo.ui.aligned_tilts import AlignedTilts
 from napari_inr_tomo.ui.axis_tool import AxisTool
-from napari_inr_tomo.ui.controls import ActionRow, group, words
+from napari_inr_tomo.ui.controls import ActionRow, group, tick, words
 from napari_inr_tomo.ui.correlation_choices import CorrelationChoices
 from napari_inr_tomo.ui.dock import Dock, Panel
 from napari_inr_tomo.ui.jobs import start_step
@@ -84,6 +87,14 @@ class AlignmentPanel(Panel):
         layout.addWidget(self.all_row)
         self.plot = PosePlot(angles=False)
         layout.addWidget(self.plot)
+        self.aligned = AlignedTilts(self.session, self._tick_aligned)
+        self.aligned_tick = tick(
+            "Show the tilts aligned",
+            "Turn and move every tilt by its pose while it is looked at: the tilt axis "
+            "lies level through the middle, and the specimen stands still",
+        )
+        self.aligned_tick.toggled.connect(self._show_aligned)
+        layout.addWidget(self.aligned_tick)
         self.undo_row = ActionRow()
         self.undo_button = undo_button(self.undo_row, self.session)
         layout.addWidget(self.undo_row)
@@ -111,8 +122,13 @@ class AlignmentPanel(Panel):
         show_dock(self.session, ShiftsDock)
 
     def connections(self) -> list[tuple[Any, Any]]:
-        """Follow the theme as well."""
-        return [*super().connections(), (self.session.viewer.events.theme, self._theme)]
+        """Follow the theme and the layers as well."""
+        session = self.session
+        return [
+            *super().connections(),
+            (session.viewer.events.theme, self._theme),
+            (session.layers_changed, self._follow_aligned),
+        ]
 
     def attach(self) -> None:
         """Connect to the session."""
@@ -120,9 +136,32 @@ class AlignmentPanel(Panel):
         self._theme()
 
     def release(self) -> None:
-        """Take the tool's lines away with the dock."""
+        """Take the tool's lines and the aligned tilts away with the dock."""
         self.tool.disable()
+        self.aligned.remove()
         super().release()
+
+    def _show_aligned(self, on: bool) -> None:
+        from napari.utils.notifications import show_info
+
+        if not on:
+            self.aligned.hide()
+        elif self.tool.enabled:
+            show_info(
+                "The axis is being adjusted, on the tilts as they are: press "
+                f"'{self.tool.switch.text()}' first."
+            )
+            self._tick_aligned()
+        else:
+            self.aligned.show()
+
+    def _follow_aligned(self) -> None:
+        self.aligned.refresh()
+        self._tick_aligned()
+
+    def _tick_aligned(self) -> None:
+        with signals_blocked(self.aligned_tick):
+            self.aligned_tick.setChecked(self.aligned.shown)
 
     def _theme(self, *_: Any) -> None:
         if self.session.viewer is not None:
@@ -143,6 +182,8 @@ class AlignmentPanel(Panel):
             self.forget_button, why or (None if moved else "All poses are zero")
         )
         self.plot.show_series(series)
+        self._follow_aligned()
+        self.aligned_tick.setEnabled(series is not None)
         if series is None:
             self.axis_words.setText("")
         else:

@@ -26,9 +26,10 @@ from napari_inr_tomo.ui.controls import (
     words,
 )
 from napari_inr_tomo.ui.dock import Dock, Panel
+from napari_inr_tomo.ui.earlier_steps import EarlierSteps
 from napari_inr_tomo.ui.jobs import start_job, start_step, tell
 from napari_inr_tomo.ui.other_series import MergeBox
-from napari_inr_tomo.ui.series_layer import plain_stack, size_of
+from napari_inr_tomo.ui.series_layer import plain_stack, size_of, unchanged_file
 from napari_inr_tomo.ui.undoing import bar_undo, undo_button
 
 ANGLE_TIP = (
@@ -50,6 +51,8 @@ class TiltSeriesPanel(Panel):
     def build(self) -> None:
         """Make the controls."""
         self._build_open()
+        self.earlier = EarlierSteps(self.session, self)
+        self.body.addWidget(self.earlier.box)
         self._build_summary()
         self._build_views()
         self.passes = MergeBox(self.session, self.selected_tilts)
@@ -193,6 +196,11 @@ class TiltSeriesPanel(Panel):
             (self.session.layers_changed, self.passes.refresh),
         ]
 
+    def release(self) -> None:
+        """Keep the last steps as well."""
+        self.earlier.close()
+        super().release()
+
     def _on_point(self, event: Any = None) -> None:
         self._tilt_moved()
 
@@ -228,6 +236,7 @@ class TiltSeriesPanel(Panel):
         layer = plain_stack(self.session.viewer)
         if layer is None:
             return
+        file = unchanged_file(layer)
         start_job(
             self.session,
             "Making a tilt series",
@@ -236,7 +245,7 @@ class TiltSeriesPanel(Panel):
             self.angles.text(),
             size_of(layer),
             f"{layer.name} (tilt series)",
-            done=self._opened,
+            done=lambda series: self._opened(series, file),
         )
 
     def _opened(self, series: TiltSeries, file: str = "") -> None:
@@ -273,6 +282,7 @@ class TiltSeriesPanel(Panel):
         self.notices.setVisible(bool(series and series.notices))
         self.history.setText(history(series))
         self.history.setVisible(bool(self.history.text()))
+        self.earlier.refresh()
         self._show_size(series)
         self._fill(series)
         self._refresh_buttons()

@@ -1,0 +1,137 @@
+"""A layer of the tilts as their poses lay them, made while one looks at it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_inr_tomo.types import TiltSeries
+from napari_inr_tomo.ui.series_layer import ALIGNED, KEY, STACK_LABELS, space
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
+    from napari_inr_tomo.ui.session import Session
+
+LONGEST_PX = 1024
+"""Larger pictures show every second pixel, or fewer: the window must not wait."""
+
+
+class AlignedImages:
+    """(tilt, y, x) float32, every image turned and moved when it is asked for."""
+
+    ndim = 3
+    dtype = np.dtype(np.float32)
+
+    def __init__(self, series: TiltSeries) -> None:
+        self.series = series
+        count, *size = series.images.shape
+        self.step = -(-max(size) // LONGEST_PX)
+        self.shape = (count, *(-(-edge // self.step) for edge in size))
+        self.size = int(np.prod(self.shape))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        from napari_inr_tomo.io import aligned_picture
+
+        first, *rest = key if isinstance(key, tuple) else (key,)
+        tilts = np.arange(len(self))[first]
+        pictures = [
+            aligned_picture(self.series, int(tilt), self.step)[tuple(rest)]
+            for tilt in np.ravel(tilts)
+        ]
+        return pictures[0] if np.ndim(tilts) == 0 else np.stack(pictures)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self[:], dtype)
+
+
+class AlignedTilts:
+    """Shows the current series aligned, in a layer of its own, or no longer.
+
+    The tools that draw on the tilts as they are bring those to the front again.
+    """
+
+    def __init__(self, session: Session, changed: Callable[[], None]) -> None:
+        """changed: called when the layer was shown or hidden, by whomever."""
+        self.session = session
+        self._changed = changed
+        self._layer: Layer | None = None
+        self._of: Layer | None = None
+
+    @property
+    def shown(self) -> bool:
+        """Whether the aligned tilts are seen."""
+        return self.session.has_layer(self._layer) and self._layer.visible
+
+    def show(self) -> None:
+        """Show the tilts as their poses lay them, and nothing else of the plugin."""
+        session = self.session
+        if session.layer is None:
+            return
+        session.show_tilts()
+        if not session.has_layer(self._layer):
+            self._layer, self._of = self._made(), session.layer
+            session.viewer.add_layer(self._layer)
+        session.show_alone(self._layer)
+
+    def hide(self) -> None:
+        """Show the tilts as they are."""
+        if self.shown:
+            self.session.show_tilts()
+
+    def refresh(self) -> None:
+        """Follow the poses of the series; the layer goes with the series it is of."""
+        session, layer = self.session, self._layer
+        if layer is None:
+            return
+        if session.layer is not self._of:
+            self.remove()
+        elif not session.has_layer(layer):  # the user took it away
+            self._layer = self._of = None
+            session.show_tilts()
+        elif layer.data.series is not session.series:
+            layer.data = AlignedImages(session.series)
+            for name, value in _place(layer.data).items():
+                setattr(layer, name, value)
+
+    def remove(self) -> None:
+        """Take the layer away."""
+        layer, seen = self._layer, self.shown
+        self._layer = self._of = None
+        if self.session.has_layer(layer):
+            if seen:
+                self.session.show_tilts()
+            self.session.viewer.layers.remove(layer)
+
+    def _made(self) -> Layer:
+        from napari.layers import Image
+
+        tilts = self.session.layer
+        images = AlignedImages(self.session.series)
+        layer = Image(
+            images,
+            name=f"{tilts.name}, aligned",
+            metadata={KEY: ALIGNED},
+            contrast_limits=tilts.contrast_limits,
+            colormap=tilts.colormap,
+            rgb=False,
+            multiscale=False,
+            **_place(images),
+        )
+        layer.events.visible.connect(self._seen)
+        return layer
+
+    def _seen(self, *_: Any) -> None:
+        self._changed()
+
+
+def _place(images: AlignedImages) -> dict[str, Any]:
+    """Return where the layer lies: where the tilts do."""
+    place = space(images.series.pixel_size_nm, STACK_LABELS)
+    tilt, *pixel = place["scale"]
+    return place | {"scale": (tilt, *(edge * images.step for edge in pixel))}
