@@ -51,6 +51,18 @@ class EventWriter:
             self._descriptor = -1
 
 
+def last_seq(path: Path) -> int:
+    """Return the number of the last whole event, -1 where there is none.
+
+    It tells before from after where a clock, which may be set back, cannot.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError:
+        return -1
+    return _last_seq(content[: content.rfind(b"\n") + 1])
+
+
 def _line(event: Event) -> bytes:
     """Return the encoded event, its longest words shortened to fit `LINE_LIMIT`."""
     line = encode(event)

@@ -1,9 +1,10 @@
 """One worker per run folder: a lock the system lets go when its holder dies.
 
-``fcntl.flock`` (POSIX) or ``msvcrt.locking`` (Windows) on the file ``lock``; what the
-file says (pid, host, start) is for the message only.  On a network file system the
-lock may not be seen from another computer; `Holder.host` tells such a case.  A disk
-that knows no locks at all goes by the name in the file and whether its process lives.
+``fcntl.flock`` (POSIX) or ``msvcrt.locking`` (Windows) on the file ``lock``, which says
+who took it (pid, host, start), for people, and after which event of the run.  On a
+network file system the lock may not be seen from another computer; `Holder.host` tells
+such a case.  A disk that knows no locks at all goes by the name in the file and whether
+its process lives.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from types import TracebackType
 
 from napari_inr_tomo import atomic
 from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.journal import last_seq
+from napari_inr_tomo.layout import RunPaths
 
 RETRY_S = 1.0
 """How long `FolderLock.acquire` tries: a look from `holder` takes the lock too."""
@@ -31,11 +34,16 @@ _HELD = (errno.EACCES, errno.EAGAIN)
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds, or last held, a lock; ``started`` is in seconds since 1970."""
+    """Who holds, or last held, a lock.
+
+    started: seconds since 1970, for a disk without locks; 0 where unknown.
+    after: number of the last event of the run when it was taken, -1 where none was.
+    """
 
     pid: int
     host: str
-    started: float
+    started: float = 0.0
+    after: int = -1
 
     @property
     def here(self) -> bool:
@@ -67,6 +75,7 @@ class FolderLock:
                 raise busy(self.path.parent, _read(self.path))
             time.sleep(0.02)
         me = {"pid": os.getpid(), "host": socket.gethostname(), "started": time.time()}
+        me["after"] = last_seq(RunPaths(self.path.parent).events)
         os.ftruncate(descriptor, 0)
         os.lseek(descriptor, 0, os.SEEK_SET)
         os.write(descriptor, json.dumps(me).encode())
@@ -119,7 +128,7 @@ def holder(path: Path) -> Holder | None:
         return _living(path)
     finally:
         os.close(descriptor)
-    return _read(path) or Holder(0, "an unknown computer", 0.0)
+    return _read(path) or Holder(0, "an unknown computer")
 
 
 def last_holder(path: Path) -> Holder | None:
@@ -154,8 +163,10 @@ def _living(path: Path) -> Holder | None:
 def _read(path: Path) -> Holder | None:
     try:
         value = atomic.read_json(path)
-        return Holder(int(value["pid"]), str(value["host"]), float(value["started"]))
-    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+        after = int(value.get("after", -1))
+        started = float(value["started"])
+        return Holder(int(value["pid"]), str(value["host"]), started, after)
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, AttributeError):
         return None
 
 

@@ -1,7 +1,8 @@
-"""Folders from strangers: nothing but plain files and folders where ours stand.
+"""Folders that are not as they should be: from strangers, or gone.
 
 A link in a run folder could lead the workers to write, and a viewer to read, anywhere
-else; a pipe would keep them waiting for ever.
+else; a pipe would keep them waiting for ever.  In a folder that was deleted nothing is
+kept, and nobody can ask for an end.
 """
 
 from __future__ import annotations
@@ -25,6 +26,23 @@ def only_plain(folder: Path, files: Sequence[str], folders: Sequence[str]) -> No
             f"{path} is a link, a pipe or not what it should be",
             "Use run folders only as this program wrote them",
         )
+
+
+def still_there(folder: Path) -> None:
+    """Raise `UserError` where a run folder has gone; cheap.
+
+    A disk that cannot be asked just now may be back in a moment.
+    """
+    try:
+        folder.stat()
+    except FileNotFoundError:
+        raise UserError(
+            f"The run folder {folder} is not there any more",
+            "it was deleted, renamed or moved",
+            "Open it where it is now, or start the reconstruction again",
+        ) from None
+    except OSError:
+        return
 
 
 def _odd(folder: Path, files: Sequence[str], folders: Sequence[str]) -> Iterator[str]:

@@ -311,15 +311,19 @@ def test_another_stack_does_not_fit_a_record(
 
 
 @pytest.mark.usefixtures("fake_engine")
-def test_submit_writes_a_script(cli: Cli, stack: Path, tmp_path: Path) -> None:
+def test_submit_writes_a_script(
+    cli: Cli, stack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     volume = tmp_path / "v.mrc"
     words = ("submit", stack, "-o", volume, "--sbatch=--partition=gpu", "--nodes", 2)
     shown = cli(*words, "--slurm", "--dry-run")
     assert shown.status == 0
     assert "#SBATCH --partition=gpu" in shown.out
     assert f"-m napari_inr_tomo.engine {tmp_path / 'v.inr-run'}" in shown.out
-    assert not (tmp_path / "v.inr-run").exists()
     assert "Add --slurm" in cli(*words).problem
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "no sbatch" in cli(*words, "--slurm").problem
+    assert not (tmp_path / "v.inr-run").exists()
 
 
 def test_the_real_engine_gives_the_same_twice(

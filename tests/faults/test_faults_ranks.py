@@ -313,6 +313,27 @@ def test_a_scheduler_asks_for_a_checkpoint(
     figure(f"{signal.Signals(number).name}: checkpoint after {took:.1f} s")
 
 
+@pytest.mark.scenario(30)
+@pytest.mark.parametrize(
+    ("phase", "changes"),
+    [
+        ("SIRT", {"method": "sirt", "classic": {"iterations": 100_000}}),
+        ("learning the start", {"inr": WARM["inr"] | {"warm_start_steps": 100_000}}),
+    ],
+)
+def test_a_scheduler_ends_all_ranks_at_once(
+    tmp_path: Path, phase: str, changes: dict, figure: Figure, eventually: Wait
+) -> None:
+    paths = make_run(tmp_path / "run", changes)
+    with ranks(paths, 2) as members:
+        eventually(lambda: RunFolder(paths.folder).status().phase == phase, 30)
+        for member in members:
+            member.send(signal.SIGTERM)
+        assert [member.wait(20) for member in members] == [0, 0]
+    assert RunFolder(paths.folder).status().state == "cancelled"
+    figure("SIGTERM to both of 2 processes at once: both ended as asked")
+
+
 @pytest.mark.faults
 @pytest.mark.scenario(30)
 def test_a_run_in_pieces_of_its_time_limit_equals_one_in_one_piece(

@@ -198,6 +198,21 @@ def test_an_mdoc_beside_the_file_and_an_image_of_another_size(tmp_path: Path) ->
     assert "4 x 4" in look.problems[0]
 
 
+def test_an_overview_that_lies_there_first_does_not_say_the_size(
+    tmp_path: Path,
+) -> None:
+    watched = watch(tmp_path, pattern=r"_([+-]?\d+\.?\d*)\.tif")
+    tifffile.imwrite(tmp_path / "overview.tif", np.zeros((40, 40), np.float32))
+    assert settled(watched).unplaced == ("overview.tif",)
+    put(tmp_path, -10)
+    assert angles(settled(watched)) == [-10]
+    look = watched.poll()
+    assert "overview.tif is left out: it has 40 x 40" in look.problems[0]
+    assert not look.waiting
+    put(tmp_path, 0)
+    assert angles(settled(watched)) == [0]
+
+
 def test_a_stack_grows(tmp_path: Path) -> None:
     path = tmp_path / "series.mrc"
     watched = watch(path)

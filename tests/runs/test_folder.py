@@ -27,7 +27,7 @@ from napari_inr_tomo.events import (
 from napari_inr_tomo.journal import EventWriter
 from napari_inr_tomo.layout import write_complete, write_record
 from napari_inr_tomo.lock import FolderLock
-from napari_inr_tomo.runs import RunFolder, create_run
+from napari_inr_tomo.runs import RunFolder, create_run, launch
 from napari_inr_tomo.runs import status as status_module
 from napari_inr_tomo.types import TiltSeries
 
@@ -247,6 +247,28 @@ def test_the_status_follows_the_events(run: RunFolder) -> None:
     assert (status.state, status.message) == ("failed", "X: y. Z.")
 
 
+def test_a_clock_that_is_set_back_changes_nothing(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither while the workers run, nor for what they have said at the end."""
+    writer = EventWriter(run.paths.events)
+    writer.write(started())
+    writer.write(Cancelled(step=1))
+    with FolderLock(run.paths.lock):
+        assert run.status().state == "running"
+        assert run.status().phase == "starting"
+        launched = {"pid": 0, "host": "here", "born": 0.0, "started": time.time()}
+        atomic.write_json(run.paths.launcher, launched | {"after": 1})
+        now = time.time()
+        monkeypatch.setattr(time, "time", lambda: now - 3600)
+        writer.write(started())
+        writer.write(Phase(name="SIRT"))
+        assert run.status().phase == "SIRT"
+    writer.write(Finished(step=9, elapsed_s=1))
+    writer.close()
+    assert run.status().state == "finished"
+
+
 def test_a_run_elsewhere_is_alive_while_it_speaks(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -266,7 +288,7 @@ def test_a_lock_whose_text_nobody_can_read_is_still_one(
     nobody = lock.Holder(0, "an unknown computer", 0.0)
     monkeypatch.setattr(lock, "holder", lambda _: nobody)
     assert run.status().state == "cancelled"
-    resumed = {"pid": 1, "host": "far", "started": time.time() + 1, "born": 0.0}
+    resumed = {"pid": 1, "host": "far", "born": 0.0, "after": 1}
     atomic.write_json(run.paths.launcher, resumed)
     assert run.status().state == "running"
 
@@ -292,6 +314,16 @@ def test_a_replaced_event_file_is_told_anew(run: RunFolder) -> None:
     assert run.status().state == "finished"
     run.paths.events.unlink()
     assert run.status().state == "created"
+
+
+def test_a_folder_that_has_gone_is_said_and_not_made_anew(run: RunFolder) -> None:
+    assert run.status().state == "created"
+    shutil.rmtree(run.path)
+    with pytest.raises(UserError, match="not there any more"):
+        run.status()
+    with pytest.raises(UserError, match="not there any more"):
+        launch(run)
+    assert not run.path.exists()
 
 
 def test_only_known_requests_are_made(run: RunFolder) -> None:

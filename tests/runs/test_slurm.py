@@ -65,7 +65,8 @@ def test_time_limits_that_cannot_work_are_refused(tmp_path: Path, limit: str) ->
 SRUN = """#!/bin/bash
 echo started >> "$STORY"
 for i in $(seq 100); do
-    if [ -e "$RUN/control/cancel" ] && [ "$OBEY" = yes ]; then
+    if [ -e "$RUN/control/cancel" ] && [ "$OBEY" != no ]; then
+        [ "$OBEY" = early ] || touch "$RUN/checkpoints/step-2.npz"
         rm "$RUN/control/cancel"; echo saved >> "$STORY"; exit 0
     fi
     sleep 0.05
@@ -76,13 +77,18 @@ echo finished >> "$STORY"
 
 @pytest.mark.skipif(os.name == "nt", reason="needs bash and signals")
 @pytest.mark.scenario(30)
-@pytest.mark.parametrize("obeys", [True, False])
+@pytest.mark.parametrize("obey", ["yes", "early", "no"])
 def test_at_the_time_limit_the_job_saves_and_goes_back_into_the_queue(
-    tmp_path: Path, eventually: Callable[..., None], obeys: bool, figure: Figure
+    tmp_path: Path, eventually: Callable[..., None], obey: str, figure: Figure
 ) -> None:
-    """The script is run by bash with stand-ins for srun and scontrol."""
+    """The script is run by bash with stand-ins for srun and scontrol.
+
+    early: the time is up before there is a new checkpoint, as it would be again.
+    """
     run, tools, story = tmp_path / "it's", tmp_path / "bin", tmp_path / "story"
     (run / "control").mkdir(parents=True)
+    (run / "checkpoints").mkdir()
+    (run / "checkpoints" / "step-1.npz").touch()
     tools.mkdir()
     scontrol = '#!/bin/bash\n[ "$1" = show ] && echo node0 || echo "$@" >> "$STORY"\n'
     for name, text in (("srun", SRUN), ("scontrol", scontrol)):
@@ -91,28 +97,33 @@ def test_at_the_time_limit_the_job_saves_and_goes_back_into_the_queue(
     (run / "control" / "cancel").touch()  # of an attempt before
     path = f"{tools}{os.pathsep}{os.environ['PATH']}"
     said = {"PATH": path, "STORY": str(story), "RUN": str(run)}
-    said |= {"OBEY": "yes" if obeys else "no"}
+    said |= {"OBEY": obey}
     script = slurm_script(run, output=tmp_path / "v.mrc", python="echo")
     job = subprocess.Popen(
         ["bash", "-c", script],
         env=os.environ | said | {"SLURM_JOB_ID": "42", "SLURM_JOB_NODELIST": "n"},
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
     )
     eventually(story.exists)
     assert not (run / "control" / "cancel").exists()
     os.kill(job.pid, signal.SIGUSR1)  # as --signal=B:USR1 does
-    out, _ = job.communicate(timeout=30)
-    if obeys:
+    out, problem = job.communicate(timeout=30)
+    if obey == "yes":
         assert story.read_text().split("\n")[:3] == ["started", "saved", "requeue 42"]
         assert "export" not in out
         assert (run / "control" / "requeued").exists()
         figure("saved and requeued by the script")
+    elif obey == "early":
+        assert story.read_text().split() == ["started", "saved"]
+        assert "longer --time" in problem
+        assert not (run / "control" / "requeued").exists()
     else:  # they came to their end before they looked
         assert story.read_text().split() == ["started", "finished"]
         assert "export" in out
         assert not (run / "control" / "requeued").exists()
-    assert job.returncode == 0
+    assert job.returncode == (1 if obey == "early" else 0)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs bash and signals")
@@ -121,6 +132,7 @@ def test_where_the_queue_refuses_the_run_is_not_said_to_wait(
 ) -> None:
     run, tools, story = tmp_path / "run", tmp_path / "bin", tmp_path / "story"
     (run / "control").mkdir(parents=True)
+    (run / "checkpoints").mkdir()
     tools.mkdir()
     scontrol = """#!/bin/bash
 [ "$1" = show ] && echo node0 && exit
@@ -151,6 +163,7 @@ def test_after_a_lost_process_the_job_goes_back_into_the_queue(
     tools, story = tmp_path / "bin", tmp_path / "story"
     tools.mkdir()
     (tmp_path / "control").mkdir()
+    (tmp_path / "checkpoints").mkdir()
     scontrol = '#!/bin/bash\n[ "$1" = show ] && echo node0 || echo "$@" >> "$STORY"\n'
     asked = f'#!/bin/bash\necho "$@" >> "$STORY"\nexit {0 if may else 1}\n'
     tried = "#!/bin/bash\nexit 9\n"

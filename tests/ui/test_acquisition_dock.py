@@ -120,6 +120,30 @@ def test_closing_the_dock_leaves_the_process_and_it_is_followed_again(
     ended(panel, qtbot)
 
 
+def test_one_that_was_ended_is_taken_up_in_its_folder(
+    open_dock: Any, qtbot: Any, raw: Path, tmp_path: Path, small_series: TiltSeries
+) -> None:
+    panel = begin(open_dock, raw, tmp_path / "out")
+    for count in (2, 3):
+        for tilt in range(10, 10 + count):
+            put(raw, small_series, tilt)
+        panel.start_button.click()
+        qtbot.waitUntil(lambda n=count: panel.table.rowCount() == n, timeout=LONG_MS)
+        ended(panel, qtbot)
+        assert f"Ended with {count} tilts" in panel.summary.text()
+
+
+def test_a_stop_before_the_process_has_shown_itself_is_obeyed(
+    open_dock: Any, qtbot: Any, raw: Path, tmp_path: Path
+) -> None:
+    panel = begin(open_dock, raw, tmp_path / "out")
+    panel.start_button.click()
+    qtbot.waitUntil(lambda: panel.going, timeout=LONG_MS)
+    assert not panel.folder.alive
+    ended(panel, qtbot)
+    assert "Ended with 0 tilts" in panel.summary.text()
+
+
 def test_wrong_use_is_said(
     open_dock: Any, qtbot: Any, raw: Path, tmp_path: Path
 ) -> None:

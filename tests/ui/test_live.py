@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from napari_inr_tomo import events, io, runs
 from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.journal import EventWriter
+from napari_inr_tomo.lock import FolderLock
 from napari_inr_tomo.types import Poses, TiltSeries, Volume
 from napari_inr_tomo.ui import live
 from napari_inr_tomo.ui.record import RunRecord
@@ -128,8 +130,6 @@ def test_a_run_that_died_silently_is_noticed(
 
 
 def test_the_end_before_a_resume_is_no_end(run: runs.RunFolder) -> None:
-    from napari_inr_tomo.lock import FolderLock
-
     write(run, started(run), events.Cancelled(step=1))
     with FolderLock(run.paths.lock):  # the workers of the resumed run
         following = live.follow(run, threading.Event(), threading.Event())
@@ -137,6 +137,20 @@ def test_the_end_before_a_resume_is_no_end(run: runs.RunFolder) -> None:
         write(run, started(run, resumed_at=1), events.Cancelled(step=2))
         update = next(u for u in following if u is not None)
     assert update.end.step == 2
+
+
+def test_a_folder_that_has_gone_is_the_end(
+    run: runs.RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "STATUS_S", 0.0)
+    write(run, started(run), epoch(1))
+    with FolderLock(run.paths.lock):
+        following = live.follow(run, threading.Event(), threading.Event())
+        assert next(following).end is None
+        shutil.rmtree(run.path)
+        end = [update for update in following if update is not None][-1].end
+    assert isinstance(end, events.Failed)
+    assert "is not there any more" in end.what
 
 
 def test_a_torn_last_line_waits(run: runs.RunFolder) -> None:

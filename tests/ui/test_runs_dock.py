@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,19 @@ def test_a_run_that_goes_on_is_neither_deleted_nor_resumed(
     assert "going on" in panel.row.reason_text
     assert "going on" in panel.more_row.reason_text
     assert not panel.delete_button.isEnabled()
+
+
+def test_a_run_whose_folder_is_deleted_elsewhere_is_said_in_the_monitor(
+    open_dock: Any, qtbot: Any, worker: Worker
+) -> None:
+    panel = listing(open_dock, qtbot, worker.run.path.parent)
+    panel.table.selectRow(0)
+    panel.open()
+    run = open_dock.session.run
+    qtbot.waitUntil(lambda: run.state is RunState.RUNNING, timeout=LONG_MS)
+    shutil.rmtree(worker.run.path)
+    qtbot.waitUntil(lambda: run.state is RunState.FAILED, timeout=LONG_MS)
+    assert "is not there any more" in run.message
 
 
 def test_deleting_asks_first(

@@ -75,6 +75,8 @@ class Acquisition:
         self._without = ""
         """The sentence about tilts without an angle that holds now."""
         self._too_many: list[str] = []
+        self._due: list[str] = []
+        """Tilts that were taken and are not in the series of the folder yet."""
 
     def __len__(self) -> int:
         return len(self._tilts)
@@ -88,7 +90,7 @@ class Acquisition:
         """Look once and do what is due; return a line for everything that is new."""
         look = self._look()
         lines = list(look.problems)
-        taken = [
+        self._due += [
             name for arrival in look.arrived if (name := self._take(arrival, lines))
         ]
         kept = [text for text in self.state.problems if text != self._without]
@@ -97,8 +99,9 @@ class Acquisition:
         changed = (*kept, *lines, *now)[-_MOST_PROBLEMS:]
         lines += said
         self.state = replace(self.state, waiting=look.waiting, problems=changed)
-        if taken:
-            lines += self._refresh(taken)
+        if self._due:
+            lines += self._refresh(self._due)
+            self._due = []
         if self._network is not None and self.series is not None:
             lines += filter(None, [self._network.advance(self.series, self._used())])
             run = self._network.run
@@ -184,8 +187,8 @@ class Acquisition:
         )
         self.folder.write_state(self.state)
         self.folder.tidy(number)
-        told = {tilt.name: (tilt, place) for place, tilt in enumerate(tilts, 1)}
-        return [*(_line(*told[name]) for name in taken), *lines]
+        told = {tilt.name: _line(tilt, place) for place, tilt in enumerate(tilts, 1)}
+        return [*(told[name] for name in taken if name in told), *lines]
 
     def _order(self) -> list[str]:
         return sorted(self._tilts, key=lambda name: self._tilts[name].angle_deg)
@@ -348,10 +351,12 @@ def run(
 
     with FolderLock(folder.lock):
         acquisition = Acquisition(replace(settings, most=tilts), folder)
-        looks = 0
+        looks, before = 0, list[str]()
         while not over():
-            yield from _step(acquisition)
-            looks += 1
+            lines = _step(acquisition)
+            if lines != before:  # a full disk is said once
+                yield from lines
+            looks, before = looks + 1, lines
             if once and looks > 1:
                 break
             if acquisition.full:

@@ -248,13 +248,16 @@ class AcquisitionFolder:
             return None
 
     def tidy(self, refresh: int) -> None:
-        """Remove the series and volumes before the present state."""
+        """Remove the series and volumes that are not of the last two states.
+
+        An acquisition that is taken up again counts anew, below those of before.
+        """
         for pattern, kept in (
             ("series-*.npz", self.images),
             ("volume-*.npz", self.quick),
         ):
             for path in self.path.glob(pattern):
-                if path.name < kept(refresh - 1).name:
+                if path not in (kept(refresh - 1), kept(refresh)):
                     atomic.removed(path)  # or the next time, where it is read just now
 
 

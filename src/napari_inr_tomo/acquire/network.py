@@ -28,15 +28,21 @@ class Network:
 
     def __init__(self, folder: Path, config: ReconstructionConfig) -> None:
         self.folder, self.config = folder, config
-        self.run: runs.RunFolder | None = None
-        self._good = _last_with_result(folder)
+        self.run, self._good = _taken_up(folder)
         self._number = 0
         self._tilts: tuple[str, ...] = ()
 
     @property
     def busy(self) -> bool:
         """Whether a run goes on."""
-        return self.run is not None and self.run.status().active
+        return self._status().active
+
+    def _status(self) -> runs.RunStatus:
+        """Return how the newest run stands; one that was deleted is none."""
+        try:
+            return runs.RunStatus() if self.run is None else self.run.status()
+        except UserError:
+            return runs.RunStatus()
 
     def advance(self, series: TiltSeries, tilts: tuple[str, ...]) -> str:
         """Start the next run if it is time; return a sentence about it, or nothing.
@@ -51,28 +57,36 @@ class Network:
         while folder.exists():
             self._number += 1
             folder = self.folder / f"inr-{self._number:03d}"
+        self._tilts = tilts  # not again before something has changed
         try:
-            if self._good is None:
-                self.run = runs.create_run(folder, series, self.config)
-            else:
-                self.run = runs.continue_run(folder, series, self._good, self.config)
-            runs.launch(self.run)
+            run, how = self._made(folder, series)
+            runs.launch(run)
         except UserError as error:
-            self.run = self._good = None
-            self._tilts = tilts  # not again before something has changed
+            self.run = None
             return f"{said}The INR could not go on. {error}"
-        self._tilts = tilts
+        self.run = run
         self._remove_old()
-        how = "goes on" if self._good is not None else "begins"
         count = int(series.mask.sum())
         return f"{said}The INR {how} with {count} tilts in {folder.name}."
+
+    def _made(self, folder: Path, series: TiltSeries) -> tuple[runs.RunFolder, str]:
+        """Write the next run; return it, and whether it goes on or begins."""
+        if self._good is None:
+            return runs.create_run(folder, series, self.config), "begins"
+        try:
+            made = runs.continue_run(folder, series, self._good, self.config)
+            return made, "goes on"
+        except UserError as error:  # its settings are others, or its folder is gone
+            made = runs.create_run(folder, series, self.config)
+            why = f"begins anew ({self._good.path.name} is no start: {error.why})"
+            self._good = None
+            return made, why
 
     def _ended(self) -> str:
         """Take note of how the last run ended."""
         if self.run is None:
             return ""
-        status = self.run.status()
-        if status.has_result:
+        if self._status().has_result:
             self._good = self.run
             return ""
         return f"The run {self.run.path.name} ended without a result. "
@@ -90,7 +104,7 @@ class Network:
         """Return a sentence about the newest run, empty where there is none."""
         if self.run is None:
             return ""
-        status = self.run.status()
+        status = self._status()
         name = f"{self.folder.name}/{self.run.path.name}"
         if status.active:
             return f"The run {name} goes on by itself."
@@ -104,9 +118,15 @@ class Network:
             time.sleep(POLL_S)
 
 
-def _last_with_result(folder: Path) -> runs.RunFolder | None:
-    """Return the newest run of an acquisition that is taken up again."""
-    for entry in runs.list_runs(folder):
-        if not entry.problem and entry.status.has_result and entry.method == "inr":
-            return runs.RunFolder(entry.path)
-    return None
+def _taken_up(folder: Path) -> tuple[runs.RunFolder | None, runs.RunFolder | None]:
+    """Return the newest run that goes on, and the newest that has a result.
+
+    An acquisition that is taken up again finds those of the command before.
+    """
+    known = [e for e in runs.list_runs(folder) if not e.problem and e.method == "inr"]
+
+    def newest(right: Callable[[runs.RunStatus], bool]) -> runs.RunFolder | None:
+        found = (runs.RunFolder(e.path) for e in known if right(e.status))
+        return next(found, None)
+
+    return newest(lambda status: status.active), newest(lambda s: s.has_result)

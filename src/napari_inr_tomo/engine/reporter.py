@@ -19,6 +19,7 @@ from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.io import write_poses
 from napari_inr_tomo.journal import EventWriter
 from napari_inr_tomo.layout import RunPaths, RunSpec
+from napari_inr_tomo.plain import still_there
 from napari_inr_tomo.planes import SliceRequest, write_slices
 from napari_inr_tomo.types import Poses
 
@@ -90,7 +91,8 @@ class Reporter:
     def poll(self) -> int:
         """Return a pending request; one to end is returned at every later look too.
 
-        So it is not lost with a step that is taken back, nor between two stages.
+        So it is not lost with a step that is taken back, nor between two stages.  A
+        silent one has none: a signal reaches all ranks, and rank 0 speaks for them.
         """
         asked = self._look()
         if asked in (STOP, CANCEL):
@@ -99,13 +101,16 @@ class Reporter:
 
     def _look(self) -> int:
         """Return a new request once; looks at the folder a few times a second."""
+        if self.paths is None:
+            return NOTHING
         if self._signalled:
             request, self._signalled = self._signalled, NOTHING
             return request
         now = time.monotonic()
-        if self.paths is None or now < self._next_poll:
+        if now < self._next_poll:
             return NOTHING
         self._next_poll = now + POLL_S
+        still_there(self.paths.folder)
         for name, request in _REQUESTS.items():
             path = self.paths.control(name)
             # unlike that of a Path, this is False where a network disk is away

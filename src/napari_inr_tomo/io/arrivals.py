@@ -105,7 +105,8 @@ class FolderWatch:
 
     The angle is the one that is expected, else it comes from the .mdoc beside the file,
     the file itself, or all names together as `read_folder` takes them; the last needs
-    two files at least.
+    two files at least.  The first tilt says how large the images are: an overview that
+    lies there before it, without an angle, does not.
     """
 
     def __init__(self, folder: Path, expected: ExpectedAngles) -> None:
@@ -124,12 +125,19 @@ class FolderWatch:
         arrived, unknown = [], []
         for name in sorted(ready, key=natural_key):
             file = self._files[name]
+            assert file.image is not None  # noqa: S101 - so it was chosen
+            try:
+                self._check_shape(name, file.image.shape)
+            except UserError as error:  # it came before the first tilt
+                file.image, file.whole = None, False
+                problems.append(str(error))
+                continue
             angle = self._angle(name, file)
             if angle is None:
                 unknown.append(name)
                 continue
+            self._shape = file.image.shape
             self._angles[name] = angle
-            assert file.image is not None  # noqa: S101 - so it was chosen
             arrived.append(Arrival(name, file.image, angle, file.size_nm, file.before))
             file.image, file.before = None, ""
         waiting = (*changing, *unknown)
@@ -188,7 +196,7 @@ class FolderWatch:
             image, file.size_nm, file.tilt = read_image(path)
             if _stamp(path) != stamp:
                 return False
-            self._check_shape(path, image.shape)
+            self._check_shape(path.name, image.shape)
         except UserError as error:
             if _held(error):
                 problems += [str(error)] * (not file.held)
@@ -201,13 +209,11 @@ class FolderWatch:
         file.image = np.array(image)
         return True
 
-    def _check_shape(self, path: Path, shape: tuple[int, ...]) -> None:
-        if self._shape is None:
-            self._shape = shape
-        if shape != self._shape:
+    def _check_shape(self, name: str, shape: tuple[int, ...]) -> None:
+        if self._shape is not None and shape != self._shape:
             raise UserError(
-                f"{path.name} is left out",
-                f"it has {shape[1]} x {shape[0]} pixels and the first image "
+                f"{name} is left out",
+                f"it has {shape[1]} x {shape[0]} pixels and the first tilt "
                 f"{self._shape[1]} x {self._shape[0]}",
                 "Keep the images of one tilt series in the folder",
             )

@@ -23,6 +23,7 @@ from napari_inr_tomo.layout import (
     write_run,
 )
 from napari_inr_tomo.mapped import release
+from napari_inr_tomo.plain import still_there
 from napari_inr_tomo.planes import Plane, SliceRequest
 from napari_inr_tomo.provenance import now, versions
 from napari_inr_tomo.runs import status as _status
@@ -95,9 +96,13 @@ class RunFolder:
         return found
 
     def status(self) -> _status.RunStatus:
-        """Return how the run stands; cheap enough to ask several times a second."""
+        """Return how the run stands; cheap enough to ask several times a second.
+
+        Raises `UserError` where the folder has gone since it was opened.
+        """
+        still_there(self.paths.folder)
         with self._reading:
-            alive_since = _status.alive_since(self.paths)
+            alive_after = _status.alive_after(self.paths)
             events = self._follower.poll()
             if self._follower.restarts != self._restarts:
                 self._restarts = self._follower.restarts
@@ -105,7 +110,7 @@ class RunFolder:
             for event in events:
                 self._told = self._told.after(event)
                 self._asked &= not isinstance(event, Started)
-            status = _status.judge(self._told, alive_since, self.paths)
+            status = _status.judge(self._told, alive_after, self.paths)
             # the workers remove a request when they see it, and then take a moment
             self._asked = status.active and (self._asked or status.state == "stopping")
             return replace(status, state="stopping") if self._asked else status

@@ -23,6 +23,7 @@ from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.guard import LAUNCHER_VARIABLE
 from napari_inr_tomo.hardware import cores, visible_gpus
+from napari_inr_tomo.journal import last_seq
 from napari_inr_tomo.layout import CONTROLS, DEVICE_VARIABLE, RunPaths
 from napari_inr_tomo.runs import status
 from napari_inr_tomo.runs.estimates import check_space, estimate
@@ -95,7 +96,7 @@ def launch(
     for name in CONTROLS:
         atomic.patiently(partial(paths.control(name).unlink, missing_ok=True))
     restarts.forget(paths)
-    started = time.time()
+    after = last_seq(paths.events)
     with open(paths.launcher_log, "ab") as log:
         process = subprocess.Popen(
             command(paths, count, module, python),
@@ -109,7 +110,7 @@ def launch(
     be_nice(process.pid)
     _started[:] = [other for other in _started if other.poll() is None]
     _started.append(process)
-    atomic.write_json(paths.launcher, _identity(process.pid, started))
+    atomic.write_json(paths.launcher, _identity(process.pid, after))
     return Launch(process, count)
 
 
@@ -147,7 +148,7 @@ def _refuse_if_busy(run: RunFolder) -> None:
     if who is None and run.status().active:  # before the lock, or on another computer
         started = status.launcher_of(paths)
         if started is not None:
-            who = lock.Holder(started["pid"], started["host"], started["started"])
+            who = lock.Holder(started["pid"], started["host"])
         else:
             who = lock.last_holder(paths.lock)
     if who is not None:
@@ -198,15 +199,18 @@ def default_processes(config: ReconstructionConfig, device: str | None = None) -
     return max(1, visible_gpus())
 
 
-def _identity(pid: int, started: float) -> dict[str, Any]:
+def _identity(pid: int, after: int) -> dict[str, Any]:
+    """Return which process was launched, and after which event of the run."""
     import psutil
 
+    started = time.time()
     try:
         born = psutil.Process(pid).create_time()
     except psutil.Error:
         born = 0.0
     host = socket.gethostname()
-    return {"pid": pid, "host": host, "started": started, "born": born}
+    told = {"pid": pid, "host": host, "started": started, "born": born}
+    return told | {"after": after}
 
 
 def be_nice(pid: int) -> None:

@@ -38,6 +38,7 @@ _SCRIPT = """\
 export PYTHONSAFEPATH=1
 export {watched}=1  # what follows says what becomes of the run if a process dies
 rm -f {requests}  # asked of an earlier attempt
+saved_before=$(ls {checkpoints})
 time_is_up=no
 trap 'time_is_up=yes; touch {cancel} {sign_quoted}' USR1
 back_into_the_queue() {{  # the sign tells who follows the run that it will go on
@@ -60,7 +61,11 @@ while kill -0 "$workers" 2>/dev/null; do  # a signal ended the wait, not the wor
     status=$?
 done
 if [ "$time_is_up" = yes ] && [ ! -e {request} ]; then  # they obeyed
-    back_into_the_queue
+    [ "$(ls {checkpoints})" = "$saved_before" ] || back_into_the_queue
+    rm -f {sign}  # it would begin at the same place every time
+    echo "The job is not put back into the queue: its time was up before there was a" \
+        "new checkpoint. Submit the run again with a longer --time." >&2
+    exit 1
 fi
 rm -f {sign}
 if [ "$status" -ne 0 ] && {python} -m {restarts} {folder} \\
@@ -126,6 +131,7 @@ def slurm_script(
         sign=shlex.quote(str(restarts.requeued(paths))),
         sign_quoted=_inside_quotes(restarts.requeued(paths)),
         request=shlex.quote(str(paths.control("cancel"))),
+        checkpoints=shlex.quote(str(paths.checkpoints)),
         after=after,
         watched=restarts.WATCHED_VARIABLE,
         restarts=restarts.__name__,
@@ -138,7 +144,7 @@ def _check_time(limit: str, before_s: int) -> None:
     if match is None:
         raise UserError(
             f"The time limit {limit!r} is not understood",
-            "it is not in one of the forms of sbatch",
+            "it does not say hours, minutes and seconds",
             "Write hours:minutes:seconds, e.g. 04:00:00, or days-hours:minutes:seconds",
         )
     days, hours, minutes, seconds = (int(part or 0) for part in match.groups())

@@ -93,8 +93,8 @@ class Told:
 
     status: RunStatus = RunStatus()
     end: Finished | Cancelled | Failed | None = None
-    begun: float | None = None
-    """When the workers last said that they run, seconds since 1970."""
+    begun: int | None = None
+    """Number of the event with which the workers last said that they run."""
     before_s: float = 0.0
     """Seconds of work before the workers last started."""
     planned: Started | None = None
@@ -106,7 +106,7 @@ class Told:
         before, planned = self.before_s, self.planned
         match event:
             case Started():
-                begun, before, planned = event.time, status.elapsed_s, event
+                begun, before, planned = event.seq, status.elapsed_s, event
                 status = RunStatus(
                     step=event.resumed_at,
                     total=event.total,
@@ -161,22 +161,22 @@ def _begun(status: RunStatus, phase: str, planned: Started | None) -> RunStatus:
     )
 
 
-def judge(told: Told, alive_since: float | None, paths: RunPaths) -> RunStatus:
+def judge(told: Told, alive_after: int | None, paths: RunPaths) -> RunStatus:
     """Return the status.
 
-    alive_since: what `alive_since` said *before* the events were read: a worker that
+    alive_after: what `alive_after` said *before* the events were read: a worker that
     ends between the two looks has written its last event by the second.
     """
     status, end = told.status, told.end
-    if alive_since is not None and (end is None or end.time < alive_since):
+    if alive_after is not None and (end is None or end.seq <= alive_after):
         asked = any(exists(paths.control(name)) for name in ("stop", "cancel"))
         state: State = "stopping" if asked else "running"
-        if told.begun is None or told.begun < alive_since:  # launched, not heard of yet
+        if told.begun is None or told.begun <= alive_after:  # not heard of yet
             return RunStatus(state, total=status.total, phase="starting")
         return replace(status, state=state)
     status = replace(status, eta_s=None)
     launched = _launcher(paths)
-    died = launched is not None and end is not None and launched["started"] > end.time
+    died = launched is not None and end is not None and end.seq <= launched["after"]
     if not isinstance(end, Finished) and exists(requeued(paths)):
         return replace(status, state="waiting", message=_REQUEUED)
     if end is not None and not died:
@@ -239,17 +239,20 @@ def _interrupted(paths: RunPaths) -> str:
     )
 
 
-def alive_since(paths: RunPaths) -> float | None:
-    """Return when the workers at work now were started (s since 1970), or None."""
+def alive_after(paths: RunPaths) -> int | None:
+    """Return the number of the last event before those of the workers at work now.
+
+    -1: there was none; None: no workers are at work.
+    """
     who, launched = lock.holder(paths.lock), _launcher(paths)
     if who is not None and (who.pid or launched is None):
-        return who.started
+        return who.after
     # on some network disks nobody can read what the holder of a lock has written
     if launched is not None and (who is not None or process_alive(launched)):
-        return float(launched["started"])
+        return int(launched["after"])
     last = lock.last_holder(paths.lock)
     if last is not None and not last.here and _silence_s(paths) < FOREIGN_SILENCE_S:
-        return last.started
+        return last.after
     return None
 
 
@@ -261,12 +264,12 @@ def _silence_s(paths: RunPaths) -> float:
 
 
 def _launcher(paths: RunPaths) -> dict[str, Any] | None:
-    """Return pid, host, started and born of the last launch."""
+    """Return pid, host, born and the event before the last launch."""
     try:
         value = atomic.read_json(paths.launcher)
-        numbers = {"pid": int(value["pid"]), "started": float(value["started"])}
+        numbers = {"pid": int(value["pid"]), "after": int(value.get("after", -1))}
         return numbers | {"host": str(value["host"]), "born": float(value["born"])}
-    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, AttributeError):
         return None
 
 

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from napari_inr_tomo.acquire import AcquisitionFolder, State
 
 POLL_S = 0.3
-START_S = 60.0
-"""How long the process may take to show itself."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +32,7 @@ def begin(
 ) -> AcquisitionFolder:
     """Start the process that watches (worker thread); return its folder.
 
+    One that was ended is taken up again.
     series: whose preparation is done again with every new tilt, or None.
     """
     from napari_inr_tomo import acquire
@@ -45,23 +44,26 @@ def begin(
         if series is not None:
             acquire.Recipe.of(series).save(folder.recipe)
             words += ["--recipe", str(folder.recipe)]
-        folder.state_file.unlink(missing_ok=True)
-    process = acquire.start_process(folder, words)
-    _children.append(process)
+        folder.write_state(acquire.State(watched=str(Path(options[0]).absolute())))
+    _children[folder.path] = acquire.start_process(folder, words)
     return folder
 
 
-_children: list[Any] = []
-"""Processes that were started, kept so that they can be waited for."""
+_children: dict[Path, Any] = {}
+"""The process that was started for a folder, kept so that it can be waited for."""
+
+
+def _starting(folder: AcquisitionFolder) -> bool:
+    """Tell whether our process is there, maybe before it has shown itself."""
+    child = _children.get(folder.path)
+    return child is not None and child.poll() is None
 
 
 def follow(folder: AcquisitionFolder, stop: threading.Event) -> Iterator[News | None]:
     """Yield what is new until the acquisition ends; None, a place to quit at, else."""
     last: State | None = None
-    silent_s = 0.0
     while not stop.is_set():
-        _children[:] = [child for child in _children if child.poll() is None]
-        alive = folder.alive
+        alive = _starting(folder) or folder.alive
         state = folder.state()
         if state is not None and state != last:
             yield _news(folder, state, last)
@@ -71,13 +73,12 @@ def follow(folder: AcquisitionFolder, stop: threading.Event) -> Iterator[News | 
         elif last is None and not alive and not folder.path.is_dir():
             yield News(_nothing(), problem=f"There is no folder {folder.path}.")
             return
-        elif not alive and (last is not None or not _children or silent_s > START_S):
+        elif not alive:
             yield News(last or _nothing(), problem=_last_words(folder))
             return
         else:
             yield None
         stop.wait(POLL_S)
-        silent_s += POLL_S
 
 
 def _news(folder: AcquisitionFolder, state: State, last: State | None) -> News:

@@ -196,6 +196,16 @@ def follow(
 
     live: set while previews are wanted; stop: set to leave early.
     """
+    try:
+        yield from _followed(run, live, stop)
+    except UserError as error:  # its folder has gone
+        end = events.Failed(what=error.what, why=error.why, do=error.do)
+        yield LiveUpdate(end=end)
+
+
+def _followed(
+    run: RunFolder, live: threading.Event, stop: threading.Event
+) -> Iterator[LiveUpdate | None]:
     from napari_inr_tomo.runs import Follower
 
     follower = Follower(run)

@@ -368,7 +368,10 @@ class RunControl:
             told = self.record.elapsed_s, self.record.phase, self.record.total
             self._enter(RunState.DONE, end.in_words(*told))
         elif isinstance(end, events.Cancelled):
-            self._enter(RunState.IDLE, self.run.status().message)
+            try:
+                self._enter(RunState.IDLE, self.run.status().message)
+            except UserError as error:  # its folder has gone at once
+                self._enter(RunState.FAILED, str(error))
         else:
             text = f"{end.what}: {end.why}. {end.do}."
             self._enter(RunState.FAILED, text)

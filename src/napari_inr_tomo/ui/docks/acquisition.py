@@ -45,6 +45,7 @@ class AcquisitionPanel(Panel):
         self.folder: Any = None
         self.going = False
         self._stop = threading.Event()
+        self._stopping = False
         self._worker: Any = None
         self._run = self._shown_run = ""
         self.layers = AcquisitionLayers(self.session)
@@ -190,7 +191,7 @@ class AcquisitionPanel(Panel):
         self.problems.setText("")
 
     def _started(self, folder: Any) -> None:
-        self.folder, self.going = folder, True
+        self.folder, self.going, self._stopping = folder, True, False
         self.place.setText(f"Results: {shown(folder.path)}")
         self.summary.setText("Starting to watch (this takes some seconds).")
         if self._listening:  # else the dock was closed meanwhile
@@ -213,10 +214,16 @@ class AcquisitionPanel(Panel):
         self.refresh()
 
     def stop(self) -> None:
-        """Ask the process to end."""
+        """Ask the process to end, as soon as it has shown itself."""
         if self.folder is not None:
-            self.folder.request_stop()
+            self._stopping = True
             self.summary.setText("Stopping.")
+            self._ask_to_stop()
+
+    def _ask_to_stop(self) -> None:
+        if self._stopping and self.folder.alive:
+            self.folder.request_stop()
+            self._stopping = False
 
     def attach(self) -> None:
         """Connect, and follow again what goes on."""
@@ -241,6 +248,7 @@ class AcquisitionPanel(Panel):
     def _take(self, news: acquiring.News | None) -> None:
         if self.session.viewer is None or self._stop.is_set():
             return
+        self._ask_to_stop()
         self._show_run()
         if news is None:
             return
