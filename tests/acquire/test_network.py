@@ -56,7 +56,8 @@ def test_a_run_that_still_goes_on_is_taken_up(
     with FolderLock(going.paths.lock):
         network = Network(tmp_path, CONFIG)
         assert network.busy
-        assert network.words() == "The run inr-001 goes on by itself."
+        name = f"{tmp_path.name}/inr-001"
+        assert network.words() == f"The run {name} goes on by itself."
         assert not network.advance(series, ("a",))
     finish(going)
     assert network.advance(series, ("a",))

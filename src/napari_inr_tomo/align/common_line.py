@@ -31,6 +31,8 @@ _FINER = 8
 _SMOOTHING_PX = 1.0
 _COARSE_DEG = 3.0
 _BRIGHT = 0.2
+_NEAR_DEG = 12.0
+"""An angle further off than this is another answer, not the same one less exactly."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +42,8 @@ class CommonLine:
     axis_deg: as in `set_tilt_axis`, within +-90 degrees.
     contrast: 0 to 1, how far the disagreement there lies below that of other angles.
     sigma_deg: the range of angles, to either side, that fit nearly as well.
+    rival_deg: the best angle more than 12 degrees off, and rival: the disagreement
+    there over the least one; infinite where there is no such angle.
     along_px: (used tilt,) where the content of each tilt lies along that axis,
     relative to the mean, at the shifts of the poses as they are; px of the series.
     """
@@ -47,6 +51,8 @@ class CommonLine:
     axis_deg: float
     contrast: float
     sigma_deg: float
+    rival_deg: float
+    rival: float
     along_px: FloatArray
 
 
@@ -82,8 +88,12 @@ def find_common_line(
     noise = least / np.sqrt(max(profiles.count, 1))
     sigma = float(np.sqrt(noise / curvature)) if np.isfinite(curvature) else 0.5
     found = float((best + 90) % 180 - 90) if axis_deg is None else axis_deg
+    off = np.abs((angles - best + 90) % 180 - 90) > _NEAR_DEG
+    others = np.where(off, spread, np.inf)
+    rival_deg = float(angles[int(np.argmin(others))])
+    rival = float(others.min()) / max(least, 1e-30)
     turned = -1.0 if abs(found - best) > 90 else 1.0
-    return CommonLine(found, contrast, sigma, turned * along)
+    return CommonLine(found, contrast, sigma, rival_deg, rival, turned * along)
 
 
 class _Profiles:

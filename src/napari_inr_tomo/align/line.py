@@ -7,12 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from napari_inr_tomo.align.common_line import find_common_line
+from napari_inr_tomo.align.common_line import CommonLine, find_common_line
 from napari_inr_tomo.align.frame import axis_directions, current_axis, with_axis
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.types import FloatArray, Step, TiltSeries
 
 CLEAR = 0.25  # contrast of a common line below which it says nothing
+RIVAL = 1.35
+"""An angle far off that disagrees by less than this times the least may be right."""
+VAGUE_DEG = 9.0
+"""More uncertain than this, the angle is in doubt."""
+NOTICE = "Common line: the axis angle "
 _LEAST_VIEWS = 5
 
 
@@ -26,7 +31,8 @@ def align_common_line(series: TiltSeries, turning: bool = True) -> TiltSeries:
 
     turning: take the angle as well; False only lays the tilts along the axis of the
     poses.
-    A common line that is not clear, or that needs more field than there is, leaves the
+    An angle that is hardly better than another one is told of in a notice.  A common
+    line that is not clear, or that needs more field than there is, leaves the
     poses as they are, and a notice.
     Raises `UserError` for fewer than five used views.
     """
@@ -44,6 +50,7 @@ def align_common_line(series: TiltSeries, turning: bool = True) -> TiltSeries:
         "axis_deg": None if line is None else line.axis_deg,
         "contrast": None if line is None else line.contrast,
         "sigma_deg": None if line is None else line.sigma_deg,
+        "rival": None if line is None or not np.isfinite(line.rival) else line.rival,
     }
     if line is None or line.contrast < CLEAR:
         why = (
@@ -67,7 +74,23 @@ def align_common_line(series: TiltSeries, turning: bool = True) -> TiltSeries:
         "dx_px": poses.dx_px.tolist(),
         "dy_px": poses.dy_px.tolist(),
     }
-    return series.evolve(Step("align_common_line", parameters), poses=poses)
+    notices = (*series.notices, *(_doubts(line) if turning else ()))
+    step = Step("align_common_line", parameters)
+    return series.evolve(step, poses=poses, notices=notices)
+
+
+def _doubts(line: CommonLine) -> tuple[str, ...]:
+    """Return why the angle may be another one, in a sentence, or nothing."""
+    if line.rival < RIVAL:
+        why = f"{line.rival_deg:.0f} degrees fit nearly as well"
+    elif line.sigma_deg > VAGUE_DEG:
+        why = f"angles {line.sigma_deg:.0f} degrees off fit nearly as well"
+    else:
+        return ()
+    return (
+        f"{NOTICE}{line.axis_deg:.1f} is in doubt, since {why}; "
+        "look at the slices of the axis tool, or find the tilt axis as well",
+    )
 
 
 def _along_all(series: TiltSeries, along_px: FloatArray) -> FloatArray:

@@ -10,6 +10,7 @@ from napari_inr_tomo.align.common_line import CommonLine, find_common_line
 from napari_inr_tomo.align.frame import with_axis
 from napari_inr_tomo.align.landscape import Landscape
 from napari_inr_tomo.align.line import CLEAR
+from napari_inr_tomo.align.line import NOTICE as LINE_NOTICE
 from napari_inr_tomo.align.matching import LEVELS, MatchQuality, match
 from napari_inr_tomo.align.search import NOTICE
 from napari_inr_tomo.errors import UserError
@@ -88,8 +89,9 @@ def align_projections(
         "dy_px": whole.dy_px.tolist(),
     }
     old = series.notices
-    if turning:  # what the search for the axis left in doubt is answered here
-        old = tuple(line for line in old if not line.startswith(NOTICE))
+    if turning:  # what the steps before left in doubt is answered here
+        answered = (NOTICE, LINE_NOTICE)
+        old = tuple(line for line in old if not line.startswith(answered))
     notices = (*old, *(f"Projection matching: {line}" for line in doubts))
     return series.evolve(
         Step("align_projections", parameters), poses=whole, notices=notices

@@ -13,6 +13,7 @@ from napari_inr_tomo.align.frame import (
     set_tilt_axis,
 )
 from napari_inr_tomo.align.landscape import QUANTILES, Landscape
+from napari_inr_tomo.align.line import NOTICE as LINE_NOTICE
 from napari_inr_tomo.align.mass import MassModel
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.types import FloatArray, Step, TiltSeries
@@ -163,11 +164,12 @@ def align_tilt_axis(
         "mass_shift_px": found.mass_shift_px,
         "agreement": list(found.agreement),
     }
+    old = (line for line in series.notices if not line.startswith(LINE_NOTICE))
     doubts = tuple(NOTICE + line for line in found.agreement if "doubt" in line)
     return series.evolve(
         Step("align_tilt_axis", parameters),
         poses=placed.start_poses,
-        notices=(*series.notices, *doubts),
+        notices=(*old, *doubts),
     )
 
 
