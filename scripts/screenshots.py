@@ -22,7 +22,7 @@ IMAGES = HERE.parent / "docs" / "images"
 MADE_BY = {
     "workflow": (
         *("scan_drift", "tilt_series", "angles", "background", "alignment"),
-        *("shift_tilts", "running", "slices", "slices_free", "sinogram"),
+        *("aligned", "shift_tilts", "running", "slices", "slices_free", "sinogram"),
         *("check_tilts", "compare", "monitor", "volume"),
     ),
     "acquisition": ("acquisition", "acquisition_inr"),

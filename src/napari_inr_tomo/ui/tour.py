@@ -123,7 +123,7 @@ class Tour:
         self.settle()
 
     def align(self) -> None:
-        """Cross-correlate, then find the tilt axis with the axis tool."""
+        """Cross-correlate, find the tilt axis with the axis tool, look at the tilts."""
         panel = self.panel(AlignmentPanel)
         panel.xcorr_button.click()
         self.settle()
@@ -140,6 +140,10 @@ class Tour:
         tool.apply()
         self.settle()
         tool.disable()
+        self.scroll_to(panel.aligned_tick)
+        panel.aligned_tick.click()
+        self.take("aligned")
+        panel.aligned_tick.click()
 
     def find_angles(self) -> None:
         """Show the angles as start and step, in another order than now."""
