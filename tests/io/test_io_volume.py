@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from napari_inr_tomo.io import (
     write_volume,
 )
 from napari_inr_tomo.io import volume as volume_module
+from napari_inr_tomo.io.border import writing
 from napari_inr_tomo.io.ome_zarr import _halved
 from napari_inr_tomo.types import Step, TiltSeries, Volume
 
@@ -267,3 +269,11 @@ def test_ome_zarr_of_next_to_nothing_is_not_blown_up(tmp_path: Path) -> None:
     (path / "0" / ".zarray").write_text(json.dumps(described))
     with pytest.raises(UserError, match="cannot hold"):
         read_volume(path)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.ENOMEM, "no memory")])
+def test_a_full_memory_is_no_full_disk(tmp_path: Path, error: Exception) -> None:
+    with pytest.raises(UserError, match="not enough memory") as told:
+        with writing(tmp_path / "volume.mrc"):
+            raise error
+    assert "folder" not in str(told.value)

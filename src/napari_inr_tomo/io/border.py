@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import ENOMEM
 from pathlib import Path
 
 import psutil
@@ -99,6 +100,12 @@ def writing(path: Path) -> Iterator[None]:
             "or choose another name",
         ) from error
     except Exception as error:
+        if isinstance(error, MemoryError) or getattr(error, "errno", 0) == ENOMEM:
+            raise UserError(
+                "There is not enough memory",
+                f"{path.name} could not be written for want of it",
+                "Close other programs and try again, or use a computer with more of it",
+            ) from error
         raise UserError(
             f"{path.name} cannot be written",
             f"writing to {path.parent} failed ({describe(error)})",
