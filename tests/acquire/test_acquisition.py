@@ -9,6 +9,7 @@ import mrcfile
 import numpy as np
 import pytest
 import tifffile
+from put_tilts import ANGLES, PATTERN, looked, put
 
 from in_use import InUse
 from napari_inr_tomo import atomic, io, metrics
@@ -25,33 +26,7 @@ from napari_inr_tomo.align import align_cross_correlation
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.preprocess import bin_images, exclude_views, mask_outliers
 from napari_inr_tomo.simulate import Simulation, simulate_series
-from napari_inr_tomo.types import TiltSeries, Volume
-
-ANGLES = np.arange(-50, 51, 10.0)
-PATTERN = r"_([+-]?\d+\.?\d*)\.tif"
-
-
-@pytest.fixture(scope="module")
-def made() -> Simulation:
-    return simulate_series("chiral", (32, 36), ANGLES, shift_sigma_px=1, seed=6)
-
-
-def put(folder: Path, series: TiltSeries, tilt: int, name: str = "") -> Path:
-    path = folder / (name or f"t_{series.angles_deg[tilt]:+.1f}.tif")
-    tifffile.imwrite(path, series.images[tilt])
-    return path
-
-
-def looked(acquisition: Acquisition) -> list[str]:
-    acquisition.step()
-    return acquisition.step()
-
-
-@pytest.fixture
-def raw(tmp_path: Path) -> Path:
-    folder = tmp_path / "raw"
-    folder.mkdir()
-    return folder
+from napari_inr_tomo.types import Volume
 
 
 def test_a_folder_is_known_by_any_case_of_its_name_where_the_system_does(

@@ -4,38 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-import tifffile
+from put_tilts import PATTERN, looked, put
 
 from napari_inr_tomo.acquire import Acquisition, AcquisitionFolder, Settings, run
-from napari_inr_tomo.simulate import Simulation, simulate_series
-from napari_inr_tomo.types import TiltSeries
-
-ANGLES = np.arange(-50, 51, 10.0)
-PATTERN = r"_([+-]?\d+\.?\d*)\.tif"
-
-
-@pytest.fixture(scope="module")
-def made() -> Simulation:
-    return simulate_series("chiral", (32, 36), ANGLES, shift_sigma_px=1, seed=6)
-
-
-def put(folder: Path, series: TiltSeries, tilt: int) -> None:
-    path = folder / f"t_{series.angles_deg[tilt]:+.1f}.tif"
-    tifffile.imwrite(path, series.images[tilt])
-
-
-def looked(acquisition: Acquisition) -> list[str]:
-    acquisition.step()
-    return acquisition.step()
-
-
-@pytest.fixture
-def raw(tmp_path: Path) -> Path:
-    folder = tmp_path / "raw"
-    folder.mkdir()
-    return folder
+from napari_inr_tomo.simulate import Simulation
 
 
 def test_one_that_is_taken_up_again_leaves_nothing_of_before(

@@ -60,7 +60,7 @@ def test_the_specimen_stands_still(open_dock: Any, panel: Any) -> None:
         assert np.unravel_index(canvas(layer).argmax(), (33, 31)) == (16, 15)
     panel.aligned_tick.setChecked(False)
     assert session.layer.visible
-    assert not layer.visible
+    assert not session.has_layer(layer)
     assert session.shown_tilt() == 4
 
 

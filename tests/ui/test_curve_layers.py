@@ -31,6 +31,8 @@ def test_curves_go_into_layers_with_their_numbers(
                 elapsed_s=1.0,
             )
         )
+    one = {"phase": "checking the hull", "loss": 0.2, "elapsed_s": 1.0}
+    worker.say(events.Epoch(step=0, total=15, **one))  # no curve
     for step in (1, 2, 3):
         worker.epoch(step)
     worker.poses(2.0)
@@ -74,6 +76,9 @@ def test_curves_go_into_layers_with_their_numbers(
         ]
         + [box.min(axis=0) for box in boxes]
     )
+    words = viewer.layers["Axes of the curves of run"].data
+    lowest = corners[:, 0].max() + rows
+    assert words[:, 0].max() > lowest + 0.5 * rows  # room for the scale bar
     apart = np.abs(corners[:, None] - corners) > np.array([rows, columns]) * 1.2
     assert (apart.any(-1) | np.eye(4, dtype=bool)).all()
     # they go with everything else when something is to be seen alone

@@ -33,6 +33,7 @@ def open_file(panel: Any, qtbot: Any, stack: Path) -> None:
     panel.path.line.setText(str(stack))
     panel.open_button.click()
     done(qtbot, panel.session)
+    qtbot.waitUntil(lambda: panel.earlier.idle, timeout=LONG_MS)
 
 
 def offered(panel: Any) -> bool:
@@ -141,6 +142,7 @@ def test_a_file_without_angles_of_its_own(
         panel.angles.line.setText(angles)
         panel.convert_button.click()
         done(qtbot, session)
+        qtbot.waitUntil(lambda: panel.earlier.idle, timeout=LONG_MS)
 
     from_layer()
     before = work(panel, qtbot)

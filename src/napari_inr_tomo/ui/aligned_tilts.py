@@ -73,16 +73,12 @@ class AlignedTilts:
         session = self.session
         if session.layer is None:
             return
+        session.viewer.dims.ndisplay = 2
         session.show_tilts()
         if not session.has_layer(self._layer):
             self._layer, self._of = self._made(), session.layer
             session.viewer.add_layer(self._layer)
         session.show_alone(self._layer)
-
-    def hide(self) -> None:
-        """Show the tilts as they are."""
-        if self.shown:
-            self.session.show_tilts()
 
     def refresh(self) -> None:
         """Follow the poses of the series; the layer goes with the series it is of."""
@@ -100,7 +96,7 @@ class AlignedTilts:
                 setattr(layer, name, value)
 
     def remove(self) -> None:
-        """Take the layer away."""
+        """Take the layer away; show the tilts as they are, if it was seen."""
         layer, seen = self._layer, self.shown
         self._layer = self._of = None
         if self.session.has_layer(layer):

@@ -41,7 +41,8 @@ def curves_to_layers(session: Session, record: RunRecord) -> list[str]:
     """Show the curves of a run as layers, alone; returns the layers' names.
 
     Boxes as large as an image, two in a row, in its place: the loss (logarithmic) of
-    every phase, then turns and shifts against the tilt angle.
+    every phase, then turns and shifts against the tilt angle.  Room for napari's scale
+    bar is left below them.
     """
     shape = record.shape_zyx or (64, 64, 64)
     size = float(shape[1]), float(shape[2])
@@ -66,7 +67,8 @@ def curves_to_layers(session: Session, record: RunRecord) -> list[str]:
             yx[here] = at + _boxed(points["x"][here], points["log"][here]) * size
             words += _words(points, part, at, np.array(size))
         names += _add(session, record, name, points, yx, size[1])
-    edge = np.array([0, SPACING_YX[1] * COLUMNS]) * size
+    rows = -(-box // COLUMNS)
+    edge = np.array([SPACING_YX[0] * rows, SPACING_YX[1] * COLUMNS]) * size
     if words:  # they have no width: the edge is kept free for them
         names += _add_words(session, record, [*words, ("", edge)])
     shown = [session.viewer.layers[name] for name in reversed(names)]
@@ -76,9 +78,13 @@ def curves_to_layers(session: Session, record: RunRecord) -> list[str]:
 
 
 def loss_points(curves: dict[str, Curve]) -> Points:
-    """Return one row per loss: curve, x (step), value, phase."""
+    """Return one row per loss: curve, x (step), value, phase.
+
+    A phase that said one loss alone is no curve, and left out where others are.
+    """
+    several = {k: c for k, c in curves.items() if len(c.steps) > 1}
     rows: list[tuple[str, float, float, str]] = []
-    for phase, curve in curves.items():
+    for phase, curve in (several or curves).items():
         for name, values in (("loss", curve.losses), ("hold-out", curve.holdouts)):
             rows += [
                 (name, step, value, phase)

@@ -41,7 +41,8 @@ class EarlierSteps:
         self._of: Layer | None = None
         self._seen: tuple[Step, ...] = ()
         self._due = False
-        self._work = Latest(owner, lambda _: None, lambda _: None)
+        self._keeping = Latest(owner, lambda _: None, lambda _: None)
+        self._recalling = Latest(owner, self._recalled, lambda _: None)
         self._later = qdebounced(self._keep_later, timeout=KEPT_AFTER_MS, parent=owner)
         self.box, layout = group("Earlier steps")
         self.words = words()
@@ -65,15 +66,27 @@ class EarlierSteps:
         if layer is not self._of:
             self.close()
             self._of, self._offer = layer, None
+            self._recalling.forget()
             file = file_of(layer)
             if file is not None and series is not None:
-                found = kept.recall(file, _opened(layer, series)[0])
-                self._offer = found if _adds(found, series) else None
+                keeper = _opened(layer, series)[0]
+                self._recalling.ask(kept.recall, file, keeper)
                 self._seen = series.history
         elif series is not None and series.history is not self._seen:
             self._seen, self._due = series.history, True
             self._later()
         self._show()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is read or written."""
+        return self._recalling.idle and self._keeping.idle
+
+    def _recalled(self, found: KeptSteps | None) -> None:
+        series = self._session.series
+        if series is not None and self._session.layer is self._of:
+            self._offer = found if _adds(found, series) else None
+            self._show()
 
     def close(self) -> None:
         """Keep what is still to be kept, at once."""
@@ -82,7 +95,7 @@ class EarlierSteps:
 
     def _keep_later(self) -> None:
         if self._due:
-            self._keep(partial(self._work.ask, kept.keep))
+            self._keep(partial(self._keeping.ask, kept.keep))
 
     def _keep(self, keep: Callable[..., None]) -> None:
         """Keep the steps on the series that was current when they were taken."""

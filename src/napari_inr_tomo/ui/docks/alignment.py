@@ -145,7 +145,7 @@ class AlignmentPanel(Panel):
         from napari.utils.notifications import show_info
 
         if not on:
-            self.aligned.hide()
+            self.aligned.remove()
         elif self.tool.enabled:
             show_info(
                 "The axis is being adjusted, on the tilts as they are: press "
