@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -108,6 +109,53 @@ def test_docks_fit_a_small_screen(open_dock: Any, qtbot: Any) -> None:
         dock = open_dock(kind)
         assert dock.minimumSizeHint().height() < 500, kind
         assert dock.minimumSizeHint().width() < 450, kind
+
+
+@SHOWN
+@pytest.mark.parametrize("kind", DOCKS)
+def test_a_dock_made_narrow_cuts_off_no_control(
+    open_dock: Any, qtbot: Any, kind: type, small_series: Any
+) -> None:
+    from qtpy.QtCore import Qt
+    from qtpy.QtWidgets import QDockWidget
+    from superqt import QCollapsible
+
+    from napari_inr_tomo.ui.dock import ScrolledPanel
+
+    dock, window = open_dock(kind), open_dock.viewer.window._qt_window
+    open_dock.session.add_series(small_series)
+    window.resize(1366, 768)
+    around = next(
+        w
+        for w in window.findChildren(QDockWidget)
+        if w.widget() is not None and w.isAncestorOf(dock)
+    )
+    for step in range(len(dock.panels)):
+        if isinstance(dock, WorkflowDock):
+            dock.go(step)
+        panel = dock.part(dock.panels[step])
+        for fold in panel.findChildren(QCollapsible):
+            fold.expand(animate=False)
+        window.resizeDocks([around], [100], Qt.Orientation.Horizontal)
+        area = next(a for a in dock.findChildren(ScrolledPanel) if a.widget() is panel)
+        qtbot.waitUntil(lambda: dock.width() < 450, timeout=5000)
+        qtbot.waitUntil(fits(panel, area), timeout=5000)
+
+
+def fits(panel: Any, area: Any) -> Callable[[], bool]:
+    """Return whether nothing of a panel lies beyond the right edge of its dock."""
+    return lambda: panel.width() == area.viewport().width()
+
+
+def test_the_steps_of_the_workflow_are_made_in_turn(open_dock: Any, qtbot: Any) -> None:
+    dock = open_dock(WorkflowDock)
+    assert list(dock._made) == [dock.panels[0]]
+    last = dock.part(dock.panels[-1])  # one that is asked for comes at once
+    assert last._listening
+    assert dock.pages.widget(len(dock.panels) - 1).widget() is last
+    qtbot.waitUntil(lambda: len(dock._made) == len(dock.panels), timeout=5000)
+    assert [page.widget() for page in map(dock.pages.widget, range(6))] == dock.parts
+    qtbot.waitUntil(lambda: not dock._rest.isActive(), timeout=5000)
 
 
 def test_theme_change_reaches_the_plots(open_dock: Any) -> None:

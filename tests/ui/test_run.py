@@ -70,15 +70,18 @@ def test_everything_streams_into_layers_and_plots(
     fitted = list(volume.contrast_limits)
     worker.preview(1.1 * float(volume.data.max()), (12, 12, 14))
     qtbot.waitUntil(lambda: volume.data.max() > fitted[1] * 1.05, timeout=LONG_MS)
+    qtbot.waitUntil(idle, timeout=LONG_MS)
     assert list(volume.contrast_limits) == fitted
     worker.preview(400.0, (12, 12, 14))
     qtbot.waitUntil(lambda: volume.data.max() == 400, timeout=LONG_MS)
+    qtbot.waitUntil(idle, timeout=LONG_MS)
     assert 300 < volume.contrast_limits[1] <= 400
     # once set by hand it stays as it is until asked for
     volume.contrast_limits = (0, 150)
     worker.preview(900.0, (12, 12, 14))
     worker.poses(8.0)
     qtbot.waitUntil(lambda: volume.data.max() == 900, timeout=LONG_MS)
+    qtbot.waitUntil(idle, timeout=LONG_MS)
     assert list(volume.contrast_limits) == [0, 150]
     panel.rescale_button.click()
     assert volume.contrast_limits[1] > 800

@@ -63,12 +63,15 @@ def _weakly(act: Callable[[], Any]) -> Callable[..., None]:
 
 
 class ActionRow(QWidget):
-    """Buttons in a row; a line under them says why any of them is greyed out."""
+    """Buttons in a row; a line under them says why any of them is greyed out.
 
-    def __init__(self) -> None:
+    most: how many stand in a row, which keeps docks narrow; the next begins another.
+    """
+
+    def __init__(self, most: int = 4) -> None:
         super().__init__()
-        self._row = QHBoxLayout()
-        self._row.setContentsMargins(0, 0, 0, 0)
+        self._most = most
+        self._rows = QVBoxLayout()
         self._why = words(dim=True)
         self._why.setObjectName("why_not")
         self._why.hide()
@@ -77,7 +80,7 @@ class ActionRow(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
-        layout.addLayout(self._row)
+        layout.addLayout(self._rows)
         layout.addWidget(self._why)
 
     def add(self, text: str, tip: str, clicked: Callable[[], Any]) -> QPushButton:
@@ -89,8 +92,10 @@ class ActionRow(QWidget):
 
     def add_widget(self, widget: Any) -> Any:
         """Add any other control whose use may be barred."""
+        if len(self._tips) % self._most == 0:
+            self._rows.addLayout(QHBoxLayout())
         self._tips[widget] = widget.toolTip()
-        self._row.addWidget(widget)
+        self._rows.itemAt(self._rows.count() - 1).addWidget(widget)
         return widget
 
     def bar(self, widget: QWidget, reason: Reason) -> None:

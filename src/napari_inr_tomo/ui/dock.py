@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtWidgets import (
     QComboBox,
     QFrame,
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 
 FIT_MS = 100
+LEAST_WIDTH = 330
+BAR_MARGINS = 4
+"""What the style of napari puts around a scroll bar, pixels."""
 
 
 class Panel(QWidget):
@@ -134,25 +137,41 @@ class Dock(QWidget):
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self.session = session_of(napari_viewer)
+        self._attached = False
+        self._made: dict[type[Panel], Panel] = {}
         self.picker = SeriesPicker(self.session)
-        self.parts = [panel(self.session) for panel in self.panels]
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 2, 6)
         layout.addWidget(self.picker)
         layout.addWidget(self.make_body())
-        self.setMinimumWidth(330)
         # expanding: napari then adds no stretch of its own under the body
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
-        self._attached = False
+
+    def minimumSizeHint(self) -> QSize:
+        """Return what the controls need, and no less than can be read."""
+        return super().minimumSizeHint().expandedTo(QSize(LEAST_WIDTH, 0))
 
     def make_body(self) -> QWidget:
         """Return the widget under the picker."""
-        return scrolled(self.parts[0])
+        return scrolled(self.panel)
 
     @property
     def panel(self) -> Any:
         """The first panel."""
-        return self.parts[0]
+        return self.part(self.panels[0])
+
+    @property
+    def parts(self) -> list[Panel]:
+        """All panels."""
+        return [self.part(kind) for kind in self.panels]
+
+    def part(self, kind: type[Panel]) -> Any:
+        """Return the panel of a kind; it is made when first asked for."""
+        if kind not in self._made:
+            self._made[kind] = kind(self.session)
+            if self._attached:
+                self._made[kind].attach()
+        return self._made[kind]
 
     def event(self, event: QEvent) -> bool:
         """Connect with a parent, let go without one."""
@@ -185,7 +204,7 @@ class Dock(QWidget):
         self.session.layers_changed.connect(self.picker.refresh)
         self.session.layers_changed.connect(self._fit_later)
         self.picker.refresh()
-        for part in self.parts:
+        for part in self._made.values():
             part.attach()
 
     def release(self) -> None:
@@ -200,7 +219,7 @@ class Dock(QWidget):
             except (ValueError, KeyError):
                 continue
         self.session.layers_changed.disconnect(self._fit_later, missing_ok=True)
-        for part in self.parts:
+        for part in self._made.values():
             part.release()
 
     def _fit_later(self) -> None:
@@ -208,11 +227,33 @@ class Dock(QWidget):
         QTimer.singleShot(FIT_MS, self.session.fit_view)
 
 
-def scrolled(widget: QWidget) -> QScrollArea:
+class ScrolledPanel(QScrollArea):
+    """A panel that scrolls up and down; it is never narrower than its controls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+
+    def minimumSizeHint(self) -> QSize:
+        """Return the least width of the controls with the bar beside them."""
+        least, panel = super().minimumSizeHint(), self.widget()
+        if panel is not None:
+            bar = self.verticalScrollBar().sizeHint().width() + BAR_MARGINS
+            least.setWidth(panel.minimumSizeHint().width() + bar)
+        return least
+
+    def eventFilter(self, watched: Any, event: QEvent) -> bool:
+        """Take notice of controls that came or went."""
+        if event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return super().eventFilter(watched, event)
+
+
+def scrolled(widget: QWidget | None = None) -> ScrolledPanel:
     """Return a widget in a scroll area: docks must fit small screens."""
-    area = QScrollArea()
-    area.setWidgetResizable(True)
-    area.setFrameShape(QFrame.Shape.NoFrame)
-    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    area.setWidget(widget)
+    area = ScrolledPanel()
+    if widget is not None:
+        area.setWidget(widget)
     return area

@@ -198,7 +198,7 @@ class LiveLayers:
             return
         self.volume.metadata[KEY] = volume
         self.volume.data = volume.data
-        self._fit_contrast()
+        later(self._fit_contrast)
         if not np.allclose(self.volume.scale, scale):
             self.volume.scale = scale
             self.volume.translate = move

@@ -30,7 +30,7 @@ def show_panel(session: Session, panel: type[Panel], dock: type[Dock]) -> Any:
     for widget in session.viewer.window.dock_widgets.values():
         if isinstance(widget, WorkflowDock) and panel in widget.panels:
             part = widget.part(panel)
-            widget.go(widget.parts.index(part))
+            widget.go(widget.panels.index(panel))
             raise_dock(widget)
             return part
     return show_dock(session, dock).panel

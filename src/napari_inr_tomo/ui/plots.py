@@ -51,6 +51,7 @@ class Plot(pyqtgraph.PlotWidget):
         self._rings: Any = None
         self._steps: list[Any] = []
         self._behind = "#000000"
+        self._numbers = True
         self.set_theme("dark")
         self.show_numbers(False)
 
@@ -74,6 +75,9 @@ class Plot(pyqtgraph.PlotWidget):
 
     def show_numbers(self, shown: bool) -> None:
         """Show the numbers at the axes, or leave them out."""
+        if shown == self._numbers:
+            return
+        self._numbers = shown
         for side in ("left", "bottom"):
             self.getPlotItem().getAxis(side).setStyle(showValues=shown)
 
@@ -84,16 +88,18 @@ class Plot(pyqtgraph.PlotWidget):
         if name not in self._lines:
             pen = pyqtgraph.mkPen(self.on_theme(colour), width=2)
             self._lines[name] = self.plot([], [], name=name, pen=pen)
-            self._lines[name].setSymbolSize(4)
             self._lines[name].setSymbolPen(None)
             self._lines[name].setSymbolBrush(self.on_theme(colour))
             self._colours[name] = colour
             self._name_lines()
-        self._lines[name].setSymbol("o" if dots is True else dots or None)
-        self._lines[name].setSymbolSize(8 if isinstance(dots, str) else 4)
         x, y = np.asarray(x, float), np.asarray(y, float)
         keep = np.isfinite(x) & np.isfinite(y)
-        self._lines[name].setData(x[keep], y[keep])
+        self._lines[name].setData(  # all at once: each change draws the whole line
+            x[keep],
+            y[keep],
+            symbol="o" if dots is True else dots or None,
+            symbolSize=8 if isinstance(dots, str) else 4,
+        )
         self.show_numbers(True)
 
     def set_marks(self, x: Any, y: Any, colour: str = MARK_COLOUR) -> None:

@@ -24,6 +24,9 @@ TIPS = (
     "Shift of the image down, pixels",
 )
 NO_FITTING_RUN = "No run of this tilt series is open"
+FROZEN = "Frozen: a reconstruction keeps this pose"
+FROZEN_TIP = "The pose of this tilt stays as it starts; those of the others are refined"
+REFERENCE = "The reference tilt keeps its pose"
 
 
 class PoseEditor(QWidget):
@@ -48,10 +51,7 @@ class PoseEditor(QWidget):
         for column in (1, 3):
             grid.setColumnStretch(column, 1)
         inside.addLayout(grid)
-        self.frozen = tick(
-            "Frozen: a reconstruction keeps this pose",
-            "The pose of this tilt stays as it starts; those of the others are refined",
-        )
+        self.frozen = tick(FROZEN, FROZEN_TIP)
         self.frozen.clicked.connect(self.freeze)
         inside.addWidget(self.frozen)
         self.row = ActionRow()
@@ -86,11 +86,11 @@ class PoseEditor(QWidget):
         self.row.bar(self.set_button, why)
         self.row.bar(self.take_button, run)
         self.row.bar(self.reset_button, run)
-        held = why
-        if why is None and tilt == series.reference:
-            held = "The reference tilt keeps its pose in any case"
+        reference = why is None and tilt == series.reference
+        held = "The reference tilt keeps its pose in any case" if reference else why
         self.frozen.setEnabled(held is None)
-        self.frozen.setText(held or "Frozen: a reconstruction keeps this pose")
+        self.frozen.setText(REFERENCE if reference else FROZEN)
+        self.frozen.setToolTip(FROZEN_TIP if held is None else f"{held}.")
         self.frozen.setChecked(tilt in frozen_of(session.layer))
         self.found.setText("")
         if why is None:

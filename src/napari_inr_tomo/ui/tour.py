@@ -64,7 +64,7 @@ class Tour:
     def panel(self, kind: type) -> Any:
         """Show a step and return its panel."""
         part = self.dock.part(kind)
-        self.dock.go(self.dock.parts.index(part))
+        self.dock.go(self.dock.panels.index(kind))
         self.wait(most_s=0.3)
         return part
 

@@ -80,7 +80,7 @@ class BackgroundPanel(Panel):
         self.thickness = tick(
             "slab", "For Normalise: a slab that fills the field, thicker with the tilt"
         )
-        self.beam_row = ActionRow()
+        self.beam_row = ActionRow(most=2)
         self.prepare_button = self.beam_row.add(
             "Clean automatically",
             "Hot pixels, doubtful views, background and brightness of the tilts, one "
