@@ -104,6 +104,23 @@ def test_it_follows_the_poses_and_goes_with_the_series(
     assert first.visible
 
 
+def test_they_go_before_a_view_in_3d_would_cut_them_all(
+    open_dock: Any, panel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel.aligned_tick.setChecked(True)
+    layer, made = aligned(open_dock), []
+    monkeypatch.setattr(io, "aligned_picture", lambda *a: made.append(a))
+    open_dock.viewer.dims.ndisplay = 3
+    assert not made
+    assert not open_dock.session.has_layer(layer)
+    assert not panel.aligned_tick.isChecked()
+    assert open_dock.session.layer.visible
+    monkeypatch.undo()
+    panel.aligned_tick.setChecked(True)  # in two dimensions again
+    assert open_dock.viewer.dims.ndisplay == 2
+    assert aligned(open_dock).visible
+
+
 def test_tools_bring_the_tilts_as_they_are_to_the_front(
     open_dock: Any, panel: Any
 ) -> None:

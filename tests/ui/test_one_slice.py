@@ -76,13 +76,31 @@ def test_a_slice_is_shown_and_marked_as_a_preview(
     nm = -1.5 * open_dock.session.series.pixel_size_nm
     assert words.startswith(f"Preview: slice x = -1.5 px ({nm:+.3g} nm)")
     assert one.picture.scale_words.endswith(" nm")
-    assert "finished" in words
+    assert "poses as they start. Finished (" in words
     assert one.picture.shown
     assert one.picture._image.shape == (24, 24)
     assert np.isfinite(one.picture._image).all()
     assert list(open_dock.viewer.layers) == layers
     assert open_dock.session.run.run is None
     qtbot.waitUntil(lambda: not list(tmp_path.glob("inr-tomo-*")), timeout=LONG_MS)
+
+
+def test_the_caption_says_how_far_it_is_and_what_is_left() -> None:
+    from napari_inr_tomo import events
+    from napari_inr_tomo.ui.live import LiveUpdate
+    from napari_inr_tomo.ui.one_slice import _state
+    from napari_inr_tomo.ui.record import RunRecord
+
+    record = RunRecord()
+    record.take(LiveUpdate(phase="start"))
+    assert _state(record).endswith(": 0 %")
+    epoch = events.Epoch(
+        step=1, total=4, loss=1.0, elapsed_s=10.0, eta_s=30.0, phase="rays"
+    )
+    record.take(LiveUpdate(epochs=[epoch]))
+    assert _state(record) == (
+        "Learning from the images: 25 %, epoch 2 of 4, about 30 s left"
+    )
 
 
 def test_the_pixels_of_a_coarse_slice_are_those_of_its_voxels(

@@ -20,13 +20,18 @@ LONGEST_PX = 1024
 
 
 class AlignedImages:
-    """(tilt, y, x) float32, every image turned and moved when it is asked for."""
+    """(tilt, y, x) float32, every image turned and moved when it is asked for.
+
+    seen: whether they are looked at as images; if not, all are 0, and take no time.
+    """
 
     ndim = 3
     dtype = np.dtype(np.float32)
 
-    def __init__(self, series: TiltSeries) -> None:
-        self.series = series
+    def __init__(
+        self, series: TiltSeries, seen: Callable[[], bool] = lambda: True
+    ) -> None:
+        self.series, self.seen = series, seen
         count, *size = series.images.shape
         self.step = -(-max(size) // LONGEST_PX)
         self.shape = (count, *(-(-edge // self.step) for edge in size))
@@ -38,6 +43,8 @@ class AlignedImages:
     def __getitem__(self, key: Any) -> np.ndarray:
         from napari_inr_tomo.io import aligned_picture
 
+        if not self.seen():
+            return np.broadcast_to(np.float32(0), self.shape)[key]
         first, *rest = key if isinstance(key, tuple) else (key,)
         tilts = np.arange(len(self))[first]
         pictures = [
@@ -78,6 +85,7 @@ class AlignedTilts:
         if not session.has_layer(self._layer):
             self._layer, self._of = self._made(), session.layer
             session.viewer.add_layer(self._layer)
+            session.viewer.dims.events.ndisplay.connect(self._turned)
         session.show_alone(self._layer)
 
     def refresh(self) -> None:
@@ -88,27 +96,42 @@ class AlignedTilts:
         if session.layer is not self._of:
             self.remove()
         elif not session.has_layer(layer):  # the user took it away
-            self._layer = self._of = None
+            self._forget()
             session.show_tilts()
         elif layer.data.series is not session.series:
-            layer.data = AlignedImages(session.series)
+            layer.data = AlignedImages(session.series, self._is_flat)
             for name, value in _place(layer.data).items():
                 setattr(layer, name, value)
 
     def remove(self) -> None:
         """Take the layer away; show the tilts as they are, if it was seen."""
         layer, seen = self._layer, self.shown
-        self._layer = self._of = None
+        self._forget()
         if self.session.has_layer(layer):
             if seen:
                 self.session.show_tilts()
             self.session.viewer.layers.remove(layer)
 
+    def _forget(self) -> None:
+        self._layer = self._of = None
+        if self.session.viewer is not None:
+            self.session.viewer.dims.events.ndisplay.disconnect(self._turned)
+
+    def _is_flat(self) -> bool:
+        """Whether the view is of two dimensions: in three, all tilts would be cut."""
+        viewer = self.session.viewer
+        return viewer is None or viewer.dims.ndisplay == 2
+
+    def _turned(self, *_: Any) -> None:
+        """Go when the view turns to three dimensions: tilts make up no volume."""
+        if not self._is_flat():
+            self.remove()
+
     def _made(self) -> Layer:
         from napari.layers import Image
 
         tilts = self.session.layer
-        images = AlignedImages(self.session.series)
+        images = AlignedImages(self.session.series, self._is_flat)
         layer = Image(
             images,
             name=f"{tilts.name}, aligned",

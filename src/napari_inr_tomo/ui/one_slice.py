@@ -29,6 +29,7 @@ from napari_inr_tomo.ui.series_layer import picture_pixel, place_words
 if TYPE_CHECKING:
     from napari_inr_tomo.config import ReconstructionConfig
     from napari_inr_tomo.types import TiltSeries
+    from napari_inr_tomo.ui.record import RunRecord
     from napari_inr_tomo.ui.session import Session
 
 THICKNESS_PX = 8
@@ -40,16 +41,16 @@ LEAVE_S = 0.2
 class SlicePreview:
     """A slice (z, across the tilt axis) so far, and where it lies.
 
-    place: from the centre, in words; pixel: edge of a voxel of it and its unit.
+    place: from the centre, in words; pixel: edge of a voxel of it and its unit; state:
+    what the run is at and how far, or that it has finished.
     """
 
     image: np.ndarray
     axis: str
     place: str
     pixel: tuple[float, str]
-    phase: str
+    state: str
     elapsed_s: float
-    finished: bool = False
 
 
 class OneSlice(QWidget):
@@ -166,11 +167,10 @@ class OneSlice(QWidget):
         self.problem.setVisible(bool(problem))
 
     def _show(self, now: SlicePreview) -> None:
-        state = "finished" if now.finished else now.phase
         self.picture.show_image(
             now.image,
             f"Preview: slice {now.axis} = {now.place}, poses as they start. "
-            f"{state}, {now.elapsed_s:.0f} s",
+            f"{now.state} ({now.elapsed_s:.0f} s).",
             pixel=now.pixel,
         )
 
@@ -193,8 +193,9 @@ def previews(
     """
     from napari_inr_tomo import runs
     from napari_inr_tomo.preprocess import cut_slab
+    from napari_inr_tomo.ui.record import RunRecord
 
-    began, phase = time.monotonic(), ""
+    began, record = time.monotonic(), RunRecord()
     size = series.images.shape[2 if _along_x(series) else 1]
     position = min(max(math.floor(place_px + size / 2), 0), size - 1)
     place = place_words(position - (size - 1) / 2, series.pixel_size_nm)
@@ -218,7 +219,7 @@ def previews(
                 if isinstance(update.end, events.Failed):
                     end = update.end
                     raise UserError(end.what, end.why, end.do)
-                phase = update.phase or phase
+                record.take(update)
                 new = update.preview if update.result is None else update.result.data
                 data = data if new is None else new
                 if data is None:
@@ -234,9 +235,8 @@ def previews(
                     "x" if slab.axis == 2 else "y",
                     place,
                     (edge, unit),
-                    _words(phase),
+                    "Finished" if update.result is not None else _state(record),
                     time.monotonic() - began,
-                    update.result is not None,
                 )
         finally:
             if launched.poll() is None:  # nothing of it is to be kept
@@ -244,7 +244,6 @@ def previews(
                 launched.wait(LEAVE_S)
 
 
-def _words(phase: str) -> str:
-    from napari_inr_tomo.ui.record import PHASES
-
-    return PHASES.get(phase, phase)
+def _state(record: RunRecord) -> str:
+    left = f", {record.left_words}" if record.left_words else ""
+    return f"{record.progress_words}{left}"

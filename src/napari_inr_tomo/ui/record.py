@@ -127,19 +127,21 @@ class RunRecord:
 
     @property
     def time_words(self) -> str:
-        """How long it has run and will, e.g. ``Running for 40 s, about 20 s left``.
-
-        What is left of a phase that others follow is said to be of that phase.
-        """
+        """How long it has run and will, e.g. ``Running for 40 s, about 20 s left``."""
         if self.elapsed_s is None:
             return ""
         if self.end is not None:
             return f"Ran for {duration(self.elapsed_s)}"
-        left = ""
-        if self.eta_s:
-            part = "" if self._is_last(self.phase) else " of this step"
-            left = f", about {duration(self.eta_s)} left{part}"
+        left = f", {self.left_words}" if self.left_words else ""
         return f"Running for {duration(self.elapsed_s)}{left}"
+
+    @property
+    def left_words(self) -> str:
+        """What is left, of the present phase where others follow; empty if unknown."""
+        if not self.eta_s:
+            return ""
+        part = "" if self._is_last(self.phase) else " of this step"
+        return f"about {duration(self.eta_s)} left{part}"
 
     @property
     def share(self) -> float:
