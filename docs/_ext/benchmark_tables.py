@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
@@ -233,6 +234,58 @@ def doubts(result: dict[str, Any] | None) -> Iterator[str]:
     yield from table([*head, "of these flagged", "largest axis error, degrees"], rows)
 
 
+def scan(result: dict[str, Any] | None) -> Iterator[str]:
+    """Yield the errors of the offsets of scan pairs, over seeds."""
+    pairs = _grouped((result or {}).get("pairs", []), "shape_yx", "drift_px", "dose")
+    rows = [
+        [
+            " x ".join(map(str, found[0]["shape_yx"])),
+            found[0]["drift_px"],
+            found[0]["dose"] or "none",
+            *(_middle_and_most([row[what] for row in found]) for what in PAIR_ERRORS),
+        ]
+        for found in pairs
+    ]
+    head = ["pixels", "drift, px", "counts", "lines the other scan sees, px"]
+    yield from table([*head, "all lines, px"], rows)
+
+
+def passes(result: dict[str, Any] | None) -> Iterator[str]:
+    """Yield the errors of interleaved passes, over seeds."""
+    rows = []
+    for found in _grouped((result or {}).get("passes", []), "phantom", "dose"):
+        first, second = np.array([row["axis_deg"] for row in found]).T
+        flagged = sum(row["flagged"] for row in found)
+        rows.append(
+            [
+                found[0]["phantom"],
+                found[0]["dose"],
+                _middle_and_most([row["shift_px"] for row in found]),
+                _middle_and_most(np.abs([first, second]).max(axis=0)),
+                _middle_and_most(np.abs(second - first)),
+                f"{flagged} of {len(found)}",
+            ]
+        )
+    head = ["specimen", "counts", "shifts, px", "axes, degrees"]
+    yield from table([*head, "between the axes, degrees", "flagged"], rows)
+
+
+PAIR_ERRORS = ("seen_px", "all_px")
+
+
+def _grouped(rows: list[dict[str, Any]], *keys: str) -> list[list[dict[str, Any]]]:
+    """Return the rows that agree in these keys, together, as they come."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(str([row[key] for key in keys]), []).append(row)
+    return list(found.values())
+
+
+def _middle_and_most(values: Any) -> str:
+    """Return the median of the seeds and the largest."""
+    return f"{np.median(values):.3f} / {np.max(values):.3f}"
+
+
 def axis(result: dict[str, Any] | None) -> Iterator[str]:
     """Yield the times of one change of the axis."""
     figures = ("clock_median_ms", "clock_p90_ms", "processor_median_ms")
@@ -310,6 +363,8 @@ KINDS: dict[str, Callable[[dict[str, Any] | None], Iterator[str]]] = {
     "expected": expected,
     "alignment": alignment,
     "doubts": doubts,
+    "scan": scan,
+    "passes": passes,
     "axis": axis,
     "heartbeat": heartbeat,
     "background": background,
