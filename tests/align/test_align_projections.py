@@ -157,3 +157,16 @@ def test_the_real_needle_by_the_default_chain(shared_data):
     assert axis_deg == pytest.approx(10.6, abs=0.5)
     assert shift_px == pytest.approx(1.5, abs=0.7)
     assert not done.history[-1].parameters["doubts"]
+
+
+def test_without_noise_no_tilt_is_named_for_a_hundredth_more():
+    tilts = np.arange(-60, 61, 4.0)
+    made = simulate_series("chiral", 48, tilts, shift_sigma_px=1.0, seed=1)
+    done = align_projections(made.series.evolve(poses=made.truth_poses))
+    residual = np.array(done.history[-1].parameters["residual"])
+    assert residual[15] > 1.6 * np.median(residual)  # at 0 degrees, of the grid
+    assert done.history[-1].parameters["outlier_tilts"] == []
+    images = made.series.images.copy()
+    images[7] = np.roll(images[6], 4, axis=1)  # the stage stood still
+    broken = align_projections(TiltSeries(images, tilts, poses=made.truth_poses))
+    assert broken.history[-1].parameters["outlier_tilts"] == [7]

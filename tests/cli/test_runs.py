@@ -71,6 +71,7 @@ def test_a_submitted_run_is_followed_from_the_queue_on(
     told = cli("follow", run.path, "--json")
     job.join()
     assert told.json["state"] == "finished"
+    assert cli("follow", run.path).out.startswith("Finished after")  # said once
 
 
 def test_a_run_is_cancelled(

@@ -31,6 +31,8 @@ _SPREAD_DEG = 0.6
 _POOR = 0.5
 _OUTLIER_SIGMA = 6.0
 _OUTLIER_RATIO = 1.6
+_WELL = 0.03
+"""Share of the detail below which a tilt fits well, however well the others fit."""
 
 
 def align_projections(
@@ -139,7 +141,7 @@ def _outliers(residual: FloatArray) -> BoolArray:
     """Return (tilt,): far more is left of these than of the others."""
     middle = float(np.median(residual))
     spread = 1.4826 * float(np.median(np.abs(residual - middle)))
-    limit = max(middle + _OUTLIER_SIGMA * spread, _OUTLIER_RATIO * middle)
+    limit = max(middle + _OUTLIER_SIGMA * spread, _OUTLIER_RATIO * middle, _WELL)
     return np.asarray(residual > limit)
 
 

@@ -92,7 +92,9 @@ def follow(folder: Run, as_json: AsJson = False) -> None:
     if status.active:
         common.note(f"The run goes on in {run.path}")
     values: dict[str, Any] = {"run": run.path} | vars(status)
-    common.answer(values, as_json, [f"{status.state}: {_words(status)}"])
+    said = _words(status)
+    named = said.lower().startswith(status.state)
+    common.answer(values, as_json, [said if named else f"{status.state}: {said}"])
 
 
 def _words(status: Any) -> str:
