@@ -130,3 +130,21 @@ def test_without_sbatch_no_run_folder_is_made(
     answer = cli("submit", stack, "-o", tmp_path / "v.mrc", "--slurm")
     assert "no sbatch" in answer.problem
     assert not (tmp_path / "v.inr-run").exists()
+
+
+def test_a_refused_submission_can_be_made_again(
+    cli: Cli, stack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = tmp_path / "bin" / "sbatch"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\necho no such partition >&2\nexit 1\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tool.parent))
+    words = ("submit", stack, "-o", tmp_path / "v.mrc", "--slurm")
+    run = tmp_path / "v.inr-run"
+    answer = cli(*words, "--run", run)
+    assert "SLURM refused the run: no such partition" in answer.problem
+    assert not run.exists()
+    tool.write_text("#!/bin/sh\necho Submitted batch job 4\n")
+    assert "batch job 4" in cli(*words, "--run", run).out
+    assert RunFolder(run).status().state == "waiting"

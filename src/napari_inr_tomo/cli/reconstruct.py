@@ -288,7 +288,13 @@ def submit(
     ] = None,
 ) -> None:
     """Make a run folder and give it to SLURM, to run on one or several nodes."""
-    from napari_inr_tomo.runs import find_sbatch, slurm_script, submit_slurm
+    from napari_inr_tomo.runs import (
+        create_run,
+        delete_run,
+        find_sbatch,
+        slurm_script,
+        submit_slurm,
+    )
 
     if not slurm:
         raise UserError(
@@ -318,6 +324,12 @@ def submit(
         return
     find_sbatch()  # before a run folder is made
     series = jobs.start_poses(common.open_series(stack, angles), stack, poses_start)
-    started = jobs.make_run(folder, series, settings, stack)
-    common.say(submit_slurm(started.path, script))
+    started = create_run(folder, series, settings, source_name=stack.name)
+    try:
+        said = submit_slurm(started.path, script)
+    except UserError:
+        delete_run(started.path)  # the same command, corrected, makes it again
+        raise
+    common.note(f"Run folder (kept): {started.path}")
+    common.say(said)
     common.say(f"Watch it with: inr-tomo follow {started.path}")

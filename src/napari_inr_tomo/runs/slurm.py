@@ -191,6 +191,7 @@ def submit_slurm(folder: Path, script: str) -> str:
         raise UserError(
             "SLURM refused the run",
             " ".join(answer.stderr.split()) or f"sbatch ended with {answer.returncode}",
-            f"Correct {path} and submit it with sbatch",
+            "Give it what it asks for, e.g. with --time, --account or --sbatch, and "
+            "submit again",
         )
     return answer.stdout.strip()
