@@ -23,8 +23,9 @@ if os.name == "nt":
 from fault_runs import finish, make_run, ranks
 
 from napari_inr_tomo import atomic, io, runs
-from napari_inr_tomo.engine import checkpoint, inr_run, worker
+from napari_inr_tomo.engine import checkpoint, worker
 from napari_inr_tomo.errors import UserError
+from napari_inr_tomo.inr.box import Box
 from napari_inr_tomo.layout import RunPaths, read_run
 from napari_inr_tomo.runs import RunFolder
 
@@ -185,7 +186,7 @@ def test_what_a_run_can_have_is_enough(tmp_path: Path) -> None:
         largest = max(p.stat().st_size for p in paths.checkpoints.glob("*.npz"))
 
         field = read_run(paths).config.inr.field
-        limit = checkpoint.largest(field, inr_run.Box((15, 15, 13)), 7)
+        limit = checkpoint.largest(field, Box((15, 15, 13)), 7)
         assert largest < limit
         assert limit < 3 * largest + 2_000_000
 
