@@ -44,11 +44,15 @@ def test_the_frame_undoes_the_geometry():
         assert frame.sum(1) @ row / frame.sum() == pytest.approx(expected, abs=0.02)
 
 
-def test_stretching_leaves_the_pivot():
-    image = render([[5.0, 8.0, 0]], [2.0], [1.0], [0.0], Poses.zeros(1), (61, 74))[0]
-    frame = resample(image, 0.0, np.zeros(2), across_scale=0.5, pivot_px=2.0)
-    row = np.arange(61) - 30
+@pytest.mark.parametrize("psi", [0.0, 35.0, 90.0, -60.0])
+def test_stretching_leaves_the_pivot(psi):
+    along, across = axis_directions(psi)
+    point = [*(5 * along + 8 * across), 0.0]
+    image = render([point], [2.0], [1.0], [0.0], Poses.zeros(1), (61, 74))[0]
+    frame = resample(image, psi, np.zeros(2), across_scale=0.5, pivot_px=2.0)
+    row, column = (np.arange(n) - (n - 1) / 2 for n in frame.shape)
     assert frame.sum(1) @ row / frame.sum() == pytest.approx(2 + 0.5 * 6, abs=0.02)
+    assert frame.sum(0) @ column / frame.sum() == pytest.approx(5, abs=0.02)
 
 
 def test_setting_the_axis_means_what_the_geometry_means():

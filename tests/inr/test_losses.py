@@ -84,6 +84,14 @@ def test_muon_steps_are_nearly_orthogonal(shape) -> None:
     assert values.max() < 1.3
 
 
+def test_muon_stays_where_there_is_no_gradient() -> None:
+    """Where nothing is measured the weights stay numbers."""
+    weight = torch.nn.Parameter(torch.eye(3))
+    weight.grad = torch.zeros(3, 3)
+    Muon([weight], lr=0.05).step()
+    assert torch.equal(weight, torch.eye(3))
+
+
 def test_muon_goes_downhill() -> None:
     weight = torch.nn.Parameter(torch.eye(4))
     optimiser = Muon([weight], lr=0.05)

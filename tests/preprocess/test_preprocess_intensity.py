@@ -25,6 +25,25 @@ def make(**changes):
     return simulate_series("ellipsoids", (56, 63), ANGLES, **(settings | changes))
 
 
+def test_a_hot_pixel_takes_the_mean_of_the_good_ones_next_to_it():
+    """On a slope that is what the slope has there, in y, in x and beside another."""
+    tilt, y, x = np.mgrid[:5, :30, :31]
+    slope = 10.0 + 0.03 * y + 0.02 * x + 0.1 * tilt
+    images = slope.copy()
+    images[1, 12, 20] = images[3, 14, 9] = images[3, 14, 10] = 1000
+    done = mask_outliers(TiltSeries(images, np.arange(5)))
+    assert [*zip(*np.nonzero(~done.valid), strict=True)] == [
+        (1, 12, 20),
+        (3, 14, 9),
+        (3, 14, 10),
+    ]
+    assert done.images[1, 12, 20] == pytest.approx(slope[1, 12, 20], abs=1e-4)
+    left = slope[3, 13:16, 8:11].sum() - slope[3, 14, 9:11].sum()
+    assert done.images[3, 14, 9] == pytest.approx(left / 7, abs=1e-4)
+    named = done.history[-1].parameters
+    assert (named["detector_pixels"], named["single_pixels"]) == (0, 3)
+
+
 @pytest.mark.scenario(16)
 def test_hot_pixels_are_found_and_nothing_else():
     hot, clean = make(hot_pixels=0.004).series, make().series

@@ -30,8 +30,8 @@ def mask_outliers(
     edges and spots of the specimen do not count.  It is
     an outlier of one image where it is ``threshold`` units off; one of the detector,
     in all images, where its median over the tilts is half as much off, or where it
-    never changes while its neighbours do.  Outliers take the median of their
-    neighbours as their value.
+    never changes while its neighbours do.  Outliers take the mean of the good ones
+    of the 8 next to them as their value.
 
     growth_px: pixels by which the outliers of the detector are grown.
     A notice tells how many were found; above a fiftieth of all pixels nothing is
