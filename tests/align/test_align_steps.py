@@ -9,6 +9,7 @@ import pytest
 from ball_series import ball_series, shift_error_px
 from scipy import ndimage
 
+from napari_inr_tomo.align.checks import specimen_masses
 from napari_inr_tomo.align import (
     align,
     align_center_of_mass,
@@ -271,3 +272,18 @@ def test_images_that_show_nothing_are_refused() -> None:
         with pytest.raises(UserError, match="There is nothing to align"):
             align(series.evolve(used=np.arange(5) != 2), steps)
     align(series, ("xcorr",))
+
+
+@pytest.mark.parametrize("side", [None, "top", "bottom", "left", "right"])
+def test_the_centre_of_mass_knows_its_place_and_every_side_it_is_cut_at(side):
+    """Of a block on an uneven field; one that reaches a border is cut off there."""
+    shape = (60, 71)
+    low = {"top": (0, 30), "left": (20, 0)}.get(side, (20, 30))
+    high = {"bottom": (60, 45), "right": (34, 71)}.get(side, (34, 45))
+    image = np.full(shape, 5.0)
+    image[low[0] : high[0], low[1] : high[1]] += 10
+    series = TiltSeries(np.stack([image] * 3), [-1, 0, 1])
+    centres, cut = specimen_masses(series)
+    assert cut.tolist() == [side is not None] * 3
+    y, x = ((low[k] + high[k] - shape[k]) / 2 for k in (0, 1))
+    np.testing.assert_allclose(centres, [[x, y]] * 3, atol=1e-6)

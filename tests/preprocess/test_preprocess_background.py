@@ -16,6 +16,7 @@ from napari_inr_tomo.preprocess import (
     follow_tilts,
     subtract_background,
 )
+from napari_inr_tomo.preprocess.background_box import darkest_box
 from napari_inr_tomo.types import TiltSeries
 
 SHAPE = (97, 120)
@@ -221,6 +222,31 @@ def test_every_way_to_fit_finds_the_planted_background(kind, settings):
     error = fit.background - background
     assert np.abs(error).max() < 0.01 * np.ptp(background)
     assert abs(error.sum()) < 0.01 * object_.sum()
+
+
+def test_reweighting_stays_under_a_specimen_on_a_steep_background():
+    """A third of the image is specimen that nobody masked; every round must help."""
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    background = 50 + 2.0 * x + y + 0.02 * (x - 50) ** 2
+    rng = np.random.default_rng(0)
+    blobs = ndimage.gaussian_filter(rng.normal(size=SHAPE), 5)
+    object_ = np.where(blobs > np.quantile(blobs, 0.65), 30.0, 0)
+    image = background + object_ + rng.normal(0, 2, SHAPE)
+    fit = fit_background(image, (2, 2), reweight=True, automatic=False)
+    assert np.abs(fit.background - background).max() < 3
+    plain = fit_background(image, (2, 2), automatic=False)
+    assert np.abs(plain.background - background).max() > 10
+
+
+@pytest.mark.parametrize("shape", [(40, 56), (45, 50), (7, 9)])
+@pytest.mark.parametrize("at", [(0.0, 0.0), (1.0, 1.0), (0.0, 1.0), (0.4, 0.7)])
+def test_the_darkest_box_is_the_darkest_wherever_it_lies(shape, at):
+    rows, columns = (max(1, n // 8) for n in shape)
+    y = round(at[0] * (shape[0] - rows))
+    x = round(at[1] * (shape[1] - columns))
+    image = np.random.default_rng(0).uniform(10, 11, shape)
+    image[y : y + rows, x : x + columns] = 1.0
+    assert darkest_box(image) == (y, y + rows, x, x + columns)
 
 
 def test_bad_pixels_at_the_edges_do_not_count_when_masked():

@@ -44,6 +44,21 @@ def test_a_hot_pixel_takes_the_mean_of_the_good_ones_next_to_it():
     assert (named["detector_pixels"], named["single_pixels"]) == (0, 3)
 
 
+def test_what_was_masked_before_is_no_outlier_and_makes_none_beside_it():
+    images = make().series.images.copy()
+    valid = np.ones(images.shape, bool)
+    valid[:, 10:13] = valid[4, :, 20:24] = False
+    images[~valid] = 1e6
+    images[2, 9, 30] += 0.6 * images[2].max(where=valid[2], initial=0)
+    done = mask_outliers(TiltSeries(images, ANGLES, valid=valid))
+    lost = valid & ~done.valid
+    assert lost[2, 9, 30]
+    assert lost.sum() < 3
+    assert not (done.valid & ~valid).any()
+    assert done.images[2, 9, 30] < images[2].max(where=valid[2], initial=0)
+    np.testing.assert_array_equal(done.images[done.valid], images[done.valid])
+
+
 @pytest.mark.scenario(16)
 def test_hot_pixels_are_found_and_nothing_else():
     hot, clean = make(hot_pixels=0.004).series, make().series

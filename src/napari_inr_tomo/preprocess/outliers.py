@@ -69,7 +69,7 @@ def mask_outliers(
     if not bad.any():
         return series.evolve(step)
     valid = ~bad if series.valid is None else series.valid & ~bad
-    images = np.where(bad, _filling(series.images, bad, around), series.images)
+    images = np.where(bad, _filling(series.images, ~valid, around), series.images)
     notice = (
         f"Hot pixels: {parameters['detector_pixels']} pixels of the detector and "
         f"{parameters['single_pixels']} in single images were masked"
@@ -147,7 +147,10 @@ def _frozen_pixels(images: NDArray[np.float32]) -> BoolArray:
 def _filling(
     images: NDArray[np.float32], bad: BoolArray, around: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Return (tilt, y, x) values for the bad pixels, from good neighbours only."""
+    """Return (tilt, y, x) values for the bad pixels, from good neighbours only.
+
+    bad: what was masked before, too: anything may lie there.
+    """
     good = (~bad).astype(np.float32)
     weight = ndimage.uniform_filter(good, (1, 3, 3), mode="reflect")
     total = ndimage.uniform_filter(
