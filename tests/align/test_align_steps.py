@@ -9,12 +9,13 @@ import pytest
 from ball_series import ball_series, shift_error_px
 from scipy import ndimage
 
-from napari_inr_tomo.align.checks import specimen_masses
+from napari_inr_tomo.align.checks import axis_from_masses, specimen_masses
 from napari_inr_tomo.align import (
     align,
     align_center_of_mass,
     align_common_line,
     align_cross_correlation,
+    current_axis,
     set_tilt_axis,
 )
 from napari_inr_tomo.errors import UserError
@@ -287,3 +288,14 @@ def test_the_centre_of_mass_knows_its_place_and_every_side_it_is_cut_at(side):
     assert cut.tolist() == [side is not None] * 3
     y, x = ((low[k] + high[k] - shape[k]) / 2 for k in (0, 1))
     np.testing.assert_allclose(centres, [[x, y]] * 3, atol=1e-6)
+
+
+@pytest.mark.parametrize(("axis_deg", "shift_px"), [(0.0, 4.0), (20.0, -3.0)])
+def test_the_masses_ask_for_the_shift_of_the_axis(axis_deg, shift_px):
+    """Whatever the tilts were moved by, and wherever the specimen lies."""
+    series, truth = ball_series(ANGLES, axis_deg, shift_px, jitter_px=1.5)
+    known = series.evolve(None, poses=truth)
+    asked = axis_from_masses(known, axis_deg)
+    assert asked == pytest.approx(current_axis(known)[1], abs=0.15)
+    few = known.take(np.abs(ANGLES) < 30)
+    assert axis_from_masses(few, axis_deg) is None
