@@ -7,7 +7,7 @@ import pytest
 from ball_series import ball_series, render
 
 from napari_inr_tomo.align import current_axis, set_tilt_axis
-from napari_inr_tomo.align.frame import axis_directions, resample, shifts_xy
+from napari_inr_tomo.align.frame import axis_directions, border_level, filled_images, resample, shifts_xy
 from napari_inr_tomo.geometry import project_points
 from napari_inr_tomo.types import Poses, TiltSeries
 
@@ -88,3 +88,23 @@ def test_the_helper_series_is_misaligned():
     assert not series.start_poses.as_array().any()
     assert truth.axis_deg == pytest.approx(10)
     assert np.ptp(truth.dx_px) > 1
+
+
+@pytest.mark.parametrize("quarter", range(4))
+def test_the_border_level_is_the_median_of_all_four_sides(quarter):
+    image = np.full((9, 14), 50.0)
+    image[0], image[-1] = 0.0, 8.0  # as many of each, so the short sides decide
+    image[1:-1, 0], image[1:-1, -1] = 3.0, 5.0
+    assert border_level(np.rot90(image, quarter)) == 4.0
+
+
+def test_masked_pixels_take_the_median_of_those_that_count():
+    images = np.random.default_rng(0).random((3, 5, 8), np.float32)
+    valid = images > 0.4
+    valid[2] = False
+    filled = filled_images(TiltSeries(images, [-1, 0, 1], valid=valid))
+    np.testing.assert_array_equal(filled[valid], images[valid])
+    for tilt in (0, 1):
+        middle = np.median(images[tilt][valid[tilt]])
+        assert (filled[tilt][~valid[tilt]] == middle).all()
+    assert (filled[2] == 0).all()

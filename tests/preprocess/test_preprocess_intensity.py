@@ -44,6 +44,15 @@ def test_a_hot_pixel_takes_the_mean_of_the_good_ones_next_to_it():
     assert (named["detector_pixels"], named["single_pixels"]) == (0, 3)
 
 
+def test_three_dead_pixels_do_not_take_the_fourth_of_their_square():
+    """It is a little dark by chance, and far from what is beside it: no defect."""
+    images = np.random.default_rng(0).normal(100, 1, (4, 30, 31))
+    images[1, 14:16, 9:11] = [[0, 0], [0, 96]]
+    done = mask_outliers(TiltSeries(images, np.arange(4)))
+    found = [*zip(*np.nonzero(~done.valid), strict=True)]
+    assert found == [(1, 14, 9), (1, 14, 10), (1, 15, 9)]
+
+
 def test_what_was_masked_before_is_no_outlier_and_makes_none_beside_it():
     images = make().series.images.copy()
     valid = np.ones(images.shape, bool)
@@ -127,6 +136,17 @@ def test_a_full_field_is_not_normalised_unasked():
     done = normalise_tilts(full, only_isolated=True)
     np.testing.assert_array_equal(done.images, full.images)
     assert "not normalised" in done.notices[-1]
+
+
+@pytest.mark.parametrize(("full", "isolated"), [(2, True), (3, False)])
+@pytest.mark.parametrize("side", [0, 1, 2, 3])
+def test_a_tenth_of_the_tilts_may_reach_an_edge(full, isolated, side):
+    images = np.zeros((20, 40, 40)) + 0.01
+    images[:, 14:26, 14:26] = 1 + 0.02 * np.arange(20)[:, None, None]
+    for image in images[:full]:
+        np.rot90(image, side)[:, :6] = 1
+    done = normalise_tilts(TiltSeries(images, np.arange(20)), only_isolated=True)
+    assert (done.history[-1].parameters["factors"] is not None) == isolated
 
 
 def test_a_tilt_without_intensity_is_refused():
