@@ -96,3 +96,8 @@ def test_every_difference_of_two_passes_has_its_own_number() -> None:
     assert (first.turn_deg, first.dx_px, first.dy_px) == pytest.approx((0.0, 0, 0))
     assert second.differs
     assert not first.differs
+    assert (first.count, second.count) == (16, 15)
+    used[:5] = False  # a pass of which some tilts are left out is one all the same
+    again = compare_passes(angles, poses, groups, used)
+    assert [one.count for one in again] == [13, 13]
+    assert again[1].dx_px == pytest.approx(4.0)

@@ -135,6 +135,16 @@ def test_a_frame_full_of_specimen_is_not_eaten():
     assert np.ptp(series.images.mean(axis=(1, 2))) == pytest.approx(7, abs=1e-3)
 
 
+def test_a_level_that_hardly_grows_with_the_tilt_is_no_slab():
+    """A few percent of stray beam follow the thickness; the rest is background."""
+    angles = np.arange(-60, 61, 10.0)
+    level = 100 + 2 / np.cos(np.deg2rad(angles))
+    noise = np.random.default_rng(0).normal(0, 1, (len(angles), 40, 50))
+    series = subtract_background(TiltSeries(level[:, None, None] + noise, angles))
+    assert not any("slab" in notice for notice in series.notices)
+    assert np.abs(series.images.mean(axis=(1, 2))).max() < 0.2
+
+
 def test_a_featureless_slab_is_recognised_over_the_tilts():
     angles = np.arange(-60, 61, 10.0)
     rng = np.random.default_rng(0)
