@@ -7,7 +7,13 @@ import pytest
 from ball_series import ball_series, render
 
 from napari_inr_tomo.align import current_axis, set_tilt_axis
-from napari_inr_tomo.align.frame import axis_directions, border_level, filled_images, resample, shifts_xy
+from napari_inr_tomo.align.frame import (
+    axis_directions,
+    border_level,
+    filled_images,
+    resample,
+    shifts_xy,
+)
 from napari_inr_tomo.geometry import project_points
 from napari_inr_tomo.types import Poses, TiltSeries
 

@@ -122,9 +122,10 @@ def test_muon_keeps_going_on_its_momentum() -> None:
     optimiser.step()
     assert first.trace() < -0.1
     assert weight.trace() - first.trace() < -0.1
-    assert optimiser.state[weight]["momentum"].diagonal().tolist() == [
-        pytest.approx(0.9)
-    ] * 3
+    assert (
+        optimiser.state[weight]["momentum"].diagonal().tolist()
+        == [pytest.approx(0.9)] * 3
+    )
 
 
 def test_muon_goes_downhill() -> None:

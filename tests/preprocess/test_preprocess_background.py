@@ -135,6 +135,32 @@ def test_a_frame_full_of_specimen_is_not_eaten():
     assert np.ptp(series.images.mean(axis=(1, 2))) == pytest.approx(7, abs=1e-3)
 
 
+@pytest.mark.parametrize("hidden", [-5000.0, np.nan])
+def test_what_is_masked_is_not_the_darkest_of_a_slab(hidden):
+    """The constant of all tilts is that of pixels that count."""
+    angles = np.arange(-60, 61, 10.0)
+    level = 100 / np.cos(np.deg2rad(angles))
+    noise = np.random.default_rng(0).normal(0, 1, (len(angles), 40, 50))
+    images = level[:, None, None] + noise
+    clean = subtract_background(TiltSeries(images, angles))
+    valid = np.ones(images.shape, bool)
+    valid[:, :, 7:12] = False
+    images[~valid] = hidden
+    masked = subtract_background(TiltSeries(images, angles, valid=valid))
+    assert "slab" in masked.notices[0]
+    off = masked.images[valid] - clean.images[valid]
+    assert np.abs(off).max() < 1.0
+
+
+def test_a_constant_that_was_asked_for_is_that_of_every_tilt():
+    angles = np.arange(-60, 61, 10.0)
+    level = 100 / np.cos(np.deg2rad(angles))
+    noise = np.random.default_rng(0).normal(0, 1, (len(angles), 40, 50))
+    series = TiltSeries(level[:, None, None] + noise, angles)
+    done = subtract_background(series, kind="constant")
+    assert np.abs(done.images.mean(axis=(1, 2))).max() < 1
+
+
 def test_a_level_that_hardly_grows_with_the_tilt_is_no_slab():
     """A few percent of stray beam follow the thickness; the rest is background."""
     angles = np.arange(-60, 61, 10.0)

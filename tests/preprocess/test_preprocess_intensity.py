@@ -149,6 +149,23 @@ def test_a_tenth_of_the_tilts_may_reach_an_edge(full, isolated, side):
     assert (done.history[-1].parameters["factors"] is not None) == isolated
 
 
+@pytest.mark.parametrize("hidden", [-1e4, 1e4])
+def test_what_is_masked_neither_fills_the_field_nor_blocks_the_beam(hidden):
+    """A masked bar at a border of half of the tilts, whatever is stored there."""
+    series = make(dose=None, background=0.0, drift=0.2).series
+    images = series.images.copy()
+    valid = np.ones(images.shape, bool)
+    valid[::2, :9] = False
+    images[~valid] = hidden
+    masked = TiltSeries(images, ANGLES, valid=valid)
+    done = normalise_tilts(masked, only_isolated=True)
+    assert done.history[-1].parameters["factors"] is not None
+    even, barred = np.ones((9, 40, 44)), np.ones((9, 40, 44), bool)
+    barred[4, :12] = False
+    even[~barred] = -abs(hidden)
+    assert not check_views(TiltSeries(even, np.arange(9), valid=barred)).notices
+
+
 def test_a_tilt_without_intensity_is_refused():
     images = np.ones((5, 20, 21))
     images[2] = 0
