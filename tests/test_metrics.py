@@ -281,3 +281,17 @@ def test_directions_nobody_measured_do_not_agree(axis_deg: float) -> None:
     assert reached[outside].max() < 0.2
     assert mean[inside].min() > 0.9
     assert np.abs(mean[outside]).max() < 0.3
+
+
+def test_the_half_bit_limit_is_that_of_its_signal_to_noise_ratio() -> None:
+    """Half a bit in each voxel of a shell: log2(1 + snr) = 1/2, in halves of data."""
+    a = np.random.default_rng(0).normal(size=(12, 13, 16))
+    _, _, limit = metrics.fsc_half_bit(a, a)
+    axes = np.meshgrid(*(np.fft.fftfreq(n) for n in a.shape), indexing="ij")
+    shell = np.rint(np.sqrt(sum(f**2 for f in axes)) * 12).astype(int)
+    count = np.bincount(shell.ravel())[: len(limit)]
+    snr, root = (2**0.5 - 1) / 2, 1 / np.sqrt(count)
+    wanted = snr + 2 * snr**0.5 * root + root
+    wanted /= 1 + snr + 2 * snr**0.5 * root
+    np.testing.assert_allclose(limit, wanted, rtol=1e-3)
+    assert limit[0] == pytest.approx(1.0, abs=1e-4)

@@ -9,7 +9,6 @@ import pytest
 from ball_series import ball_series, shift_error_px
 from scipy import ndimage
 
-from napari_inr_tomo.align.checks import axis_from_masses, specimen_masses
 from napari_inr_tomo.align import (
     align,
     align_center_of_mass,
@@ -18,6 +17,7 @@ from napari_inr_tomo.align import (
     current_axis,
     set_tilt_axis,
 )
+from napari_inr_tomo.align.checks import axis_from_masses, specimen_masses
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.preprocess import exclude_views, subtract_background
 from napari_inr_tomo.simulate import simulate_series

@@ -43,3 +43,13 @@ def test_a_coarser_cell_is_occupied_by_the_voxels_in_it(step) -> None:
         at = [centred(n)[i] for n, i in zip(SHAPE, voxel, strict=True)][::-1]
         assert (places[cell[0]] - torch.tensor(at)).abs().max() <= step / 2
     assert box.coarse(fine, 1) is fine
+
+
+@pytest.mark.parametrize("beyond", [0.0, 0.4, 30.0])
+def test_a_point_on_a_face_or_outside_belongs_to_the_outermost_voxel(beyond) -> None:
+    box = Box(SHAPE)
+    number = torch.arange(np.prod(SHAPE)).reshape(SHAPE)
+    half = box.half_xyz(LIKE) + beyond
+    corners = torch.stack([-half, half]) * box.unit
+    found = occupied_at(number, corners, box)
+    assert found.tolist() == [0, int(number[-1, -1, -1])]

@@ -12,8 +12,8 @@ from io_samples import ANGLES, pixels, tlt
 from skimage.io import imsave
 
 from napari_inr_tomo.errors import UserError
-from napari_inr_tomo.io.folder import image_names
 from napari_inr_tomo.io import read_series
+from napari_inr_tomo.io.folder import image_names
 
 DATA = pixels("uint16")
 
