@@ -10,6 +10,7 @@ from napari_inr_tomo.align import current_axis, set_tilt_axis
 from napari_inr_tomo.align.frame import (
     axis_directions,
     border_level,
+    edge_window,
     filled_images,
     resample,
     shifts_xy,
@@ -114,3 +115,13 @@ def test_masked_pixels_take_the_median_of_those_that_count():
         middle = np.median(images[tilt][valid[tilt]])
         assert (filled[tilt][~valid[tilt]] == middle).all()
     assert (filled[2] == 0).all()
+
+
+def test_the_window_falls_towards_all_four_edges_alike():
+    window = edge_window((20, 31), 0.25)
+    np.testing.assert_allclose(window, window[::-1])
+    np.testing.assert_allclose(window, window[:, ::-1])
+    assert max(window[0].max(), window[:, 0].max()) < 0.05
+    inner = window[5:-5, 8:-8]
+    np.testing.assert_allclose(inner, 1.0)
+    assert (np.diff(window[:5, 15]) > 0).all()
