@@ -17,6 +17,7 @@ from napari_inr_tomo.geometry import (
     rx,
     rz,
     samples_through,
+    scan_positions,
     translation_shifts,
 )
 from napari_inr_tomo.types import Poses
@@ -258,3 +259,15 @@ def test_the_gauge_is_about_where_the_poses_started():
         assert there[0] == pytest.approx(there[1])
     unmoved, _ = fix_gauge(angles, start, start, reference)
     np.testing.assert_allclose(unmoved.as_array(), start.as_array(), atol=1e-9)
+
+
+@pytest.mark.parametrize("direction_deg", [0.0, 30.0, 90.0, -120.0])
+def test_a_scan_runs_in_its_direction_and_its_lines_follow(direction_deg) -> None:
+    """From +x towards +y, about the centre; the next line lies 90 degrees further."""
+    places = scan_positions((3, 5), direction_deg)
+    fast, slow = np.deg2rad(direction_deg), np.deg2rad(direction_deg + 90)
+    for angle, axis in ((fast, 1), (slow, 0)):
+        step = np.diff(places, axis=axis).reshape(-1, 2)
+        wanted = np.broadcast_to([np.sin(angle), np.cos(angle)], step.shape)
+        np.testing.assert_allclose(step, wanted, atol=1e-12)
+    np.testing.assert_allclose(places.mean((0, 1)), 0, atol=1e-12)

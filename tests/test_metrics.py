@@ -314,3 +314,15 @@ def test_a_direction_is_named_by_the_tilt_that_measures_it(tilt_deg, axis_deg) -
     volume = part * np.exp(-(x**2 + y**2 + z**2) / 200)
     angles, _, mean = metrics.fsc_by_direction(volume, truth, axis_deg)
     assert angles[np.argmax(mean)] == tilt_deg
+
+
+def test_the_figures_do_not_know_the_unit_of_the_intensities() -> None:
+    spoilt = TRUTH + np.random.default_rng(3).normal(
+        0, 0.1 * np.ptp(TRUTH), TRUTH.shape
+    )
+    one, many = (
+        metrics.compare(spoilt, TRUTH),
+        metrics.compare(512 * spoilt, 512 * TRUTH),
+    )
+    for name, value in one.items():
+        assert many[name] == pytest.approx(value, rel=1e-9), name

@@ -103,6 +103,7 @@ def test_a_request_is_read_once_and_as_it_was_written(tmp_path: Path) -> None:
         {"shape": [0, 5]},
         {"step_px": float("nan")},
         {"centre_xyz": [0, 0]},
+        {"centre_xyz": [0, float("nan"), 0]},
         {"right_xyz": "abc"},
     ],
 )
