@@ -17,6 +17,7 @@ from napari_inr_tomo.geometry import (
     rx,
     rz,
     samples_through,
+    scan_positions,
     translation_shifts,
 )
 from napari_inr_tomo.types import Poses
@@ -235,3 +236,38 @@ def test_in_a_thin_box_the_samples_follow_the_longest_ray() -> None:
         assert longest <= samples < longest + 1
     assert samples_through(HIGH, poses, (30, 64, 50)) == 64  # not longer than the field
     assert samples_through([0.0], Poses.zeros(1), (8, 64, 50)) == 8
+
+
+def test_the_gauge_is_about_where_the_poses_started():
+    """Moving the object changes nothing, whatever shifts the search began from."""
+    rng = np.random.default_rng(5)
+    angles, reference = np.array([-50.0, -20, 5, 30, 60]), 2
+    start = Poses.from_array(rng.normal(0, 4, (5, 4)))
+    table = start.as_array() + rng.normal(0, 1, (5, 4))
+    table[reference, :2] = start.as_array()[reference, :2]
+    poses = Poses.from_array(table)
+    fixed, _ = fix_gauge(angles, poses, start, reference)
+    moved = translation_shifts(angles, poses, (3.0, -2.0, 7.0))
+    table[:, 2:] += moved
+    again, _ = fix_gauge(angles, Poses.from_array(table), start, reference)
+    np.testing.assert_allclose(again.as_array(), fixed.as_array(), atol=1e-9)
+    settled, left = fix_gauge(angles, fixed, start, reference)
+    np.testing.assert_allclose(settled.as_array(), fixed.as_array(), atol=1e-9)
+    assert left == pytest.approx(0, abs=1e-9)
+    for name in ("dx_px", "dy_px"):
+        there = getattr(fixed, name)[reference], getattr(start, name)[reference]
+        assert there[0] == pytest.approx(there[1])
+    unmoved, _ = fix_gauge(angles, start, start, reference)
+    np.testing.assert_allclose(unmoved.as_array(), start.as_array(), atol=1e-9)
+
+
+@pytest.mark.parametrize("direction_deg", [0.0, 30.0, 90.0, -120.0])
+def test_a_scan_runs_in_its_direction_and_its_lines_follow(direction_deg) -> None:
+    """From +x towards +y, about the centre; the next line lies 90 degrees further."""
+    places = scan_positions((3, 5), direction_deg)
+    fast, slow = np.deg2rad(direction_deg), np.deg2rad(direction_deg + 90)
+    for angle, axis in ((fast, 1), (slow, 0)):
+        step = np.diff(places, axis=axis).reshape(-1, 2)
+        wanted = np.broadcast_to([np.sin(angle), np.cos(angle)], step.shape)
+        np.testing.assert_allclose(step, wanted, atol=1e-12)
+    np.testing.assert_allclose(places.mean((0, 1)), 0, atol=1e-12)

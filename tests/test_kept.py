@@ -171,3 +171,16 @@ def test_the_oldest_go(
             os.utime(file, (1000 * k + age, 1000 * k + age))
     assert len(list((folder / "steps").glob("*.json"))) == 3
     assert kept.recall(tmp_path / "4.mrc", "two") is not None
+
+
+def test_the_pass_of_every_tilt_is_kept(stack: Path) -> None:
+    series = preprocess.exclude_views(io.read_series(stack), [1])
+    groups = np.arange(len(series)) % 2
+    kept.keep(stack, series.evolve(None, group=groups), "one")
+    found = kept.recall(stack, "two")
+    assert found is not None
+    np.testing.assert_array_equal(found.original_group, groups)
+    kept.keep(stack, series, "one")
+    found = kept.recall(stack, "two")
+    assert found is not None
+    assert found.original_group is None

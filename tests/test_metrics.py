@@ -281,3 +281,48 @@ def test_directions_nobody_measured_do_not_agree(axis_deg: float) -> None:
     assert reached[outside].max() < 0.2
     assert mean[inside].min() > 0.9
     assert np.abs(mean[outside]).max() < 0.3
+
+
+def test_the_half_bit_limit_is_that_of_its_signal_to_noise_ratio() -> None:
+    """Half a bit in each voxel of a shell: log2(1 + snr) = 1/2, in halves of data."""
+    a = np.random.default_rng(0).normal(size=(12, 13, 16))
+    _, _, limit = metrics.fsc_half_bit(a, a)
+    axes = np.meshgrid(*(np.fft.fftfreq(n) for n in a.shape), indexing="ij")
+    shell = np.rint(np.sqrt(sum(f**2 for f in axes)) * 12).astype(int)
+    count = np.bincount(shell.ravel())[: len(limit)]
+    snr, root = (2**0.5 - 1) / 2, 1 / np.sqrt(count)
+    wanted = snr + 2 * snr**0.5 * root + root
+    wanted /= 1 + snr + 2 * snr**0.5 * root
+    np.testing.assert_allclose(limit, wanted, rtol=1e-3)
+    assert limit[0] == pytest.approx(1.0, abs=1e-4)
+
+
+@pytest.mark.parametrize("tilt_deg", [-65.0, 35.0])
+@pytest.mark.parametrize("axis_deg", [0.0, 30.0])
+def test_a_direction_is_named_by_the_tilt_that_measures_it(tilt_deg, axis_deg) -> None:
+    """What all images but one do not hold agrees in the sector of that one alone."""
+    rng = np.random.default_rng(0)
+    z, y, x = np.mgrid[:40, :40, :40] - 19.5
+    turn, tilt = np.deg2rad(axis_deg), np.deg2rad(tilt_deg)
+    across = y * np.cos(turn) - x * np.sin(turn)
+    seen = across * np.cos(tilt) - z * np.sin(tilt)
+    waves = np.arange(0.05, 0.45, 0.05)
+    part = sum(
+        np.cos(2 * np.pi * k * seen + p) for k, p in zip(waves, range(8), strict=True)
+    )
+    truth = part * np.exp(-(x**2 + y**2 + z**2) / 200) + rng.normal(0, 0.3, part.shape)
+    volume = part * np.exp(-(x**2 + y**2 + z**2) / 200)
+    angles, _, mean = metrics.fsc_by_direction(volume, truth, axis_deg)
+    assert angles[np.argmax(mean)] == tilt_deg
+
+
+def test_the_figures_do_not_know_the_unit_of_the_intensities() -> None:
+    spoilt = TRUTH + np.random.default_rng(3).normal(
+        0, 0.1 * np.ptp(TRUTH), TRUTH.shape
+    )
+    one, many = (
+        metrics.compare(spoilt, TRUTH),
+        metrics.compare(512 * spoilt, 512 * TRUTH),
+    )
+    for name, value in one.items():
+        assert many[name] == pytest.approx(value, rel=1e-9), name

@@ -63,6 +63,9 @@ def test_an_oblique_plane_at_right_angles_is_a_slice(
     plane = planes.oblique((2.0, -3.0, 1.0), SHAPE_ZYX, turn_deg, lean_deg)
     assert plane.right_xyz == pytest.approx(slices[which].right_xyz)
     assert plane.down_xyz == pytest.approx(slices[which].down_xyz)
+    # one sample for every voxel of the longest side, none between them
+    assert plane.shape == (max(SHAPE_ZYX), max(SHAPE_ZYX))
+    assert plane.step_px == 1.0
 
 
 @pytest.mark.parametrize("axis_deg", [0.0, 25.0, 90.0, -40.0])
@@ -77,6 +80,10 @@ def test_the_plane_of_the_wedge_is_perpendicular_to_the_axis(axis_deg: float) ->
     turn = np.deg2rad(axis_deg)
     along = seen @ np.array([np.cos(turn), np.sin(turn)])
     assert np.ptp(along) < 1e-9
+    # not mirrored: columns run across the axis, towards +y turned by it, rows along +z
+    across = (-np.sin(turn), np.cos(turn), 0.0)
+    assert plane.right_xyz == pytest.approx(across, abs=1e-12)
+    assert plane.down_xyz == pytest.approx((0.0, 0.0, 1.0), abs=1e-12)
     assert np.ptp(seen @ np.array([-np.sin(turn), np.cos(turn)])) > 5
 
 
@@ -96,6 +103,7 @@ def test_a_request_is_read_once_and_as_it_was_written(tmp_path: Path) -> None:
         {"shape": [0, 5]},
         {"step_px": float("nan")},
         {"centre_xyz": [0, 0]},
+        {"centre_xyz": [0, float("nan"), 0]},
         {"right_xyz": "abc"},
     ],
 )

@@ -71,6 +71,15 @@ def test_it_goes_on_while_there_is_progress_and_says_so(paths: RunPaths) -> None
     assert restarts.go_on(paths, "later")
 
 
+def test_a_run_that_died_in_the_middle_of_its_work_goes_on(paths: RunPaths) -> None:
+    """Whatever it said last, as long as that was no end."""
+    epoch = events.Epoch(step=4, total=9, phase="rays", loss=0.1, elapsed_s=1.0)
+    kept = events.Checkpoint(step=4, file="checkpoints/step-000000004.npz")
+    doubt = events.Warned(what="w", why="w", do="d")
+    say(paths, STARTED, events.Phase(name="rays"), epoch, kept, doubt)
+    assert restarts.go_on(paths, "dead")
+
+
 def test_without_a_new_checkpoint_it_ends(paths: RunPaths) -> None:
     say(paths, STARTED)
     assert restarts.go_on(paths, "dead")

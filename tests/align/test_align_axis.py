@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import mrcfile
 import numpy as np
 import pytest
@@ -14,8 +16,11 @@ from napari_inr_tomo.align import (
     current_axis,
     find_tilt_axis,
 )
+from napari_inr_tomo.align.search import _with_checks
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.types import Poses, TiltSeries
+
+ANGLES = np.arange(-60, 61, 4)
 
 
 @pytest.mark.parametrize(
@@ -32,6 +37,18 @@ def test_axis_and_shift_are_found_at_any_angle(axis_deg, shift_px, most):
     assert found.score > 0.5
     assert found.mass_shift_px == pytest.approx(shift_px, abs=1.0)
     assert not [line for line in found.agreement if "doubt" in line]
+
+
+def test_the_other_measures_agree_with_the_right_axis_alone():
+    series, _ = ball_series(ANGLES, 170.0, 3.0, count=14, spread_px=24)
+    right = find_tilt_axis(series)  # -10 and 170 degrees are one axis
+    assert sum(line.endswith("agrees") for line in right.agreement) == 2
+    wrong = replace(right, axis_deg=right.axis_deg + 20, shift_px=right.shift_px + 6)
+    lines = _with_checks(series, wrong).agreement
+    assert [line.split(": ")[1] for line in lines] == [
+        "disagrees, so the angle is in doubt",
+        "differs",
+    ]
 
 
 def test_the_negativity_falls():

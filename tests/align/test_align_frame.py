@@ -7,7 +7,14 @@ import pytest
 from ball_series import ball_series, render
 
 from napari_inr_tomo.align import current_axis, set_tilt_axis
-from napari_inr_tomo.align.frame import axis_directions, resample, shifts_xy
+from napari_inr_tomo.align.frame import (
+    axis_directions,
+    border_level,
+    edge_window,
+    filled_images,
+    resample,
+    shifts_xy,
+)
 from napari_inr_tomo.geometry import project_points
 from napari_inr_tomo.types import Poses, TiltSeries
 
@@ -44,11 +51,15 @@ def test_the_frame_undoes_the_geometry():
         assert frame.sum(1) @ row / frame.sum() == pytest.approx(expected, abs=0.02)
 
 
-def test_stretching_leaves_the_pivot():
-    image = render([[5.0, 8.0, 0]], [2.0], [1.0], [0.0], Poses.zeros(1), (61, 74))[0]
-    frame = resample(image, 0.0, np.zeros(2), across_scale=0.5, pivot_px=2.0)
-    row = np.arange(61) - 30
+@pytest.mark.parametrize("psi", [0.0, 35.0, 90.0, -60.0])
+def test_stretching_leaves_the_pivot(psi):
+    along, across = axis_directions(psi)
+    point = [*(5 * along + 8 * across), 0.0]
+    image = render([point], [2.0], [1.0], [0.0], Poses.zeros(1), (61, 74))[0]
+    frame = resample(image, psi, np.zeros(2), across_scale=0.5, pivot_px=2.0)
+    row, column = (np.arange(n) - (n - 1) / 2 for n in frame.shape)
     assert frame.sum(1) @ row / frame.sum() == pytest.approx(2 + 0.5 * 6, abs=0.02)
+    assert frame.sum(0) @ column / frame.sum() == pytest.approx(5, abs=0.02)
 
 
 def test_setting_the_axis_means_what_the_geometry_means():
@@ -84,3 +95,33 @@ def test_the_helper_series_is_misaligned():
     assert not series.start_poses.as_array().any()
     assert truth.axis_deg == pytest.approx(10)
     assert np.ptp(truth.dx_px) > 1
+
+
+@pytest.mark.parametrize("quarter", range(4))
+def test_the_border_level_is_the_median_of_all_four_sides(quarter):
+    image = np.full((9, 14), 50.0)
+    image[0], image[-1] = 0.0, 8.0  # as many of each, so the short sides decide
+    image[1:-1, 0], image[1:-1, -1] = 3.0, 5.0
+    assert border_level(np.rot90(image, quarter)) == 4.0
+
+
+def test_masked_pixels_take_the_median_of_those_that_count():
+    images = np.random.default_rng(0).random((3, 5, 8), np.float32)
+    valid = images > 0.4
+    valid[2] = False
+    filled = filled_images(TiltSeries(images, [-1, 0, 1], valid=valid))
+    np.testing.assert_array_equal(filled[valid], images[valid])
+    for tilt in (0, 1):
+        middle = np.median(images[tilt][valid[tilt]])
+        assert (filled[tilt][~valid[tilt]] == middle).all()
+    assert (filled[2] == 0).all()
+
+
+def test_the_window_falls_towards_all_four_edges_alike():
+    window = edge_window((20, 31), 0.25)
+    np.testing.assert_allclose(window, window[::-1])
+    np.testing.assert_allclose(window, window[:, ::-1])
+    assert max(window[0].max(), window[:, 0].max()) < 0.05
+    inner = window[5:-5, 8:-8]
+    np.testing.assert_allclose(inner, 1.0)
+    assert (np.diff(window[:5, 15]) > 0).all()

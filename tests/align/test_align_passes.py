@@ -78,3 +78,26 @@ def test_passes_that_lie_alike_are_not_said_to_differ() -> None:
     assert "dx +2." in in_words(apart)
     assert compare_passes(angles, poses, 0 * groups, used) == []
     assert compare_passes(angles, poses, groups, groups == 1) == []
+
+
+def test_every_difference_of_two_passes_has_its_own_number() -> None:
+    """The axis by half the difference of z3 and z1, the turn by their sum."""
+    angles = np.arange(-60, 61, 4.0)
+    groups = np.arange(len(angles)) % 2
+    axis, turn = np.where(groups, 7.0, 4.0), np.where(groups, 3.0, 1.0)
+    dx, dy = np.where(groups, 5.0, 1.0), 0.1 * angles + np.where(groups, -2.0, 0.0)
+    poses = Poses(turn / 2 - axis, turn / 2 + axis, dx, dy)
+    used = np.ones(len(angles), bool)
+    first, second = compare_passes(angles, poses, groups, used)
+    assert (first.axis_deg, second.axis_deg) == pytest.approx((4.0, 7.0))
+    assert second.turn_deg == pytest.approx(2.0)
+    assert second.dx_px == pytest.approx(4.0)
+    assert second.dy_px == pytest.approx(-2.0)
+    assert (first.turn_deg, first.dx_px, first.dy_px) == pytest.approx((0.0, 0, 0))
+    assert second.differs
+    assert not first.differs
+    assert (first.count, second.count) == (16, 15)
+    used[:5] = False  # a pass of which some tilts are left out is one all the same
+    again = compare_passes(angles, poses, groups, used)
+    assert [one.count for one in again] == [13, 13]
+    assert again[1].dx_px == pytest.approx(4.0)

@@ -180,3 +180,17 @@ def test_the_picture_of_all_tilts_is_a_streak_across_the_axis(ball):
     assert abs(streak @ [-np.sin(np.deg2rad(15)), np.cos(np.deg2rad(15))]) > 0.999
     with pytest.raises(UserError, match="median"):
         tilt_picture(series, "median")
+
+
+@pytest.mark.parametrize("kind", ["sum", "maximum"])
+def test_the_picture_of_all_tilts_takes_off_levels_and_undoes_shifts(kind):
+    """A spot that was moved tilt by tilt is one spot again, on nothing."""
+    shifts = np.array([[3, -2], [1, 4], [-5, 0]])  # dx, dy; the middle is the reference
+    images = np.zeros((3, 31, 40)) + np.array([5, 100, -30])[:, None, None]
+    for image, (dx, dy) in zip(images, shifts, strict=True):
+        image[15 + dy, 20 + dx] += 9
+    poses = Poses(np.zeros(3), np.zeros(3), *shifts.T)
+    picture = tilt_picture(TiltSeries(images, [-20, 0, 20], poses=poses), kind)
+    wanted = np.zeros((31, 40))
+    wanted[19, 21] = 9
+    np.testing.assert_allclose(picture, wanted, atol=1e-4)

@@ -14,8 +14,10 @@ from napari_inr_tomo.align import (
     align_center_of_mass,
     align_common_line,
     align_cross_correlation,
+    current_axis,
     set_tilt_axis,
 )
+from napari_inr_tomo.align.checks import axis_from_masses, specimen_masses
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.preprocess import exclude_views, subtract_background
 from napari_inr_tomo.simulate import simulate_series
@@ -271,3 +273,29 @@ def test_images_that_show_nothing_are_refused() -> None:
         with pytest.raises(UserError, match="There is nothing to align"):
             align(series.evolve(used=np.arange(5) != 2), steps)
     align(series, ("xcorr",))
+
+
+@pytest.mark.parametrize("side", [None, "top", "bottom", "left", "right"])
+def test_the_centre_of_mass_knows_its_place_and_every_side_it_is_cut_at(side):
+    """Of a block on an uneven field; one that reaches a border is cut off there."""
+    shape = (60, 71)
+    low = {"top": (0, 30), "left": (20, 0)}.get(side, (20, 30))
+    high = {"bottom": (60, 45), "right": (34, 71)}.get(side, (34, 45))
+    image = np.full(shape, 5.0)
+    image[low[0] : high[0], low[1] : high[1]] += 10
+    series = TiltSeries(np.stack([image] * 3), [-1, 0, 1])
+    centres, cut = specimen_masses(series)
+    assert cut.tolist() == [side is not None] * 3
+    y, x = ((low[k] + high[k] - shape[k]) / 2 for k in (0, 1))
+    np.testing.assert_allclose(centres, [[x, y]] * 3, atol=1e-6)
+
+
+@pytest.mark.parametrize(("axis_deg", "shift_px"), [(0.0, 4.0), (20.0, -3.0)])
+def test_the_masses_ask_for_the_shift_of_the_axis(axis_deg, shift_px):
+    """Whatever the tilts were moved by, and wherever the specimen lies."""
+    series, truth = ball_series(ANGLES, axis_deg, shift_px, jitter_px=1.5)
+    known = series.evolve(None, poses=truth)
+    asked = axis_from_masses(known, axis_deg)
+    assert asked == pytest.approx(current_axis(known)[1], abs=0.15)
+    few = known.take(np.abs(ANGLES) < 30)
+    assert axis_from_masses(few, axis_deg) is None

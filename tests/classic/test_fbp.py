@@ -66,6 +66,8 @@ def test_axis_at_90_and_poses_of_their_own():
     count = len(REGULAR)
     for poses in (
         Poses.from_axis(count, 90.0, 1.0, 2.0),
+        Poses(np.full(count, 9.0), *np.zeros((3, count))),  # the object alone is turned
+        Poses(np.zeros(count), np.full(count, 9.0), *np.zeros((2, count))),  # the image
         Poses(*rng.uniform(-6, 6, (2, count)), *rng.uniform(-3, 3, (2, count))),
     ):
         projector = Projector(REGULAR, poses, SHAPE_YX, DEPTH)

@@ -86,6 +86,19 @@ def test_what_is_left_of_the_background_carves_less():
     assert hazy[truth == 0].mean() < clean[truth == 0].mean()
 
 
+def test_hidden_pixels_carve_nothing():
+    """A bar that was masked says nothing of what lies behind it."""
+    projector, images, truth, _ = on_a_film(0.02)
+    valid = np.ones(images.shape, bool)
+    valid[:, 16:24] = False
+    seen = torch.tensor(np.where(valid, images, 0), dtype=torch.float32)
+    found = hull(projector, seen, torch.from_numpy(valid)).numpy()
+    assert found[truth > 0].all()
+    assert not found[truth == 0].all()
+    without = hull(projector, seen)
+    assert without is None or not without.numpy()[truth > 0].all()
+
+
 def shared_out(projector, images, matter):
     return carved_share(
         projector, torch.tensor(images, dtype=torch.float32), torch.from_numpy(matter)

@@ -144,6 +144,15 @@ def test_the_memory_estimate_covers_the_matrices():
         assert projector.held_bytes < estimate < 4 * projector.held_bytes
 
 
+def test_the_memory_estimate_grows_with_the_tilts():
+    """Of hundreds of tilts of a narrow field, the rays are nearly all."""
+    angles = np.linspace(-70, 70, 300)
+    projector = Projector(angles, Poses.zeros(300), (40, 4), 40)
+    projector.forward(torch.zeros(projector.shape_zyx))
+    estimate = projector_bytes(angles, Poses.zeros(300), (40, 4), 40)
+    assert projector.held_bytes < estimate < 4 * projector.held_bytes
+
+
 @pytest.mark.parametrize("angle", [0.0, 20.0, 44.9, 45.1, -60.0, 90.0, 135.0])
 def test_slices_agree_with_astra(angle):
     astra = pytest.importorskip("astra")

@@ -171,3 +171,31 @@ def test_the_volume_does_not_depend_on_the_pose_of_the_axis():
     # moving only the images moves nothing in the volume
     moved = Poses(0 * shifts[0], 0 * shifts[0], *shifts)
     assert relative_error(sirt(*problem(moved)[:2], 40).numpy(), plain) < 0.03
+
+
+def test_the_momentum_is_nesterovs_step_by_step():
+    """Against the formula with every projection computed anew."""
+    angles = np.arange(-60, 61, 15.0)
+    projector = Projector(angles, Poses.zeros(9), (14, 6), 14, dtype=torch.float64)
+    random = torch.Generator().manual_seed(0)
+    truth = torch.rand(projector.shape_zyx, generator=random, dtype=torch.float64)
+    images = projector.forward(truth)
+    rows = 1 / projector.forward(torch.ones_like(truth))
+    columns = 1 / projector.adjoint(torch.ones_like(images))
+    last = now = torch.zeros_like(truth)
+    shown: list[torch.Tensor] = []
+    sirt(
+        projector,
+        images,
+        12,
+        momentum=True,
+        callback=lambda _, volume, __: shown.append(volume.clone()),
+    )
+    age = 0
+    for volume in shown:
+        point = now + age / (age + 3) * (now - last)
+        left = rows * (images - projector.forward(point))
+        last, now = now, (point + columns * projector.adjoint(left)).clamp(min=0)
+        torch.testing.assert_close(volume, now, rtol=1e-9, atol=1e-9)
+        uphill = ((point - now) / columns * (now - last)).sum() > 0
+        age = 0 if uphill else age + 1

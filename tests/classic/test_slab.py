@@ -79,6 +79,24 @@ def test_the_slab_lies_where_most_matter_is() -> None:
 
 
 @pytest.mark.usefixtures("_small")
+@pytest.mark.parametrize("axis_deg", [-90.0, -88.0, 90.0])
+def test_the_slab_is_cut_across_an_upright_axis_whichever_way_it_points(
+    axis_deg: float,
+) -> None:
+    poses = Poses.from_axis(len(ANGLES), axis_deg, 0.0, 0.0)
+    projector = Projector(ANGLES, poses, (60, 24), 24)
+    volume = torch.zeros(24, 60, 24)
+    volume[8:16, 41:49, 8:16] = 1
+    images = projector.forward(volume)
+    slab = densest_slab(projector, images, torch.ones_like(images))
+    assert slab is not None
+    assert slab.axis == "y"
+    assert slab.part.start <= 41
+    assert slab.part.stop >= 49
+    np.testing.assert_array_equal(slab.images, images[:, slab.part])
+
+
+@pytest.mark.usefixtures("_small")
 def test_pixels_whose_rays_leave_the_slab_do_not_count() -> None:
     """A ray of such a pixel sees matter beside the slab; the others hardly do."""
     poses = Poses.from_axis(len(ANGLES), 3.0, 0.0, 0.0)

@@ -76,12 +76,56 @@ class _Mean(torch.nn.Module):
         return total_variation(self.field, points).mean()
 
 
+class _Even(Field):
+    """The same density everywhere, so no gradient at all."""
+
+    def __init__(self) -> None:
+        super().__init__("softplus")
+        self.level = torch.nn.Parameter(torch.tensor(0.5))
+
+    def raw(self, coordinates: torch.Tensor) -> torch.Tensor:
+        return self.level + 0 * coordinates.sum(-1)
+
+
+def test_the_variation_of_an_even_density_has_a_gradient() -> None:
+    """A root has none at 0; the weights must stay numbers all the same."""
+    field = _Even()
+    lengths = total_variation(field, torch.rand(6, 3))
+    assert lengths.max() < 1e-5
+    lengths.sum().backward()
+    assert torch.isfinite(field.level.grad)
+
+
 @pytest.mark.parametrize("shape", [(12, 12), (6, 17), (17, 6)])
 def test_muon_steps_are_nearly_orthogonal(shape) -> None:
     matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0)).double()
     values = torch.linalg.svdvals(orthogonalised(matrix))
     assert values.min() > 0.3
     assert values.max() < 1.3
+
+
+def test_muon_stays_where_there_is_no_gradient() -> None:
+    """Where nothing is measured the weights stay numbers."""
+    weight = torch.nn.Parameter(torch.eye(3))
+    weight.grad = torch.zeros(3, 3)
+    Muon([weight], lr=0.05).step()
+    assert torch.equal(weight, torch.eye(3))
+
+
+def test_muon_keeps_going_on_its_momentum() -> None:
+    weight = torch.nn.Parameter(torch.zeros(3, 3))
+    optimiser = Muon([weight], lr=0.1, momentum=0.9)
+    weight.grad = torch.eye(3)
+    optimiser.step()
+    first = weight.detach().clone()
+    weight.grad = torch.zeros(3, 3)
+    optimiser.step()
+    assert first.trace() < -0.1
+    assert weight.trace() - first.trace() < -0.1
+    assert (
+        optimiser.state[weight]["momentum"].diagonal().tolist()
+        == [pytest.approx(0.9)] * 3
+    )
 
 
 def test_muon_goes_downhill() -> None:

@@ -76,6 +76,11 @@ def test_aretomo_puts_points_where_our_poses_do(tmp_path: Path) -> None:
     assert found.used.tolist() == [True, True, True, False, True]
     assert found.shape_yx == SHAPE_YX
     assert "3.5 degrees" in found.notices[0]
+    assert len(found.notices) == 1
+    patched = aln_text(rot, shift, 0.0).replace("NumPatches = 0", "NumPatches = 16")
+    (tmp_path / "patched.aln").write_text(patched)
+    (said,) = read_alignment(tmp_path / "patched.aln").notices
+    assert "local shifts" in said
     points = rng.uniform(-9, 9, (7, 3))
     landed = project_points(points, ANGLES, found.poses)
     turn = np.deg2rad(rot)

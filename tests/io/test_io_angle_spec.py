@@ -41,6 +41,7 @@ from napari_inr_tomo.types import TiltSeries
         ("0, 1.5707963267948966+radians", [0, 90]),
         ("0 +3 -3", [0, 3, -3]),  # a plus sign is no word
         ("-60,5\n-58,5\n-56,0+comma", [-60.5, -58.5, -56]),
+        ("-60 1 7\n-58 2 7+column1", [-60, -58]),
         ("No\tWinkel\tmA\n1\t-60,5\t3,1\n2\t-58\t3,0+column2+comma", [-60.5, -58]),
         ("image\tangle\n1\t-60.5\n2\t-58.5\n", [-60.5, -58.5]),
         ("\n".join(["-12.5"] * 800), [-12.5] * 800),  # longer than any path

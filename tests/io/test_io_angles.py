@@ -34,6 +34,7 @@ from napari_inr_tomo.io.mdoc import read_mdoc
         ("index;Tilt Angle\n", None),
         ("\u221212.5\n+12.5\n", [-12.5, 12.5]),
         ("-10deg\n10°\n", [-10, 10]),
+        ('"tilt","angle"\n"1","-10"\n"2","12.5"\n', [-10, 12.5]),
     ],
 )
 def test_texts_that_are_angles(text: str, expected: list[float] | None) -> None:

@@ -13,6 +13,7 @@ from skimage.io import imsave
 
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.io import read_series
+from napari_inr_tomo.io.folder import image_names
 
 DATA = pixels("uint16")
 
@@ -127,3 +128,16 @@ def test_folders_without_a_series(tmp_path: Path) -> None:
         imsave(tmp_path / f"c_{i}.png", image, check_contrast=False)
     with pytest.raises(UserError, match="colour"):
         read_series(tmp_path)
+
+
+def test_the_list_of_a_tia_series_goes_before_its_single_files(tmp_path):
+    """Every .emi names its .ser files; without one they are the images themselves."""
+    for name in ("t_1_1.ser", "t_2_1.ser"):
+        (tmp_path / name).touch()
+    assert sorted(image_names(tmp_path)) == ["t_1_1.ser", "t_2_1.ser"]
+    for name in ("t_1.emi", "t_2.emi"):
+        (tmp_path / name).touch()
+    assert sorted(image_names(tmp_path)) == ["t_1.emi", "t_2.emi"]
+    (tmp_path / "other.tif").touch()
+    with pytest.raises(UserError, match="several kinds"):
+        image_names(tmp_path)

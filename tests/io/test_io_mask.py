@@ -39,3 +39,16 @@ def test_a_stack_of_masks_and_what_is_none(tmp_path):
     for name in ("line.npy", "broken.tif", "words.doc", "absent.tif"):
         with pytest.raises(UserError, match=name):
             read_mask(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".png"])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_a_colour_picture_is_no_stack_of_masks(tmp_path, suffix, channels):
+    """Its last axis is no row of pixels; a narrow .npy stack is not taken for one."""
+    colours = np.full((6, 5, channels), 255, np.uint8)
+    path = tmp_path / f"painted{suffix}"
+    imsave(path, colours, check_contrast=False)
+    with pytest.raises(UserError, match="colour"):
+        read_mask(path)
+    np.save(tmp_path / "narrow.npy", colours)
+    assert read_mask(tmp_path / "narrow.npy").shape == (6, 5, channels)

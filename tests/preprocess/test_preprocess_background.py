@@ -16,6 +16,7 @@ from napari_inr_tomo.preprocess import (
     follow_tilts,
     subtract_background,
 )
+from napari_inr_tomo.preprocess.background_box import darkest_box
 from napari_inr_tomo.types import TiltSeries
 
 SHAPE = (97, 120)
@@ -134,6 +135,42 @@ def test_a_frame_full_of_specimen_is_not_eaten():
     assert np.ptp(series.images.mean(axis=(1, 2))) == pytest.approx(7, abs=1e-3)
 
 
+@pytest.mark.parametrize("hidden", [-5000.0, np.nan])
+def test_what_is_masked_is_not_the_darkest_of_a_slab(hidden):
+    """The constant of all tilts is that of pixels that count."""
+    angles = np.arange(-60, 61, 10.0)
+    level = 100 / np.cos(np.deg2rad(angles))
+    noise = np.random.default_rng(0).normal(0, 1, (len(angles), 40, 50))
+    images = level[:, None, None] + noise
+    clean = subtract_background(TiltSeries(images, angles))
+    valid = np.ones(images.shape, bool)
+    valid[:, :, 7:12] = False
+    images[~valid] = hidden
+    masked = subtract_background(TiltSeries(images, angles, valid=valid))
+    assert "slab" in masked.notices[0]
+    off = masked.images[valid] - clean.images[valid]
+    assert np.abs(off).max() < 1.0
+
+
+def test_a_constant_that_was_asked_for_is_that_of_every_tilt():
+    angles = np.arange(-60, 61, 10.0)
+    level = 100 / np.cos(np.deg2rad(angles))
+    noise = np.random.default_rng(0).normal(0, 1, (len(angles), 40, 50))
+    series = TiltSeries(level[:, None, None] + noise, angles)
+    done = subtract_background(series, kind="constant")
+    assert np.abs(done.images.mean(axis=(1, 2))).max() < 1
+
+
+def test_a_level_that_hardly_grows_with_the_tilt_is_no_slab():
+    """A few percent of stray beam follow the thickness; the rest is background."""
+    angles = np.arange(-60, 61, 10.0)
+    level = 100 + 2 / np.cos(np.deg2rad(angles))
+    noise = np.random.default_rng(0).normal(0, 1, (len(angles), 40, 50))
+    series = subtract_background(TiltSeries(level[:, None, None] + noise, angles))
+    assert not any("slab" in notice for notice in series.notices)
+    assert np.abs(series.images.mean(axis=(1, 2))).max() < 0.2
+
+
 def test_a_featureless_slab_is_recognised_over_the_tilts():
     angles = np.arange(-60, 61, 10.0)
     rng = np.random.default_rng(0)
@@ -221,6 +258,31 @@ def test_every_way_to_fit_finds_the_planted_background(kind, settings):
     error = fit.background - background
     assert np.abs(error).max() < 0.01 * np.ptp(background)
     assert abs(error.sum()) < 0.01 * object_.sum()
+
+
+def test_reweighting_stays_under_a_specimen_on_a_steep_background():
+    """A third of the image is specimen that nobody masked; every round must help."""
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    background = 50 + 2.0 * x + y + 0.02 * (x - 50) ** 2
+    rng = np.random.default_rng(0)
+    blobs = ndimage.gaussian_filter(rng.normal(size=SHAPE), 5)
+    object_ = np.where(blobs > np.quantile(blobs, 0.65), 30.0, 0)
+    image = background + object_ + rng.normal(0, 2, SHAPE)
+    fit = fit_background(image, (2, 2), reweight=True, automatic=False)
+    assert np.abs(fit.background - background).max() < 3
+    plain = fit_background(image, (2, 2), automatic=False)
+    assert np.abs(plain.background - background).max() > 10
+
+
+@pytest.mark.parametrize("shape", [(40, 56), (45, 50), (7, 9)])
+@pytest.mark.parametrize("at", [(0.0, 0.0), (1.0, 1.0), (0.0, 1.0), (0.4, 0.7)])
+def test_the_darkest_box_is_the_darkest_wherever_it_lies(shape, at):
+    rows, columns = (max(1, n // 8) for n in shape)
+    y = round(at[0] * (shape[0] - rows))
+    x = round(at[1] * (shape[1] - columns))
+    image = np.random.default_rng(0).uniform(10, 11, shape)
+    image[y : y + rows, x : x + columns] = 1.0
+    assert darkest_box(image) == (y, y + rows, x, x + columns)
 
 
 def test_bad_pixels_at_the_edges_do_not_count_when_masked():

@@ -25,6 +25,49 @@ def make(**changes):
     return simulate_series("ellipsoids", (56, 63), ANGLES, **(settings | changes))
 
 
+def test_a_hot_pixel_takes_the_mean_of_the_good_ones_next_to_it():
+    """On a slope that is what the slope has there, in y, in x and beside another."""
+    tilt, y, x = np.mgrid[:5, :30, :31]
+    slope = 10.0 + 0.03 * y + 0.02 * x + 0.1 * tilt
+    images = slope.copy()
+    images[1, 12, 20] = images[3, 14, 9] = images[3, 14, 10] = 1000
+    done = mask_outliers(TiltSeries(images, np.arange(5)))
+    assert [*zip(*np.nonzero(~done.valid), strict=True)] == [
+        (1, 12, 20),
+        (3, 14, 9),
+        (3, 14, 10),
+    ]
+    assert done.images[1, 12, 20] == pytest.approx(slope[1, 12, 20], abs=1e-4)
+    left = slope[3, 13:16, 8:11].sum() - slope[3, 14, 9:11].sum()
+    assert done.images[3, 14, 9] == pytest.approx(left / 7, abs=1e-4)
+    named = done.history[-1].parameters
+    assert (named["detector_pixels"], named["single_pixels"]) == (0, 3)
+
+
+def test_three_dead_pixels_do_not_take_the_fourth_of_their_square():
+    """It is a little dark by chance, and far from what is beside it: no defect."""
+    images = np.random.default_rng(0).normal(100, 1, (4, 30, 31))
+    images[1, 14:16, 9:11] = [[0, 0], [0, 96]]
+    done = mask_outliers(TiltSeries(images, np.arange(4)))
+    found = [*zip(*np.nonzero(~done.valid), strict=True)]
+    assert found == [(1, 14, 9), (1, 14, 10), (1, 15, 9)]
+
+
+def test_what_was_masked_before_is_no_outlier_and_makes_none_beside_it():
+    images = make().series.images.copy()
+    valid = np.ones(images.shape, bool)
+    valid[:, 10:13] = valid[4, :, 20:24] = False
+    images[~valid] = 1e6
+    images[2, 9, 30] += 0.6 * images[2].max(where=valid[2], initial=0)
+    done = mask_outliers(TiltSeries(images, ANGLES, valid=valid))
+    lost = valid & ~done.valid
+    assert lost[2, 9, 30]
+    assert lost.sum() < 3
+    assert not (done.valid & ~valid).any()
+    assert done.images[2, 9, 30] < images[2].max(where=valid[2], initial=0)
+    np.testing.assert_array_equal(done.images[done.valid], images[done.valid])
+
+
 @pytest.mark.scenario(16)
 def test_hot_pixels_are_found_and_nothing_else():
     hot, clean = make(hot_pixels=0.004).series, make().series
@@ -93,6 +136,34 @@ def test_a_full_field_is_not_normalised_unasked():
     done = normalise_tilts(full, only_isolated=True)
     np.testing.assert_array_equal(done.images, full.images)
     assert "not normalised" in done.notices[-1]
+
+
+@pytest.mark.parametrize(("full", "isolated"), [(2, True), (3, False)])
+@pytest.mark.parametrize("side", [0, 1, 2, 3])
+def test_a_tenth_of_the_tilts_may_reach_an_edge(full, isolated, side):
+    images = np.zeros((20, 40, 40)) + 0.01
+    images[:, 14:26, 14:26] = 1 + 0.02 * np.arange(20)[:, None, None]
+    for image in images[:full]:
+        np.rot90(image, side)[:, :6] = 1
+    done = normalise_tilts(TiltSeries(images, np.arange(20)), only_isolated=True)
+    assert (done.history[-1].parameters["factors"] is not None) == isolated
+
+
+@pytest.mark.parametrize("hidden", [-1e4, 1e4])
+def test_what_is_masked_neither_fills_the_field_nor_blocks_the_beam(hidden):
+    """A masked bar at a border of half of the tilts, whatever is stored there."""
+    series = make(dose=None, background=0.0, drift=0.2).series
+    images = series.images.copy()
+    valid = np.ones(images.shape, bool)
+    valid[::2, :9] = False
+    images[~valid] = hidden
+    masked = TiltSeries(images, ANGLES, valid=valid)
+    done = normalise_tilts(masked, only_isolated=True)
+    assert done.history[-1].parameters["factors"] is not None
+    even, barred = np.ones((9, 40, 44)), np.ones((9, 40, 44), bool)
+    barred[4, :12] = False
+    even[~barred] = -abs(hidden)
+    assert not check_views(TiltSeries(even, np.arange(9), valid=barred)).notices
 
 
 def test_a_tilt_without_intensity_is_refused():

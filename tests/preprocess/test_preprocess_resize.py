@@ -43,14 +43,18 @@ def test_bins_are_means_and_the_remainder_is_reported():
 
 
 @pytest.mark.parametrize(
-    "reduce", [lambda s: bin_images(s, 3), lambda s: bin_images(s, 2)]
+    ("shape", "factor"),
+    [((46, 53), 3), ((46, 53), 2), ((44, 55), 4), ((55, 44), 4)],
 )
-def test_binning_moves_poses_with_the_content(reduce):
-    """The content minus the pose shift stays where it was, in the new pixels."""
+def test_binning_moves_poses_with_the_content(shape, factor):
+    """The content minus the pose shift stays where it was, in the new pixels.
+
+    Also where one side is cropped and the other is not.
+    """
     shift = np.array([4.3, -2.6])
     poses = Poses([0], [0], [shift[0]], [shift[1]])
-    series = blob_series((46, 53), shift, poses)
-    small = reduce(series)
+    series = blob_series(shape, shift, poses)
+    small = bin_images(series, factor)
     found = centre_of_mass_xy(small.images[0])
     wanted = [small.start_poses.dx_px[0], small.start_poses.dy_px[0]]
     np.testing.assert_allclose(found, wanted, atol=0.01)

@@ -40,6 +40,28 @@ def test_noise_is_not_taken_for_drift_and_drift_is_found_in_noise() -> None:
     assert errors_px(found.offsets_yx, made.offsets_yx) < 0.2
 
 
+@pytest.mark.parametrize("upright", [False, True])
+def test_what_is_masked_says_nothing_of_the_drift(upright: bool) -> None:
+    """Neither a bar nor single pixels, whatever lies there, nor a missing number."""
+    made = simulate_scans(SHAPE, drift_px=3.0, jitter_px=0.0, seed=4)
+    images = [np.array(image, np.float64) for image in made.images]
+    if upright:
+        images[1] = np.rot90(images[1], -1)
+    masks = []
+    for number, image in enumerate(images):
+        mask = np.random.default_rng(number).random(image.shape) > 0.03
+        mask[30:36, 20:60] = False
+        image[~mask] = 20 * image.max()
+        image[50, 20 + number] = np.nan
+        masks.append(mask)
+    found = correct_scan_drift(images, upright=upright, valid=masks)
+    assert errors_px(found.offsets_yx, made.offsets_yx) < 0.3
+    inner = (slice(8, -8), slice(8, -8))
+    off = np.abs(found.corrected - made.truth)[inner]
+    assert np.quantile(off, 0.95) < 0.2 * made.truth.std()
+    assert off.max() < made.truth.max()
+
+
 def test_scans_without_drift_are_left_alone() -> None:
     made = simulate_scans(SHAPE, drift_px=0.0, jitter_px=0.0, seed=3)
     found = correct_scan_drift(made.images)

@@ -8,6 +8,7 @@ import pytest
 from napari_inr_tomo import geometry
 from napari_inr_tomo.classic import Projector
 from napari_inr_tomo.classic.sirt import sirt
+from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.preprocess import cut_slab
 from napari_inr_tomo.simulate import simulate_series
@@ -74,10 +75,21 @@ def test_the_slices_are_those_of_the_whole_volume(axis_deg: float) -> None:
     assert np.corrcoef(wanted.ravel(), got.ravel())[0, 1] > 0.97
 
 
+def test_a_slab_keeps_the_depth_of_the_whole_and_its_poses_stay() -> None:
+    slab = cut_slab(series_of((41, 36), 5.0), 9, 4)
+    asked = ReconstructionConfig.from_preset("fast", method="inr")
+    assert asked.inr.poses.refine
+    settings = slab.settings(asked)
+    assert settings.depth_px == slab.depth_px
+    assert not settings.inr.poses.refine
+    assert slab.settings(asked.merged({"depth_px": 17})).depth_px == 17
+
+
 def test_slabs_at_the_edge_and_outside() -> None:
     series = series_of((20, 24), 0.0)
     edge = cut_slab(series, 23, 8)
     assert (edge.first, edge.last) == (16, 24)
-    assert cut_slab(series).first == 8
+    middle = cut_slab(series)
+    assert (middle.first, middle.last) == (8, 16)
     with pytest.raises(UserError, match="from 0 to 23"):
         cut_slab(series, 24)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_inr_tomo.preprocess.arrays import release_card, to_numpy
 from napari_inr_tomo.preprocess.background_device import (
@@ -69,19 +70,16 @@ class SeriesFit:
         self.lowered, self.degrees, self._reasons = [], [], set()
 
         def work(tilts: slice) -> tuple[list[Degree], list[str], list[float]]:
-            images = values = series.images[tilts]
-            if series.valid is not None:
-                values = np.where(series.valid[tilts], images, np.nan)
             masks = None if self._masks is None else self._masks[tilts]
             fits = fitted(
-                *finite(values, masks),
+                *finite(self._counted(tilts), masks),
                 degrees[tilts.start],
                 self._settings,
                 masks is not None,
                 self.device,
             )
             background = to_numpy(fits.background).astype(np.float32)
-            self.residual[tilts] = images - background
+            self.residual[tilts] = series.images[tilts] - background
             return fits.degrees, fits.notices, [float(b.mean()) for b in background]
 
         levels: list[float] = []
@@ -98,6 +96,11 @@ class SeriesFit:
             elif notice:
                 self.lowered.append(tilt)
 
+    def _counted(self, tilts: slice) -> NDArray[np.floating]:
+        """Return some of the images, NaN where a pixel does not count."""
+        images, valid = self.series.images[tilts], self.series.valid
+        return images if valid is None else np.where(valid[tilts], images, np.nan)
+
     def watch_for_a_slab(self) -> None:
         """Take one constant from all tilts where the level grows as a slab's does."""
         settings, series = self._settings, self.series
@@ -106,7 +109,8 @@ class SeriesFit:
         if _grows_like_a_slab(series, self._levels, ~self.constant):
             self.constant[:] = True
             self.lowered = []
-            images = (finite(image[None], None) for image in series.images)
+            each = (slice(tilt, tilt + 1) for tilt in range(len(series)))
+            images = (finite(self._counted(tilt), None) for tilt in each)
             self._levels = np.array([darkest(v, ~no)[0] for v, no in images])
             reason = "the background grows with the tilt as a slab of specimen does"
             self._reasons = {reason}

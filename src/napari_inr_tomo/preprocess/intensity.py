@@ -108,7 +108,7 @@ def check_views(series: TiltSeries, exclude: bool = False) -> TiltSeries:
     usual = 1.4826 * float(np.median(size[order])) if len(order) else 0.0
     jump = size > max(np.log(1 + _JUMP), _JUMP_SIGMA * usual)
     blocked = np.zeros(len(series), bool)
-    blocked[order] = _blocked(series.images[order])
+    blocked[order] = _blocked(_filled(series.take(order)))
     bad = blocked | jump
     parameters = {
         "exclude": bool(exclude),
@@ -136,11 +136,21 @@ def _listed(flags: BoolArray) -> str:
     return tilts_in_words(np.flatnonzero(flags).tolist())
 
 
+def _filled(series: TiltSeries) -> NDArray[np.float32]:
+    """Return the images with the median of their valid pixels in place of others."""
+    if series.valid is None:
+        return series.images
+    images = np.array(series.images)
+    for image, valid in zip(images, series.valid, strict=True):
+        image[~valid] = np.median(image[valid]) if valid.any() else 0
+    return images
+
+
 def _isolated(series: TiltSeries) -> bool:
     """Return whether the border is empty in nine tenths of the used tilts."""
     kept = series.only_used()
     full = 0
-    for image in kept.images:
+    for image in _filled(kept):
         smooth = ndimage.uniform_filter(image, _SMOOTH_PX, mode="nearest")
         sides = (image[:3], image[-3:], image[:, :3].T, image[:, -3:].T)
         parts = [part for side in sides for part in np.array_split(side, 5, axis=1)]

@@ -30,8 +30,8 @@ def mask_outliers(
     edges and spots of the specimen do not count.  It is
     an outlier of one image where it is ``threshold`` units off; one of the detector,
     in all images, where its median over the tilts is half as much off, or where it
-    never changes while its neighbours do.  Outliers take the median of their
-    neighbours as their value.
+    never changes while its neighbours do.  Outliers take the mean of the good ones
+    of the 8 next to them as their value.
 
     growth_px: pixels by which the outliers of the detector are grown.
     A notice tells how many were found; above a fiftieth of all pixels nothing is
@@ -69,7 +69,7 @@ def mask_outliers(
     if not bad.any():
         return series.evolve(step)
     valid = ~bad if series.valid is None else series.valid & ~bad
-    images = np.where(bad, _filling(series.images, bad, around), series.images)
+    images = np.where(bad, _filling(series.images, ~valid, around), series.images)
     notice = (
         f"Hot pixels: {parameters['detector_pixels']} pixels of the detector and "
         f"{parameters['single_pixels']} in single images were masked"
@@ -147,7 +147,10 @@ def _frozen_pixels(images: NDArray[np.float32]) -> BoolArray:
 def _filling(
     images: NDArray[np.float32], bad: BoolArray, around: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Return (tilt, y, x) values for the bad pixels, from good neighbours only."""
+    """Return (tilt, y, x) values for the bad pixels, from good neighbours only.
+
+    bad: what was masked before, too: anything may lie there.
+    """
     good = (~bad).astype(np.float32)
     weight = ndimage.uniform_filter(good, (1, 3, 3), mode="reflect")
     total = ndimage.uniform_filter(

@@ -128,9 +128,10 @@ def _scans(
         weight = np.ones(array.shape) if mask is None else np.asarray(mask, np.float64)
         if upright:
             array, weight = np.rot90(array, quarter), np.rot90(weight, quarter)
-        finite = np.isfinite(array)
-        flat = np.where(finite, array, array[finite].mean() if finite.any() else 0)
-        scans.append(Scan.of(flat, weight * finite, 90.0 * quarter))
+        weight = weight * np.isfinite(array)
+        known = weight > 0  # what is elsewhere would be blurred over these
+        flat = filled(array, known) if known.any() else np.zeros(array.shape)
+        scans.append(Scan.of(flat, weight, 90.0 * quarter))
     rows, columns = scans[0].values.shape
     return scans, (columns, rows) if quarters[0] % 2 else (rows, columns)
 
