@@ -197,9 +197,12 @@ class LiveLayers:
                 viewer.add_layer(self.volume)
             return
         self.volume.metadata[KEY] = volume
-        self.volume.data = volume.data
         later(self._fit_contrast)
-        if not np.allclose(self.volume.scale, scale):
+        if np.allclose(self.volume.scale, scale):
+            self.volume.data = volume.data
+            return
+        with self.session.slider_still():
+            self.volume.data = volume.data
             self.volume.scale = scale
             self.volume.translate = move
 

@@ -7,6 +7,7 @@ first dock opens and closed with the window.
 from __future__ import annotations
 
 import weakref
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -215,6 +216,10 @@ class Session:
     def on_top(self) -> str | None:
         """Return what the shown image on top is cut along: "tilt", "z" or None."""
         return self._slider.name
+
+    def slider_still(self) -> AbstractContextManager[None]:
+        """Let the slider stay where it is while the pixels of what is shown change."""
+        return self._slider.still()
 
     def _show_scale_bar(self) -> None:
         """Show napari's scale bar, once: it is the user's to hide.
