@@ -225,6 +225,7 @@ def test_a_removed_layer_stays_away_until_asked_for(
     worker.preview(1.0, worker.shape)
     qtbot.waitUntil(lambda: run.layers.volume is not None, timeout=LONG_MS)
     viewer.layers.remove(run.layers.volume)
+    assert "Its layer was removed" in panel.show_row.reason_text
     for step in (1, 2):
         worker.preview(float(step), worker.shape)
         worker.epoch(step)

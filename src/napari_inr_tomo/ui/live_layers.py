@@ -88,6 +88,11 @@ class LiveLayers:
         """Whether there are poses to show on the tilts."""
         return self._latest is not None
 
+    @property
+    def removed(self) -> bool:
+        """Whether the user has removed the volume."""
+        return "volume" in self.dismissed
+
     def bring_back(self) -> None:
         """Let removed layers come again with the next update."""
         self.dismissed.clear()

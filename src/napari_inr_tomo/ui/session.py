@@ -327,11 +327,14 @@ class Session:
 
     def why_not_step(self) -> str | None:
         """Return why no step on the tilt series can begin now, or None."""
+        busy = f"Busy: {self.busy}" if self.busy else None
+        return self.why_not_look() or busy
+
+    def why_not_look(self) -> str | None:
+        """Return why there are no tilts with poses to be looked at, or None."""
         if self._layer is None:
             return NO_SERIES
-        if is_replaced(self._layer):
-            return REPLACED
-        return f"Busy: {self.busy}" if self.busy else None
+        return REPLACED if is_replaced(self._layer) else None
 
     def close(self) -> None:
         """Let go of everything; the run itself goes on."""

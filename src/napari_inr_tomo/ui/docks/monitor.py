@@ -25,6 +25,11 @@ CLOSER = {
     "Compare": "Compare two volumes: pictures, similarity, resolution",
     "Runs": "All runs so far",
 }
+NO_VOLUME = {
+    False: "No volume has come yet",
+    True: "Its layer was removed: press 'Show layers again'",
+}
+"""Why there is no volume to show, by whether the user has removed it."""
 
 
 class MonitorPanel(Panel):
@@ -218,9 +223,8 @@ class MonitorPanel(Panel):
         self.row.bar(self.cancel_button, run.why_not_cancel())
         self.row.bar(self.save_button, run.why_not_cancel())
         bar_again(self.again_row, session, self.resume_button, self.open_button)
-        volume = none or (
-            None if layers.volume is not None else "No volume has come yet"
-        )
+        came = layers.volume is not None
+        volume = none or (None if came else NO_VOLUME[layers.removed])
         self.show_row.bar(self.volume_button, volume)
         tilts = session.layer is not None or layers.has_poses
         stack = None if tilts else "No tilt series is open"
