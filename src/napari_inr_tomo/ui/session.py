@@ -178,9 +178,16 @@ class Session:
 
     def look_aside(self) -> None:
         """Show all that is visible, until something else is to be seen alone."""
+        self.leave_view()
+        self.viewer.fit_to_view()
+
+    def leave_view(self) -> None:
+        """Note what is seen of the canvas, to go back to; nothing is fitted till then.
+
+        For `look_aside` in a later turn, when new layers have come.
+        """
         if self._left is None:
             self._left = self._view
-        self.viewer.fit_to_view()
 
     @property
     def _view(self) -> tuple[Any, ...]:
@@ -234,7 +241,7 @@ class Session:
     def fit_view(self) -> None:
         """Show the whole image, unless the user has chosen what to see."""
         viewer = self.viewer
-        if viewer is None or not viewer.layers:
+        if viewer is None or not viewer.layers or self._left is not None:
             return
         if self._fitted is None or self._fitted == self._view:
             viewer.reset_view()
