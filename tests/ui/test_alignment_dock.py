@@ -329,3 +329,22 @@ def test_of_replaced_images_no_axis_is_drawn_and_none_is_shown_aligned(
     panel.refresh()
     assert panel.tool.switch.isEnabled()
     assert panel.aligned_tick.isEnabled()
+
+
+def test_small_numbers_of_the_slices_are_told_apart(qtbot: Any) -> None:
+    """A good axis of clean images has a negative share of some ten-thousandths."""
+    from types import SimpleNamespace
+
+    from napari_inr_tomo.ui.axis_slices import AxisSlices
+
+    slices = AxisSlices(1)
+    qtbot.addWidget(slices)
+    slices._on = True
+    told = set()
+    for share in (0.00042, 0.00031):
+        image = np.ones((1, 8, 8), np.float32)
+        result = SimpleNamespace(slices=image, negativity=[share], residual=[0.05])
+        slices.show_result(result, (0.0,), None)
+        assert f"negative {share:g}" in slices.pictures[0].caption.text()
+        told.add(slices.told)
+    assert len(told) == 2

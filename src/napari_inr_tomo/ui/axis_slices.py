@@ -110,10 +110,10 @@ class AxisSlices(QWidget):
             self.pictures, result.slices, negative, left, places, strict=True
         ):
             at = place_words(place, nm, 0)
-            text = f"at {at}\nnegative {bad:.3f}\nleft {rest:.1%}"
+            text = f"at {at}\nnegative {bad:.3g}\nleft {rest:.1%}"
             picture.show_image(image, text, pixel=picture_pixel(nm))
         self.told = (
-            f"mean negativity {np.mean(negative):.3f}, left unexplained "
+            f"mean negativity {np.mean(negative):.3g}, left unexplained "
             f"{np.mean(left):.1%}"
         )
         self.state.setText(f"{self.told[0].upper()}{self.told[1:]}. {HOW}.")
