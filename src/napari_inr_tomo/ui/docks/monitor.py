@@ -83,7 +83,7 @@ class MonitorPanel(Panel):
         self.stack_button = self.show_row.add(
             "Show tilts",
             "Show the tilt series with the tilt axis and the poses of the run",
-            lambda: run.layers.show_only("stack"),
+            self.show_tilts,
         )
         layout.addWidget(self.show_row)
         self.layer_row = ActionRow()
@@ -165,6 +165,17 @@ class MonitorPanel(Panel):
         if run.record.poses is not None:
             run.layers.show_poses(run.record.poses, run.record)
         self.refresh()
+
+    def show_tilts(self) -> None:
+        """Show tilts and poses; say so where the tilts are not there."""
+        from napari.utils.notifications import show_info
+
+        self.session.run.layers.show_only("stack")
+        if self.session.layer is None:
+            show_info(
+                "No tilt series is open: only the poses are shown. 'Use settings' in "
+                "Runs opens the one of the run."
+            )
 
     def to_layers(self) -> None:
         """Put the curves into layers."""
