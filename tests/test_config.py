@@ -188,3 +188,13 @@ def test_epochs_follow_from_visits_and_tilts() -> None:
 def test_a_name_that_does_not_exist_is_said_to_be_none() -> None:
     with pytest.raises(UserError, match=r"inr\.nose: there is no such setting"):
         ReconstructionConfig.parse({"inr": {"nose": 1}})
+
+
+@pytest.mark.parametrize("given", ["banana", -3, 2.5])
+def test_a_bad_setting_is_named_with_what_was_given(given: object) -> None:
+    """Of several values typed at once, in a queue say, only one may be wrong."""
+    values = {"classic": {"iterations": given}}
+    with pytest.raises(UserError) as caught:
+        ReconstructionConfig.parse(values)
+    assert "classic.iterations: " in str(caught.value)
+    assert f"(it is {given!r})" in str(caught.value)

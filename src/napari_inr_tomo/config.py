@@ -268,11 +268,7 @@ class ReconstructionConfig(_Settings):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            unknown = {"extra_forbidden": "there is no such setting"}
-            problems = "; ".join(
-                f"{'.'.join(map(str, e['loc']))}: {unknown.get(e['type'], e['msg'])}"
-                for e in error.errors()
-            )
+            problems = "; ".join(map(_problem, error.errors()))
             raise UserError(
                 "The settings are not valid",
                 problems,
@@ -316,6 +312,16 @@ def nested(flat: dict[str, Any]) -> dict[str, Any]:
             here = here.setdefault(name, {})
         here[last] = value
     return changes
+
+
+def _problem(error: Any) -> str:
+    """Return what is wrong with one setting: its name, why, and what was given."""
+    name, given = ".".join(map(str, error["loc"])), error["input"]
+    if error["type"] == "extra_forbidden":
+        return f"{name}: there is no such setting"
+    plain = isinstance(given, str | int | float)
+    it_is = f" (it is {given!r:.40})" if plain else ""
+    return f"{name}: {error['msg']}{it_is}"
 
 
 def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

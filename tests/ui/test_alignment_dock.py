@@ -291,3 +291,60 @@ def test_axis_tool_ends_with_its_series_and_with_the_dock(
     assert not tool.enabled
     assert [other.name for other in viewer.layers] == [small_series.name]
     assert dock.panel._listening == []
+
+
+def test_an_axis_that_was_found_is_told_beside_the_one_before(
+    open_dock: Any, qtbot: Any, small_series: TiltSeries
+) -> None:
+    """By its own numbers what was found may be the worse of the two."""
+    tool, session = open_dock(AlignmentDock).panel.tool, open_dock.session
+    session.add_series(small_series)
+    tool.enable()
+    qtbot.waitUntil(lambda: tool.idle and tool.pictures[0].shown, timeout=LONG_MS)
+    told = tool.slices.told
+    assert told.startswith("mean negativity 0.")
+    tool.auto_button.click()
+    done(qtbot, session)
+    assert tool.value != (0.0, 0.0)
+    assert f"Before: 0.00 deg, 0.00 px, {told};" in tool.found.text()
+    qtbot.waitUntil(lambda: tool.idle, timeout=LONG_MS)
+    assert tool.slices.told != told
+
+
+def test_of_replaced_images_no_axis_is_drawn_and_none_is_shown_aligned(
+    open_dock: Any, small_series: TiltSeries
+) -> None:
+    """The poses are those of the images before, of another size."""
+    panel, session = open_dock(AlignmentDock).panel, open_dock.session
+    layer = session.add_series(small_series)
+    layer.data = np.ones((25, 12, 14), np.float32)
+    assert not panel.tool.switch.isEnabled()
+    assert "were replaced" in panel.tool.switch_row.reason_text
+    panel.tool.enable()
+    assert not panel.tool.enabled
+    assert not panel.aligned_tick.isEnabled()
+    assert "were replaced" in panel.aligned_tick.toolTip()
+    layer.data = np.array(small_series.images)
+    session.undo()
+    panel.refresh()
+    assert panel.tool.switch.isEnabled()
+    assert panel.aligned_tick.isEnabled()
+
+
+def test_small_numbers_of_the_slices_are_told_apart(qtbot: Any) -> None:
+    """A good axis of clean images has a negative share of some ten-thousandths."""
+    from types import SimpleNamespace
+
+    from napari_inr_tomo.ui.axis_slices import AxisSlices
+
+    slices = AxisSlices(1)
+    qtbot.addWidget(slices)
+    slices._on = True
+    told = set()
+    for share in (0.00042, 0.00031):
+        image = np.ones((1, 8, 8), np.float32)
+        result = SimpleNamespace(slices=image, negativity=[share], residual=[0.05])
+        slices.show_result(result, (0.0,), None)
+        assert f"negative {share:g}" in slices.pictures[0].caption.text()
+        told.add(slices.told)
+    assert len(told) == 2

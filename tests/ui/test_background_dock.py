@@ -178,3 +178,44 @@ def test_the_device_is_chosen_for_all_tilts(
     assert "no graphics card" in " ".join(session.series.notices)
     panel.choices.kind.setCurrentText("mean of a box")
     assert not panel.choices.device.isEnabled()
+
+
+@pytest.mark.parametrize("blocked", [(), (4,)])
+def test_views_that_were_checked_are_told_also_where_none_is_doubtful(
+    open_dock: Any, qtbot: Any, small_series: TiltSeries, blocked: tuple[int, ...]
+) -> None:
+    from napari.utils.notifications import notification_manager
+
+    panel, session = open_dock(BackgroundDock).panel, open_dock.session
+    images = np.array(small_series.images)
+    images[list(blocked)] *= 0.2
+    session.add_series(small_series.evolve(images=images))
+    panel.views_button.click()
+    done(qtbot, session)
+    said = [record.message for record in notification_manager.records]
+    if blocked:
+        assert ["tilt 4" in words for words in said] == [True]
+    else:
+        assert ["in no tilt" in words for words in said] == [True]
+
+
+def test_the_scale_bar_of_a_small_picture_leaves_its_specimen_free(qtbot: Any) -> None:
+    from napari_inr_tomo.ui.controls import SlicePicture
+
+    picture = SlicePicture("", 96)
+    qtbot.addWidget(picture)
+    picture.resize(96, 120)
+
+    def drawn(pixel: tuple[float, str] | None) -> np.ndarray:
+        grey = np.full((64, 64), 0.5, np.float32)
+        picture.show_image(grey, "", limits=(0, 1), pixel=pixel)
+        image = picture.picture.pixmap().toImage()
+        rows, columns = range(image.height()), range(image.width())
+        return np.array([[image.pixel(x, y) for x in columns] for y in rows])
+
+    bare = drawn(None)
+    for pixel in ((1.0, "px"), (17.995, "nm"), (0.05, "nm")):
+        covered = drawn(pixel) != bare
+        assert covered.any()
+        assert covered.mean() < 0.1
+        assert not covered[: round(0.8 * len(covered))].any()

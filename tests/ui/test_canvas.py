@@ -12,7 +12,9 @@ from napari_inr_tomo.preprocess import bin_images
 from napari_inr_tomo.types import TiltSeries, Volume
 from napari_inr_tomo.ui.docks.tilt_series import TiltSeriesDock
 from napari_inr_tomo.ui.jobs import toggle_tilt
+from napari_inr_tomo.ui.record import RunRecord
 from napari_inr_tomo.ui.series_layer import series_layer_data, volume_layer_data
+from napari_inr_tomo.ui.turns import idle
 
 
 def add_volume(viewer: Any, planes: int, voxel_nm: float | None, **more: Any) -> Any:
@@ -227,3 +229,28 @@ def test_other_layers_of_the_user_have_the_whole_slider(
     viewer.dims.set_point(0, 69)
     assert len(steps(viewer)) == 70
     assert viewer.dims.point[0] == 69
+
+
+@pytest.mark.parametrize("open_dock", ["shown"], indirect=True)
+@pytest.mark.parametrize("voxel_nm", [0.5, None])
+def test_the_slice_looked_at_stays_where_the_live_volume_gets_finer_or_coarser(
+    open_dock: Any, qtbot: Any, small_series: TiltSeries, voxel_nm: float | None
+) -> None:
+    """A resumed run begins with coarse volumes in the layer of the finished one."""
+    session, viewer = open_dock(TiltSeriesDock).session, open_dock.viewer
+    session.add_series(small_series.evolve(pixel_size_nm=voxel_nm))
+    layers, record = session.run.layers, RunRecord()
+    record.shape_zyx, record.voxel_nm = (96, 96, 96), voxel_nm
+    size, random = voxel_nm or 1.0, np.random.default_rng(0)
+    layers.show_preview(random.random((32, 32, 32), np.float32), record)
+    qtbot.waitUntil(idle, timeout=5000)
+    viewer.dims.set_point(0, layers.volume.translate[0] + 20 * layers.volume.scale[0])
+    for count in (48, 96, 32, 96, 48):
+        before = viewer.dims.point[0]
+        layers.show_preview(random.random((count,) * 3, np.float32), record)
+        qtbot.waitUntil(idle, timeout=5000)
+        qtbot.wait(100)  # Qt's slider answers in turns of its own
+        assert len(steps(viewer)) == count
+        half = 96 / count * size / 2
+        assert viewer.dims.point[0] == pytest.approx(before, abs=half + 1e-3)
+    assert viewer.dims.point[0] == pytest.approx(61 * size, abs=3 * size)

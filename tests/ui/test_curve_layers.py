@@ -6,11 +6,23 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qtpy.QtCore import QTimer
 from scripted_run import LONG_MS, Worker, follow
 
 from napari_inr_tomo import events
 from napari_inr_tomo.types import TiltSeries
+from napari_inr_tomo.ui.curve_layers import _words
 from napari_inr_tomo.ui.docks.monitor import MonitorDock
+from napari_inr_tomo.ui.turns import idle
+
+
+@pytest.mark.parametrize(
+    ("phase", "title"), [("SIRT", "Loss, SIRT"), ("rays", "Loss, learning from")]
+)
+def test_a_box_is_named_after_its_phase(phase: str, title: str) -> None:
+    points = {"part": [phase], "x": [1.0], "value": [2.0]}
+    found = {name: np.array(values) for name, values in points.items()}
+    assert _words(found, phase, np.zeros(2), np.ones(2))[0][0].startswith(title)
 
 
 @pytest.mark.parametrize("open_dock", ["shown"], indirect=True)
@@ -39,7 +51,15 @@ def test_curves_go_into_layers_with_their_numbers(
     qtbot.waitUntil(lambda: run.record.poses is not None, timeout=LONG_MS)
     qtbot.waitUntil(panel.curve_button.isEnabled, timeout=LONG_MS)
     zoom = viewer.scene.camera.zoom
+    seen: list[int] = []
+    timer = QTimer()
+    timer.timeout.connect(lambda: seen.append(len(viewer.layers)))
+    timer.start(0)
+    before = len(viewer.layers)
     panel.curve_button.click()
+    qtbot.waitUntil(idle, timeout=LONG_MS)
+    timer.stop()
+    assert {*seen} == {*range(before, before + 8)}  # the window answers in between
     loss = viewer.layers["Loss numbers of run, log scale"]
     table = loss.features
     rays = table["phase"] == "rays"

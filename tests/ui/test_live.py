@@ -206,6 +206,23 @@ def test_record_cuts_the_curve_back_where_a_run_resumes(run: runs.RunFolder) -> 
     assert record.curves["SIRT"].steps == [1, 2, 3]
 
 
+def test_a_folder_of_a_resumed_run_tells_the_same_as_who_followed_it(
+    run: runs.RunFolder,
+) -> None:
+    """Opened later, all starts are read at once."""
+    first = [epoch(step) for step in (1, 2, 3, 4, 5)]
+    stopped = events.Finished(step=5, elapsed_s=6.0, stopped=True)
+    again = [epoch(step) for step in (4, 5, 6, 7)]
+    write(run, started(run), *first, stopped, started(run, resumed_at=3), *again)
+    write(run, events.Finished(step=7, elapsed_s=9.0))
+    finish(run)
+    record = record_of(*collect(run))
+    assert record.curves["SIRT"].steps == [1, 2, 3, 4, 5, 6, 7]
+    assert record.time_words == "Ran for 15 s"
+    assert record.elapsed_s == run.status().elapsed_s
+    assert record.finished_all
+
+
 def test_a_resumed_network_keeps_the_curve_of_its_start(run: runs.RunFolder) -> None:
     inr = {"method": "inr", "total": 300}
     start = [epoch(step, "classical start") for step in (1, 50, 100)]

@@ -76,7 +76,7 @@ def test_a_slice_is_shown_and_marked_as_a_preview(
     nm = -1.5 * open_dock.session.series.pixel_size_nm
     assert words.startswith(f"Preview: slice x = -1.5 px ({nm:+.3g} nm)")
     assert one.picture.scale_words.endswith(" nm")
-    assert "poses as they start. Finished (" in words
+    assert "poses as they start. Finished, after " in words
     assert one.picture.shown
     assert one.picture._image.shape == (24, 24)
     assert np.isfinite(one.picture._image).all()

@@ -143,11 +143,15 @@ def test_a_run_whose_job_is_back_in_the_queue_waits_and_goes_on(
 def test_axis_and_points_lie_where_the_poses_say(
     open_dock: Any, qtbot: Any, worker: Worker
 ) -> None:
+    from napari.utils.notifications import notification_manager
+
     panel = follow(open_dock, qtbot, worker, MonitorDock)
     run = open_dock.session.run
     worker.poses(30.0)
     qtbot.waitUntil(panel.stack_button.isEnabled, timeout=LONG_MS)
     panel.stack_button.click()
+    told = [record.message for record in notification_manager.records]
+    assert ["only the poses" in words for words in told] == [True]
     _, rows, columns = worker.shape
     point = run.layers.points.data[4]
     assert point == pytest.approx([4, (rows - 1) / 2 - 2, (columns - 1) / 2 + 1])
@@ -225,6 +229,7 @@ def test_a_removed_layer_stays_away_until_asked_for(
     worker.preview(1.0, worker.shape)
     qtbot.waitUntil(lambda: run.layers.volume is not None, timeout=LONG_MS)
     viewer.layers.remove(run.layers.volume)
+    assert "Its layer was removed" in panel.show_row.reason_text
     for step in (1, 2):
         worker.preview(float(step), worker.shape)
         worker.epoch(step)

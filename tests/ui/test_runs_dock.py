@@ -41,7 +41,7 @@ def test_a_run_is_listed_with_its_picture_and_opened(
     open_dock: Any, qtbot: Any, ended: Path
 ) -> None:
     panel = listing(open_dock, qtbot, ended)
-    assert "Select a run" in panel.row.reason_text
+    assert "Select one run" in panel.row.reason_text
     assert panel.table.item(0, 0).text().startswith("run\nINR, preview")
     assert not panel.table.item(0, 0).icon().isNull()
     assert panel.table.item(0, 1).text() == "finished"
@@ -151,7 +151,7 @@ def test_a_damaged_run_and_a_folder_that_is_gone_are_said(
     panel.folder.setText(str(tmp_path / "gone"))
     panel.read()
     qtbot.waitUntil(lambda: not panel.entries, timeout=LONG_MS)
-    assert "Select a run" in panel.row.reason_text
+    assert "Select one run" in panel.row.reason_text
     assert panel.none.text() == "There is no such folder."
     (tmp_path / "gone").mkdir()
     panel.read_button.click()
@@ -225,7 +225,7 @@ def test_one_setting_is_varied_and_the_results_are_compared(
     runs.create_run(tmp_path / "all" / "old", small_series, config)
     panel = listing(open_dock, qtbot, tmp_path / "all")
     box = panel.queue
-    assert "Select a run" in box.row.reason_text
+    assert "Select one run" in box.row.reason_text
     select(panel, "old")
     assert "seed = 7" in panel.details.text()
     assert "Type the values" in box.row.reason_text

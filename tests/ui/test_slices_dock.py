@@ -196,3 +196,25 @@ def test_the_volume_is_seen_in_3d_beside_its_slices(open_dock: Any, qtbot: Any) 
     panel.solid_button.click()
     assert open_dock.viewer.dims.ndisplay == 2
     qtbot.waitUntil(lambda: panel._work.idle, timeout=LONG_MS)
+
+
+def test_a_dock_opened_later_cuts_where_the_slider_stands(
+    open_dock: Any, qtbot: Any
+) -> None:
+    """What is looked at on the canvas is what the crosshair begins with."""
+    data = np.random.default_rng(0).random(SHAPE).astype(np.float32)
+    first = add_volume(open_dock, data)
+    open_dock.viewer.dims.set_current_step(0, 7)
+    panel = open_dock(SlicesDock).panel
+    xy = panel.view.panes["xy"]
+    qtbot.waitUntil(lambda: xy.shown is not None, timeout=LONG_MS)
+    assert panel.view.position == pytest.approx((0.0, 0.0, 3.0))
+    qtbot.waitUntil(lambda: np.allclose(xy.shown, data[7], atol=1e-4), timeout=LONG_MS)
+    assert open_dock.viewer.dims.current_step[0] == 7
+    second = add_volume(open_dock, data)
+    first.visible = second.visible = False
+    panel.volume_box.choose(second)  # not on the canvas: the crosshair stays
+    open_dock.viewer.dims.set_current_step(0, 2)
+    panel.volume_box.choose(first)
+    assert panel.view.position == pytest.approx((0.0, 0.0, 3.0))
+    qtbot.waitUntil(lambda: panel._work.idle, timeout=LONG_MS)

@@ -264,3 +264,16 @@ def test_two_passes_are_merged_and_listed(
         open_dock.viewer.layers.remove(layer)
     assert panel.passes.other.count() == 0
     assert not panel.passes.button.isEnabled()
+
+
+@pytest.mark.parametrize("open_dock", ["shown"], indirect=True)
+def test_the_shown_tilt_of_a_new_series_is_in_sight_in_the_table(
+    open_dock: Any, qtbot: Any, small_series: TiltSeries
+) -> None:
+    """'Leave out' takes what is selected: that must be seen."""
+    panel, session = open_dock(TiltSeriesDock).panel, open_dock.session
+    session.add_series(small_series)
+    row = small_series.reference
+    qtbot.waitUntil(lambda: panel.selected_tilts() == [row], timeout=5000)
+    place = panel.table.visualItemRect(panel.table.item(row, 0))
+    assert panel.table.viewport().rect().contains(place.center())

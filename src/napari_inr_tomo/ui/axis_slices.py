@@ -44,6 +44,8 @@ class AxisSlices(QWidget):
         layout.addLayout(row)
         self.state = words(dim=True)
         layout.addWidget(self.state)
+        self.told = ""
+        """The numbers of the slices shown together, in words."""
         self._on = False
         self._worker: Any = None
         self._next: tuple[Any, ...] | None = None
@@ -72,7 +74,7 @@ class AxisSlices(QWidget):
 
     def forget(self) -> None:
         """Clear the pictures; nothing is shown until the next wish."""
-        self._on, self._next = False, None
+        self._on, self._next, self.told = False, None, ""
         self._previewer.forget()
         for picture in self.pictures:
             picture.clear()
@@ -108,12 +110,13 @@ class AxisSlices(QWidget):
             self.pictures, result.slices, negative, left, places, strict=True
         ):
             at = place_words(place, nm, 0)
-            text = f"at {at}\nnegative {bad:.3f}\nleft {rest:.1%}"
+            text = f"at {at}\nnegative {bad:.3g}\nleft {rest:.1%}"
             picture.show_image(image, text, pixel=picture_pixel(nm))
-        self.state.setText(
-            f"Mean negativity {np.mean(negative):.3f}, left unexplained "
-            f"{np.mean(left):.1%}. {HOW}."
+        self.told = (
+            f"mean negativity {np.mean(negative):.3g}, left unexplained "
+            f"{np.mean(left):.1%}"
         )
+        self.state.setText(f"{self.told[0].upper()}{self.told[1:]}. {HOW}.")
 
     def _failed(self, error: Exception) -> None:
         self.state.setText(f"The slices could not be computed: {error}")

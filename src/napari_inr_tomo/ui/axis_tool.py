@@ -23,7 +23,7 @@ from napari_inr_tomo.ui.axis_slices import AxisSlices
 from napari_inr_tomo.ui.controls import ActionRow, form, number, words
 from napari_inr_tomo.ui.jobs import start_job, start_step
 from napari_inr_tomo.ui.series_layer import space
-from napari_inr_tomo.ui.session import NO_SERIES, Session
+from napari_inr_tomo.ui.session import Session
 
 NAME = "Tilt axis (drag me)"
 AXIS_COLOUR = "#ffd24d"
@@ -140,7 +140,7 @@ class AxisTool(QWidget):
     def enable(self) -> None:
         """Draw the axis of the current series and begin to follow it."""
         layer, series = self.session.layer, self.session.series
-        if layer is None or series is None or self.enabled:
+        if series is None or self.enabled or self.session.why_not_look():
             return
         viewer = self.session.viewer
         viewer.dims.ndisplay = 2
@@ -318,14 +318,21 @@ class AxisTool(QWidget):
 
     def auto(self) -> None:
         """Search the axis in a worker and put it into the boxes."""
+        before, stood = self.value, self.slices.told if self.idle else ""
 
         def done(found: Any) -> None:
             if not self.enabled:
                 return
+            was = ""
+            if stood and self.value == before:
+                was = (
+                    f" Before: {before[0]:.2f} deg, {before[1]:.2f} px, {stood}; "
+                    "'Undo: axis' goes back to it."
+                )
             self.set_value(found.axis_deg, found.shift_px)
             self.found.setText(
                 f"Found automatically: {found.axis_deg:.2f} deg, "
-                f"{found.shift_px:.2f} px. {_sentences(found.agreement)}"
+                f"{found.shift_px:.2f} px. {_sentences(found.agreement)}{was}"
             )
 
         start_job(
@@ -354,7 +361,7 @@ class AxisTool(QWidget):
         """Follow the series; grey out what cannot be used, with the reason."""
         self._follow()
         self.session.unused = NOT_USED if self.unused else None
-        none = NO_SERIES if self.session.layer is None else None
+        none = self.session.why_not_look()
         why = self.session.why_not_step() or (None if self.enabled else OFF)
         self.switch.setText(
             "Adjust the axis by hand"

@@ -29,6 +29,8 @@ from qtpy.QtWidgets import (
 from napari_inr_tomo.ui.paths import shown
 
 Reason = str | None
+SMALL_PX = 150
+"""A picture narrower than this has a low scale bar: its specimen is small, too."""
 
 
 def words(text: str = "", dim: bool = False) -> QLabel:
@@ -337,13 +339,21 @@ class SlicePicture(QWidget):
         self.picture.setPixmap(drawn)
 
     def _draw_scale(self, drawn: QPixmap, width: int, edge: float, unit: str) -> None:
-        """Draw a scale bar at the lower right, its length in words over it."""
+        """Draw a scale bar at the lower right, its length in words over it.
+
+        In a small picture the words stand beside the bar, at the edge: over it they
+        would cover a part of the specimen.
+        """
         from napari_inr_tomo.ui.scale_bar import round_length
 
         length = round_length(width * edge)
         self.scale_words = f"{length:g} {unit}"
         bar = max(1, round(length / edge / width * drawn.width()))
         painter = QPainter(drawn)
+        if drawn.width() < SMALL_PX:
+            self._draw_low_scale(painter, drawn, bar)
+            painter.end()
+            return
         fitted = painter.fontMetrics().boundingRect(self.scale_words)
         box = QRect(0, 0, max(bar, fitted.width()) + 12, fitted.height() + 14)
         box.moveBottomRight(QPoint(drawn.width() - 5, drawn.height() - 5))
@@ -354,6 +364,20 @@ class SlicePicture(QWidget):
         left, line = box.center().x() - bar // 2, box.bottom() - 7
         painter.fillRect(QRect(left, line, bar, 4), QColor("white"))
         painter.end()
+
+    def _draw_low_scale(self, painter: QPainter, drawn: QPixmap, bar: int) -> None:
+        font = painter.font()
+        font.setPixelSize(9)
+        painter.setFont(font)
+        fitted = painter.fontMetrics().boundingRect(self.scale_words)
+        box = QRect(0, 0, bar + fitted.width() + 9, fitted.height())
+        box.moveBottomRight(QPoint(drawn.width() - 1, drawn.height() - 1))
+        painter.fillRect(box, QColor(0, 0, 0, 150))
+        painter.setPen(QColor("white"))
+        left = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+        painter.drawText(box.adjusted(3, 0, 0, 0), left, self.scale_words)
+        line = QRect(box.right() - bar - 2, box.center().y() - 1, bar, 3)
+        painter.fillRect(line, QColor("white"))
 
 
 def inner_limits(image: np.ndarray) -> tuple[float, float]:

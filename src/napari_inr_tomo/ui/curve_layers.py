@@ -6,14 +6,20 @@ phases are not of one kind.  So have the turns and the shifts, whose units diffe
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_inr_tomo.ui.live import POSE_COLUMNS, PoseTable
+from napari_inr_tomo.ui.live_layers import unselected
 from napari_inr_tomo.ui.series_layer import KEY, space
+from napari_inr_tomo.ui.turns import later
 
 if TYPE_CHECKING:
+    from napari.layers import Layer
+
     from napari_inr_tomo.ui.record import Curve, RunRecord
     from napari_inr_tomo.ui.session import Session
 
@@ -35,14 +41,16 @@ TITLES = {"turns": "Turns z1, z3 (deg)", "shifts": "Shifts dx, dy (px)"}
 WORDS_COLOUR = "#888888"
 
 Points = dict[str, np.ndarray]
+Maker = Callable[[], "Layer"]
 
 
-def curves_to_layers(session: Session, record: RunRecord) -> list[str]:
-    """Show the curves of a run as layers, alone; returns the layers' names.
+def curves_to_layers(session: Session, record: RunRecord) -> None:
+    """Show the curves of a run as layers, alone.
 
     Boxes as large as an image, two in a row, in its place: the loss (logarithmic) of
     every phase, then turns and shifts against the tilt angle.  Room for napari's scale
-    bar is left below them.
+    bar is left below them.  Making a layer takes a tenth of a second and more: each
+    has a turn of the event loop of its own, and they are seen when all are there.
     """
     shape = record.shape_zyx or (64, 64, 64)
     size = float(shape[1]), float(shape[2])
@@ -52,7 +60,7 @@ def curves_to_layers(session: Session, record: RunRecord) -> list[str]:
         (turns, "Turn {} of {} (deg)"),
         (shifts, "Shift {} of {} (px)"),
     ]
-    names: list[str] = []
+    makers: list[Maker] = []
     box = 0
     words: list[tuple[str, np.ndarray]] = []
     for points, name in groups:
@@ -66,15 +74,33 @@ def curves_to_layers(session: Session, record: RunRecord) -> list[str]:
             at = place * size
             yx[here] = at + _boxed(points["x"][here], points["log"][here]) * size
             words += _words(points, part, at, np.array(size))
-        names += _add(session, record, name, points, yx, size[1])
+        makers += _makers(record, name, points, yx, size[1])
     rows = -(-box // COLUMNS)
     edge = np.array([SPACING_YX[0] * rows, SPACING_YX[1] * COLUMNS]) * size
     if words:  # they have no width: the edge is kept free for them
-        names += _add_words(session, record, [*words, ("", edge)])
-    shown = [session.viewer.layers[name] for name in reversed(names)]
-    session.show_alone(*shown)
-    session.look_aside()
-    return names
+        makers.append(partial(_words_layer, record, [*words, ("", edge)]))
+    made: list[Layer] = []
+    session.leave_view()
+    for make in makers:
+        later(partial(_add, session, make, made))
+    later(partial(_show, session, made))
+
+
+def _add(session: Session, make: Maker, made: list[Layer]) -> None:
+    """Add a layer, neither shown nor selected yet."""
+    if session.viewer is not None:
+        layer = make()
+        layer.visible = False
+        made.append(layer)
+        with unselected(session.viewer):
+            session.viewer.add_layer(layer)
+
+
+def _show(session: Session, made: list[Layer]) -> None:
+    """Show the layers alone, unless all have been removed again."""
+    if session.viewer is not None and any(map(session.has_layer, made)):
+        session.show_alone(*reversed(made))
+        session.look_aside()
 
 
 def loss_points(curves: dict[str, Curve]) -> Points:
@@ -136,7 +162,9 @@ def _words(
     here = points["part"] == part
     x, value = points["x"][here], points["value"][here]
     phase = PHASES.get(part, part)
-    title = TITLES.get(part) or f"Loss, {phase[:1].lower()}{phase[1:]}"
+    if not phase[:2].isupper():  # "SIRT" stays as it is
+        phase = f"{phase[:1].lower()}{phase[1:]}"
+    title = TITLES.get(part) or f"Loss, {phase}"
     steps = "epochs" if part == "rays" else "iterations"
     unit = "deg tilt" if part in TITLES else steps
     places = [
@@ -149,11 +177,11 @@ def _words(
     return [(text, corner + np.array(at) * size) for text, at in places]
 
 
-def _add_words(
-    session: Session, record: RunRecord, words: list[tuple[str, np.ndarray]]
-) -> list[str]:
-    """Add the words at the boxes; returns the name of their layer."""
-    layer = session.viewer.add_points(
+def _words_layer(record: RunRecord, words: list[tuple[str, np.ndarray]]) -> Layer:
+    """Return a layer of the words at the boxes."""
+    from napari.layers import Points
+
+    return Points(
         np.array([at for _, at in words]),
         features={"words": [text for text, _ in words]},
         text={"string": "{words}", "color": WORDS_COLOUR, "size": 8},
@@ -162,28 +190,26 @@ def _add_words(
         name=f"Axes of the curves of {record.name}",
         **_options(record),
     )
-    return [layer.name]
 
 
 def _options(record: RunRecord) -> dict[str, Any]:
     return space(record.voxel_nm, ("y", "x")) | {"metadata": {KEY: "curves"}}
 
 
-def _add(
-    session: Session,
-    record: RunRecord,
-    name: str,
-    points: Points,
-    yx: np.ndarray,
-    width: float,
-) -> list[str]:
+def _makers(
+    record: RunRecord, name: str, points: Points, yx: np.ndarray, width: float
+) -> list[Maker]:
+    """Return what makes the layers of curves, if any is one, and of their points."""
+    from napari import layers
+
     starts, steps, owners = _segments(points, yx)
     hidden = ("log", "part")
     features = {k: v for k, v in points.items() if k not in hidden}
     colours = np.array([COLOURS[curve] for curve in points["curve"]])
-    added = []
+    makers: list[Maker] = []
     if len(starts):
-        layer = session.viewer.add_vectors(
+        lines = partial(
+            layers.Vectors,
             np.stack([starts, steps], axis=1),
             features={k: values[owners] for k, values in features.items()},
             edge_color=colours[owners],
@@ -192,8 +218,9 @@ def _add(
             name=name.format("curves", record.name),
             **_options(record),
         )
-        added.append(layer.name)
-    layer = session.viewer.add_points(
+        makers.append(lines)
+    numbers = partial(
+        layers.Points,
         yx,
         features=features,
         face_color=colours,
@@ -202,7 +229,7 @@ def _add(
         name=name.format("numbers", record.name),
         **_options(record),
     )
-    return [*added, layer.name]
+    return [*makers, numbers]
 
 
 def _segments(

@@ -96,6 +96,10 @@ class LiveUpdate:
     waiting: str | None = None
     """What to tell of a run that was submitted and has not begun."""
     end: events.Finished | events.Cancelled | events.Failed | None = None
+    earlier: list[LiveUpdate] = field(default_factory=list)
+    """What earlier starts of the run did, where all of it is read at once."""
+    ended_s: float | None = None
+    """Seconds an earlier start had worked when it ended, of a run taken up again."""
     result: Volume | None = None
 
     @property
@@ -219,12 +223,16 @@ def _followed(
         new = follower.poll()
         if not live.is_set():
             new = [event for event in new if not isinstance(event, events.Preview)]
+        *earlier, new = _starts(new)
         update = merge(path, new, told)
+        update.earlier = [_earlier(path, part) for part in earlier]
+        told_before = [w for part in update.earlier for w in part.warnings]
+        update.warnings = told_before + update.warnings
         waits = waits and update.started is None
         if update.end is not None or time.monotonic() - checked > STATUS_S:
             checked, status = time.monotonic(), run.status()
             if status.active or status.state == "waiting":
-                update.end = None  # the end before a resume
+                _go_on(update)  # the end before a resume
             elif update.end is None:
                 update.end = _silent_end(status, path, follower, update)
             if status.state == "waiting" and not waits:
@@ -237,6 +245,34 @@ def _followed(
             return
         yield None if update.empty else update
         stop.wait(POLL_S)
+
+
+def _starts(new: list[Any]) -> list[list[Any]]:
+    """Return the events in parts, every start of a run that was taken up again its own.
+
+    Told in one, the epochs of an earlier start would count to the last.
+    """
+    parts: list[list[Any]] = [[]]
+    for event in new:
+        if isinstance(event, events.Started) and parts[-1]:
+            parts.append([])
+        parts[-1].append(event)
+    return parts
+
+
+def _earlier(path: Path, part: list[Any]) -> LiveUpdate:
+    """Return what an earlier start did; the files are those of the last one."""
+    files = (events.Preview, events.Slices, events.PosesUpdated)
+    update = merge(path, [event for event in part if not isinstance(event, files)])
+    _go_on(update)
+    return update
+
+
+def _go_on(update: LiveUpdate) -> None:
+    """Take the end out of an update: the run was taken up again."""
+    if isinstance(update.end, events.Finished):
+        update.ended_s = update.end.elapsed_s
+    update.end = None
 
 
 def _silent_end(status: Any, path: Path, follower: Any, update: LiveUpdate) -> Any:

@@ -88,6 +88,11 @@ class LiveLayers:
         """Whether there are poses to show on the tilts."""
         return self._latest is not None
 
+    @property
+    def removed(self) -> bool:
+        """Whether the user has removed the volume."""
+        return "volume" in self.dismissed
+
     def bring_back(self) -> None:
         """Let removed layers come again with the next update."""
         self.dismissed.clear()
@@ -197,9 +202,12 @@ class LiveLayers:
                 viewer.add_layer(self.volume)
             return
         self.volume.metadata[KEY] = volume
-        self.volume.data = volume.data
         later(self._fit_contrast)
-        if not np.allclose(self.volume.scale, scale):
+        if np.allclose(self.volume.scale, scale):
+            self.volume.data = volume.data
+            return
+        with self.session.slider_still():
+            self.volume.data = volume.data
             self.volume.scale = scale
             self.volume.translate = move
 

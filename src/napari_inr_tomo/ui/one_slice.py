@@ -170,7 +170,7 @@ class OneSlice(QWidget):
         self.picture.show_image(
             now.image,
             f"Preview: slice {now.axis} = {now.place}, poses as they start. "
-            f"{now.state} ({now.elapsed_s:.0f} s).",
+            f"{now.state}, after {now.elapsed_s:.0f} s.",
             pixel=now.pixel,
         )
 

@@ -19,7 +19,7 @@ from napari_inr_tomo.ui.jobs import start_job
 from napari_inr_tomo.ui.session import Session
 from napari_inr_tomo.ui.tips import tip
 
-CHOOSE = "Select a run in the list"
+CHOOSE = "Select one run in the list"
 START_S = 60.0
 """How long the process may take to show itself."""
 NO_VALUES = "Type the values, with commas between them"

@@ -65,6 +65,8 @@ class RunRecord:
 
     def take(self, update: LiveUpdate) -> None:
         """Add what one update says."""
+        for earlier in update.earlier:
+            self.take(earlier)
         if update.started is not None:
             self._start(update.started)
         if update.phase is not None:
@@ -75,6 +77,8 @@ class RunRecord:
             self.poses = update.poses
         if update.checkpoint_step is not None:
             self.checkpoint_step = update.checkpoint_step
+        if update.ended_s is not None:
+            self.elapsed_s = self.before_s + update.ended_s
         if update.end is not None:
             self.end, self.eta_s = update.end, None
             if isinstance(update.end, events.Finished):

@@ -35,7 +35,8 @@ def again_buttons(row: ActionRow, panel: Panel) -> tuple[QPushButton, QPushButto
     """Add "Resume" and "Open run folder..." to a row of a panel."""
     resume = row.add(
         "Resume",
-        "Go on from the last checkpoint of the open run folder",
+        "Go on from the last checkpoint of the open run folder, with the settings it "
+        "was started with",
         panel.session.run.resume,
     )
     open_folder = row.add(

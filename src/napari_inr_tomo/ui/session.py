@@ -7,6 +7,7 @@ first dock opens and closed with the window.
 from __future__ import annotations
 
 import weakref
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -177,9 +178,16 @@ class Session:
 
     def look_aside(self) -> None:
         """Show all that is visible, until something else is to be seen alone."""
+        self.leave_view()
+        self.viewer.fit_to_view()
+
+    def leave_view(self) -> None:
+        """Note what is seen of the canvas, to go back to; nothing is fitted till then.
+
+        For `look_aside` in a later turn, when new layers have come.
+        """
         if self._left is None:
             self._left = self._view
-        self.viewer.fit_to_view()
 
     @property
     def _view(self) -> tuple[Any, ...]:
@@ -216,6 +224,10 @@ class Session:
         """Return what the shown image on top is cut along: "tilt", "z" or None."""
         return self._slider.name
 
+    def slider_still(self) -> AbstractContextManager[None]:
+        """Let the slider stay where it is while the pixels of what is shown change."""
+        return self._slider.still()
+
     def _show_scale_bar(self) -> None:
         """Show napari's scale bar, once: it is the user's to hide.
 
@@ -229,7 +241,7 @@ class Session:
     def fit_view(self) -> None:
         """Show the whole image, unless the user has chosen what to see."""
         viewer = self.viewer
-        if viewer is None or not viewer.layers:
+        if viewer is None or not viewer.layers or self._left is not None:
             return
         if self._fitted is None or self._fitted == self._view:
             viewer.reset_view()
@@ -322,11 +334,14 @@ class Session:
 
     def why_not_step(self) -> str | None:
         """Return why no step on the tilt series can begin now, or None."""
+        busy = f"Busy: {self.busy}" if self.busy else None
+        return self.why_not_look() or busy
+
+    def why_not_look(self) -> str | None:
+        """Return why there are no tilts with poses to be looked at, or None."""
         if self._layer is None:
             return NO_SERIES
-        if is_replaced(self._layer):
-            return REPLACED
-        return f"Busy: {self.busy}" if self.busy else None
+        return REPLACED if is_replaced(self._layer) else None
 
     def close(self) -> None:
         """Let go of everything; the run itself goes on."""

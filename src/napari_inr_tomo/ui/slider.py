@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from napari_inr_tomo.ui.series_layer import STACK_LABELS, VOLUME_LABELS
@@ -33,6 +35,8 @@ class Slider:
         self._left_at: dict[str, float] = {}
         self._at: float | None = None
         """Where it is to stay while its range changes."""
+        self._held: float | None = None
+        """Where it stands whatever napari makes of it meanwhile."""
         viewer.dims.events.axis_labels.connect(self.follow)
         viewer.dims.events.range.connect(self._on_range, position="last")
         for layer in viewer.layers:
@@ -87,6 +91,24 @@ class Slider:
         if name in self._left_at:
             self._left_at[name] *= zoom
 
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """Stay at a position while what is shown gets coarser or finer.
+
+        Of an image that has its new pixels, but not yet their new size, napari cuts
+        off what lies beyond, and Qt keeps the number of a step and not its place.
+        """
+        viewer = self._viewer()
+        if viewer is None or viewer.dims.ndim < 3:
+            yield
+            return
+        at = self._held = float(viewer.dims.point[viewer.dims.ndim - 3])
+        try:
+            yield
+        finally:
+            self._held = None
+            self._fit(at)
+
     def _turned(self, name: str | None) -> float:
         """Return where to stand: at the tilt or the slice that was left.
 
@@ -94,7 +116,8 @@ class Slider:
         of 61.
         """
         dims, layer, before = self._viewer().dims, self.image, self._named
-        now = float(dims.point[dims.ndim - 3] if self._at is None else self._at)
+        stay = self._at if self._held is None else self._held
+        now = float(dims.point[dims.ndim - 3] if stay is None else stay)
         self._named = name or before
         if layer is None or not before or before == name:
             return now

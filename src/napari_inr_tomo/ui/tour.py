@@ -224,6 +224,7 @@ class Tour:
         self.take("volume")
         self.viewer.dims.ndisplay = 2
         monitor.to_layers()
+        self.settle()
         self.take("curves")
         run.layers.show_only("volume")
         self.viewer.fit_to_view(layers=[run.layers.volume])

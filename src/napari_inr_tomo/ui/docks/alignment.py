@@ -17,6 +17,11 @@ from napari_inr_tomo.ui.jobs import start_step
 from napari_inr_tomo.ui.plots import PosePlot
 from napari_inr_tomo.ui.undoing import bar_undo, undo_button
 
+ALIGNED_TIP = (
+    "Turn and move every tilt by its pose while it is looked at: the tilt axis lies "
+    "level through the middle, and the specimen stands still"
+)
+
 
 class AlignmentPanel(Panel):
     """Find the shift of every tilt, then the tilt axis."""
@@ -88,11 +93,7 @@ class AlignmentPanel(Panel):
         self.plot = PosePlot(angles=False)
         layout.addWidget(self.plot)
         self.aligned = AlignedTilts(self.session, self._tick_aligned)
-        self.aligned_tick = tick(
-            "Show the tilts aligned",
-            "Turn and move every tilt by its pose while it is looked at: the tilt axis "
-            "lies level through the middle, and the specimen stands still",
-        )
+        self.aligned_tick = tick("Show the tilts aligned", ALIGNED_TIP)
         self.aligned_tick.toggled.connect(self._show_aligned)
         layout.addWidget(self.aligned_tick)
         self.undo_row = ActionRow()
@@ -183,7 +184,11 @@ class AlignmentPanel(Panel):
         )
         self.plot.show_series(series)
         self._follow_aligned()
-        self.aligned_tick.setEnabled(series is not None)
+        none = session.why_not_look()
+        self.aligned_tick.setEnabled(none is None)
+        self.aligned_tick.setToolTip(
+            ALIGNED_TIP if none is None else f"{none}.\n\n{ALIGNED_TIP}"
+        )
         if series is None:
             self.axis_words.setText("")
         else:

@@ -95,7 +95,7 @@ class BackgroundPanel(Panel):
         self.views_button = self.beam_row.add(
             "Check views",
             "Name the tilts where something blocks the beam or the intensity jumps",
-            lambda: start_step(self.session, "Checking views", steps.check_views),
+            self.check_views,
         )
         self.level_button = self.beam_row.add(
             "Normalise",
@@ -110,6 +110,17 @@ class BackgroundPanel(Panel):
         self.beam_row.add_widget(self.thickness)
         layout.addWidget(self.beam_row)
         self.body.addWidget(box)
+
+    def check_views(self) -> None:
+        """Name the doubtful views; say so where there are none."""
+        from napari.utils.notifications import show_info
+
+        def say(checked: Any) -> None:
+            found = checked.history[-1].parameters
+            if not (found["blocked_tilts"] or found["jump_tilts"]):
+                show_info("Check views: in no tilt is the beam blocked, none jumps.")
+
+        start_step(self.session, "Checking views", steps.check_views, after=say)
 
     def _build_preview(self) -> None:
         box, layout = group("This tilt")

@@ -25,6 +25,11 @@ CLOSER = {
     "Compare": "Compare two volumes: pictures, similarity, resolution",
     "Runs": "All runs so far",
 }
+NO_VOLUME = {
+    False: "No volume has come yet",
+    True: "Its layer was removed: press 'Show layers again'",
+}
+"""Why there is no volume to show, by whether the user has removed it."""
 
 
 class MonitorPanel(Panel):
@@ -78,7 +83,7 @@ class MonitorPanel(Panel):
         self.stack_button = self.show_row.add(
             "Show tilts",
             "Show the tilt series with the tilt axis and the poses of the run",
-            lambda: run.layers.show_only("stack"),
+            self.show_tilts,
         )
         layout.addWidget(self.show_row)
         self.layer_row = ActionRow()
@@ -161,6 +166,17 @@ class MonitorPanel(Panel):
             run.layers.show_poses(run.record.poses, run.record)
         self.refresh()
 
+    def show_tilts(self) -> None:
+        """Show tilts and poses; say so where the tilts are not there."""
+        from napari.utils.notifications import show_info
+
+        self.session.run.layers.show_only("stack")
+        if self.session.layer is None:
+            show_info(
+                "No tilt series is open: only the poses are shown. 'Use settings' in "
+                "Runs opens the one of the run."
+            )
+
     def to_layers(self) -> None:
         """Put the curves into layers."""
         curves_to_layers(self.session, self.session.run.record)
@@ -218,9 +234,8 @@ class MonitorPanel(Panel):
         self.row.bar(self.cancel_button, run.why_not_cancel())
         self.row.bar(self.save_button, run.why_not_cancel())
         bar_again(self.again_row, session, self.resume_button, self.open_button)
-        volume = none or (
-            None if layers.volume is not None else "No volume has come yet"
-        )
+        came = layers.volume is not None
+        volume = none or (None if came else NO_VOLUME[layers.removed])
         self.show_row.bar(self.volume_button, volume)
         tilts = session.layer is not None or layers.has_poses
         stack = None if tilts else "No tilt series is open"

@@ -336,13 +336,13 @@ class SlicesPanel(Panel):
 
     def rescale(self) -> None:
         """Fit the contrast to what is shown now."""
-        self._limits = None
-        self._fine_for = None
+        self._limits = self._fine_for = None
         self.cut()
 
     def _volume_chosen(self, *_: Any) -> None:
         self._limits = self._fine_for = None
         self._read.clear()
+        self._slider_moved()  # it may stand elsewhere than the crosshair
         self._later()
 
     def _slider_moved(self, *_: Any) -> None:

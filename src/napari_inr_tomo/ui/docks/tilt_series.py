@@ -340,6 +340,7 @@ class TiltSeriesPanel(Panel):
                     table.setItem(row, column, item)
         if series is not None and selected and selected[-1] < len(series):
             table.selectRow(selected[0])
+        table.doItemsLayout()  # or it cannot scroll as far as to the new rows yet
         table.blockSignals(False)  # a row that was selected before is no wish
         if len(selected) <= 1:
             self._mark_tilt()
@@ -357,6 +358,7 @@ class TiltSeriesPanel(Panel):
         if tilt < self.table.rowCount() and self.selected_tilts() != [tilt]:
             self.table.blockSignals(True)
             self.table.selectRow(tilt)
+            self.table.scrollToItem(self.table.item(tilt, 0))
             self.table.blockSignals(False)
             self._refresh_buttons()
 
