@@ -170,6 +170,30 @@ def test_a_full_disk_costs_the_checkpoint_not_the_run(tmp_path, monkeypatch) -> 
     assert kinds[-1] == "finished"
 
 
+def test_a_rank_keeps_a_log_of_its_own(tmp_path, monkeypatch, caplog) -> None:
+    caplog.set_level("INFO")
+    paths = make(tmp_path / "run", "sirt")
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert worker.main(str(paths.folder)) == 0
+    assert "rank 0 of 1" in (paths.logs / "rank-00.log").read_text()
+
+    def broken(job):
+        raise ArithmeticError("seven")
+
+    monkeypatch.setattr(worker, "run_classic", broken)
+    assert worker.main(str(paths.folder)) == worker.OWN_FAULT
+    last = events(paths)[-1]
+    log = (paths.folder / last["do"].split()[1]).read_text()
+    assert "ArithmeticError: seven" in log
+    assert "Traceback" in log
+    monkeypatch.setattr(worker, "run_classic", lambda job: 1 / 0)
+    (paths.logs / "rank-00.log").unlink()
+    (paths.logs / "rank-00.log").mkdir()  # it cannot be written: the run goes on
+    assert worker.main(str(paths.folder)) == worker.OWN_FAULT
+    assert "ZeroDivisionError" in events(paths)[-1]["why"]
+
+
 def test_a_locked_folder_is_left_alone(tmp_path) -> None:
     from napari_inr_tomo.lock import FolderLock
 
