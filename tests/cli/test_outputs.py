@@ -50,6 +50,17 @@ def content(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="a folder for nobody")
+def test_a_protected_folder_is_named_before_the_work(
+    cli: Cli, stack: Path, tmp_path: Path
+) -> None:
+    words = ("reconstruct", stack, "-o", tmp_path / "v.npy", "--method", "fbp")
+    problem = cli(*words, "--poses", "/proc/self/p.csv").problem
+    assert problem.startswith("The output /proc/self/p.csv cannot be written")
+    assert not (tmp_path / "v.inr-run").exists()
+    assert cli("simulate", "-o", "/proc/self/s.mrc").status == 2
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_input_is_replaced(cli: Cli, folder: Path, command: str) -> None:
     before = content(folder)

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from napari_inr_tomo.cli import streams
@@ -97,6 +98,15 @@ def check_out(path: Path | None, suffixes: tuple[str, ...]) -> None:
             f"there is no folder {path.absolute().parent}",
             "Make the folder first or choose another one",
         )
+    try:
+        with TemporaryFile(dir=path.absolute().parent):
+            pass
+    except OSError as error:  # better now than after hours
+        raise UserError(
+            f"The output {path} cannot be written",
+            f"nothing can be put into its folder: {error.strerror or error}",
+            "Change the permissions of the folder, or choose another one",
+        ) from None
 
 
 def check_apart(

@@ -66,10 +66,14 @@ def _facts(name: str, images: Any, pixel_nm: float | None) -> dict[str, Any]:
 def _in_words(facts: dict[str, Any]) -> list[str]:
     tilts, rows, columns = facts["shape_tyx"]
     pixel = facts["pixel_size_nm"]
+    low, high, mean = (
+        "unknown" if facts[name] is None else f"{facts[name]:.6g}"
+        for name in ("minimum", "maximum", "mean")
+    )
     lines = [
         f"{facts['name']}: {tilts} images of {rows} x {columns} pixels (y, x)",
         f"pixel size: {f'{pixel:g} nm' if pixel else 'unknown'}",
-        f"intensities: {facts['minimum']} to {facts['maximum']}, mean {facts['mean']}",
+        f"intensities: {low} to {high}, mean {mean}",
     ]
     angles = facts["angles_deg"]
     if angles is None:
