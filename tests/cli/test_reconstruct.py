@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 
 from napari_inr_tomo.cli.jobs import Wishes, report, run_folder_beside
-from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.io import read_poses, read_volume, write_poses
 from napari_inr_tomo.runs import RunFolder
 from napari_inr_tomo.types import Poses
@@ -62,32 +61,6 @@ def test_a_card_that_is_not_there_is_not_passed_over(
     assert "cannot be used" in cli("resume", run, "--device", "cuda").problem
     monkeypatch.setattr(card, lambda: True)
     assert Wishes(device="cuda").settings().compute.device == "cuda"
-
-
-@pytest.mark.parametrize(
-    "wishes",
-    [
-        Wishes(method="sirt", epochs=3),
-        Wishes(method="inr", iterations=3),
-        Wishes(method="tv", refine_poses=True),
-    ],
-)
-def test_options_without_meaning_are_refused(wishes: Wishes) -> None:
-    with pytest.raises(UserError, match="has no meaning here"):
-        wishes.settings()
-
-
-@pytest.mark.parametrize("method", ["sirt", "tv", "fbp"])
-@pytest.mark.usefixtures("fake_engine")
-def test_one_line_of_options_serves_all_classical_methods(
-    cli: Cli, stack: Path, tmp_path: Path, method: str
-) -> None:
-    words = ("--preset", "preview", "--iterations", 3, "--no-refine-poses")
-    answer = cli("reconstruct", stack, "-o", tmp_path / "v.npy", "--method", method,
-                 *words, "--seed", 1)  # fmt: skip
-    assert answer.status == 0, answer.err
-    assert "--preset changes nothing" in answer.err
-    assert ("--iterations changes nothing" in answer.err) == (method == "fbp")
 
 
 def test_run_folders_are_numbered(tmp_path: Path) -> None:
