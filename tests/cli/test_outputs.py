@@ -138,6 +138,24 @@ def test_nor_is_any_other_file(
     assert content(tmp_path) == before
 
 
+def test_one_series_may_stand_there_in_several_formats(
+    cli: Cli, tmp_path: Path
+) -> None:
+    """What is beside the stacks says the same of both, and each finds it."""
+    words = ("--size", 8, "--tilts=-60:60:40", "--shift-sigma", 1)
+    for suffix in (".mrc", ".tif", ".h5", ".npy", ".st"):
+        answer = cli("simulate", "-o", tmp_path / f"s{suffix}", *words, "--seed", 1)
+        assert answer.status == 0, answer.err
+    for suffix in (".mrc", ".tif", ".h5", ".npy", ".st"):
+        facts = cli("info", tmp_path / f"s{suffix}", "--json").json
+        assert facts["angles_deg"] == [-60, -20, 20, 60]
+        assert facts["history"][0]["name"] == "simulate"
+    before = content(tmp_path)
+    other = cli("simulate", "-o", tmp_path / "s.ali", *words, "--seed", 2)
+    assert "would replace" in other.problem  # other pixels, and the angles may differ
+    assert content(tmp_path) == before
+
+
 def test_names_that_no_disk_takes_are_said(cli: Cli, stack: Path) -> None:
     long, out = "n" * 300 + ".mrc", stack.with_name("out.mrc")
     assert "cannot be" in cli("preprocess", long, "-o", out).problem

@@ -127,12 +127,15 @@ def check_apart(
     io.check_apart(list(filter(None, written)), [*read, *beside])
 
 
-def check_series_out(path: Path, overwrite: bool) -> None:
-    """Check the name of a stack to be written, and what is there already."""
+def check_series_out(path: Path, overwrite: bool, quick: bool = False) -> None:
+    """Check the name of a stack to be written, and what is there already.
+
+    quick: what is beside a new name is left to `write_series`, which knows the content.
+    """
     from napari_inr_tomo.io import SERIES_OUT_SUFFIXES, check_replaced
 
     check_out(path, (*SERIES_OUT_SUFFIXES, ".tiff", ".hdf5", ".emd"))
-    if not overwrite:
+    if not overwrite and not (quick and not os.path.exists(path)):
         check_replaced(path)
 
 

@@ -165,7 +165,7 @@ def simulate(
     from napari_inr_tomo.simulate import simulate_series
 
     common.check_apart([output, truth, poses])
-    common.check_series_out(output, overwrite)
+    common.check_series_out(output, overwrite, quick=True)
     common.check_volume_out(truth)
     common.check_poses_out(poses)
     angles = io.parse_angles(tilts)
