@@ -81,6 +81,7 @@ def test_a_volume_and_its_poses_are_written(
     assert answer.json["state"] == "finished"
     assert answer.json["run"] == str(tmp_path / "v.inr-run")
     assert "Run folder (kept)" in answer.err
+    assert "Source of the angles: side-car stack.tlt" in answer.err
     assert read_volume(volume).data.max() == 5  # the fake worker's five steps
     assert len(read_poses(poses)[0]) == 13
     run = RunFolder(tmp_path / "v.inr-run")

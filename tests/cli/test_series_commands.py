@@ -34,6 +34,13 @@ def test_info_tells_everything(cli: Cli, stack: Path) -> None:
     assert f"intensities: {facts['minimum']:.6g} to {facts['maximum']:.6g}" in words
 
 
+def test_preprocess_says_where_the_angles_come_from(
+    cli: Cli, stack: Path, tmp_path: Path
+) -> None:
+    words = cli("preprocess", stack, "-o", tmp_path / "o.mrc", "--bin", 2).out
+    assert "source of the angles: side-car stack.tlt" in words
+
+
 @pytest.mark.parametrize("form", ["--angles=-48:48:8", "--angles -48:48:8"])
 def test_angles_may_begin_with_a_minus(cli: Cli, stack: Path, form: str) -> None:
     facts = cli("info", stack, *form.split(" "), "--json").json

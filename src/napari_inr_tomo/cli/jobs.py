@@ -131,7 +131,7 @@ def make_run(
     source: Path,
     earlier: RunFolder | None = None,
 ) -> RunFolder:
-    """Make the run folder and say where it is.
+    """Make the run folder; say where it is, and where the angles come from.
 
     earlier: the run to go on from, see `napari_inr_tomo.runs.continue_run`.
     """
@@ -141,6 +141,7 @@ def make_run(
         run = create_run(folder, series, config, source_name=source.name)
     else:
         run = continue_run(folder, series, earlier, config, source_name=source.name)
+    note(f"Source of the angles: {series.angle_source}")
     note(f"Run folder (kept): {run.path}")
     return run
 
