@@ -102,6 +102,28 @@ def newest_checkpoint(paths: RunPaths) -> int:
     return max((int(stem[5:]) for stem in found if stem[5:].isdecimal()), default=-1)
 
 
+def damaged_checkpoints(paths: RunPaths) -> list[Path]:
+    """Return the checkpoints that are not as they were written, newest first.
+
+    A resumed run passes them over.  One without a digest was never finished.  For a run
+    that is not at work: there they change all the time.
+    """
+    folders = (paths.checkpoints, paths.start)
+    found = [path for folder in folders for path in folder.glob("step-*.sha256")]
+    return [
+        path.with_suffix(".npz")
+        for path in sorted(found, reverse=True)
+        if not _as_written(path.with_suffix(".npz"), path)
+    ]
+
+
+def _as_written(path: Path, digest: Path) -> bool:
+    try:
+        return digest.read_text("ascii").strip() == atomic.sha256(path)
+    except (OSError, ValueError):
+        return False
+
+
 def _against(paths: RunPaths, memory: _Memory, step: int, allowed: int) -> str:
     """Return what forbids another start, or nothing."""
     asked = (paths.control("stop"), paths.control("cancel"), paths.obeyed)

@@ -51,6 +51,14 @@ def test_a_field_full_on_all_sides_has_no_common_line():
     assert find_common_line(TiltSeries(texture, np.arange(-40, 41, 10))) is None
 
 
+@pytest.mark.parametrize("unit", [2.0**-40, 2.0**-20, 2.0**20])  # amperes, counts ...
+def test_the_unit_of_the_intensities_changes_nothing(unit):
+    series = align_cross_correlation(make(margin=0.4).series)
+    changed = series.evolve(images=series.images * np.float32(unit))
+    one, other = (align_projections(each).start_poses for each in (series, changed))
+    np.testing.assert_allclose(other.as_array(), one.as_array(), atol=1e-3)
+
+
 @pytest.mark.parametrize(("name", "off_deg"), [("chiral", 5.0), ("ellipsoids", -6.0)])
 def test_shifts_and_axis_are_found_from_degrees_away(name, off_deg):
     made = make(name)

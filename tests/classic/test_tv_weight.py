@@ -56,6 +56,23 @@ def test_the_search_finds_every_best_weight(best: int, monkeypatch) -> None:
     assert len(tried) * ITERATIONS <= MOST_ITERATIONS
 
 
+def test_the_order_of_the_tilts_does_not_matter(monkeypatch) -> None:
+    projector, images, _ = case(30.0)
+    order = np.random.default_rng(0).permutation(len(ANGLES))
+    mixed = Projector(ANGLES[order], projector.poses.take(order), (32, 32), 32)
+    seen: list[np.ndarray] = []
+
+    def stop_at_the_first(projector, data, iterations, weight, valid, *_, **__):
+        seen.append(valid.numpy())
+        raise InterruptedError
+
+    monkeypatch.setattr(tv_weight, "tv", stop_at_the_first)
+    for one, pixels in ((projector, images), (mixed, images[order])):
+        with pytest.raises(InterruptedError):
+            choose_weight(one, pixels)
+    np.testing.assert_array_equal(seen[0][order], seen[1])
+
+
 def test_noise_asks_for_a_smoother_volume() -> None:
     quiet, noisy = case(None), case(30.0)
     assert choose_weight(*quiet[:2]) < choose_weight(*noisy[:2])

@@ -50,6 +50,17 @@ def content(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="a folder for nobody")
+def test_a_protected_folder_is_named_before_the_work(
+    cli: Cli, stack: Path, tmp_path: Path
+) -> None:
+    words = ("reconstruct", stack, "-o", tmp_path / "v.npy", "--method", "fbp")
+    problem = cli(*words, "--poses", "/proc/self/p.csv").problem
+    assert problem.startswith("The output /proc/self/p.csv cannot be written")
+    assert not (tmp_path / "v.inr-run").exists()
+    assert cli("simulate", "-o", "/proc/self/s.mrc").status == 2
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_input_is_replaced(cli: Cli, folder: Path, command: str) -> None:
     before = content(folder)
@@ -124,6 +135,24 @@ def test_nor_is_any_other_file(
     read = {"preprocess": [stack], "simulate": []}.get(command, [stack, second])
     problem = cli(command, *read, "-o", output).problem
     assert "would replace" in problem
+    assert content(tmp_path) == before
+
+
+def test_one_series_may_stand_there_in_several_formats(
+    cli: Cli, tmp_path: Path
+) -> None:
+    """What is beside the stacks says the same of both, and each finds it."""
+    words = ("--size", 8, "--tilts=-60:60:40", "--shift-sigma", 1)
+    for suffix in (".mrc", ".tif", ".h5", ".npy", ".st"):
+        answer = cli("simulate", "-o", tmp_path / f"s{suffix}", *words, "--seed", 1)
+        assert answer.status == 0, answer.err
+    for suffix in (".mrc", ".tif", ".h5", ".npy", ".st"):
+        facts = cli("info", tmp_path / f"s{suffix}", "--json").json
+        assert facts["angles_deg"] == [-60, -20, 20, 60]
+        assert facts["history"][0]["name"] == "simulate"
+    before = content(tmp_path)
+    other = cli("simulate", "-o", tmp_path / "s.ali", *words, "--seed", 2)
+    assert "would replace" in other.problem  # other pixels, and the angles may differ
     assert content(tmp_path) == before
 
 

@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 
 from napari_inr_tomo.cli.jobs import Wishes, report, run_folder_beside
-from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.io import read_poses, read_volume, write_poses
 from napari_inr_tomo.runs import RunFolder
 from napari_inr_tomo.types import Poses
@@ -64,21 +63,6 @@ def test_a_card_that_is_not_there_is_not_passed_over(
     assert Wishes(device="cuda").settings().compute.device == "cuda"
 
 
-@pytest.mark.parametrize(
-    "wishes",
-    [
-        Wishes(method="sirt", epochs=3),
-        Wishes(method="sirt", preset="paper"),
-        Wishes(method="inr", iterations=3),
-        Wishes(method="fbp", iterations=3),
-        Wishes(method="tv", refine_poses=True),
-    ],
-)
-def test_options_without_meaning_are_refused(wishes: Wishes) -> None:
-    with pytest.raises(UserError, match="has no meaning here"):
-        wishes.settings()
-
-
 def test_run_folders_are_numbered(tmp_path: Path) -> None:
     assert run_folder_beside(tmp_path / "v.ome.zarr").name == "v.inr-run"
     (tmp_path / "v.inr-run").mkdir()
@@ -97,6 +81,7 @@ def test_a_volume_and_its_poses_are_written(
     assert answer.json["state"] == "finished"
     assert answer.json["run"] == str(tmp_path / "v.inr-run")
     assert "Run folder (kept)" in answer.err
+    assert "Source of the angles: side-car stack.tlt" in answer.err
     assert read_volume(volume).data.max() == 5  # the fake worker's five steps
     assert len(read_poses(poses)[0]) == 13
     run = RunFolder(tmp_path / "v.inr-run")

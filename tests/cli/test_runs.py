@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from napari_inr_tomo.atomic import sha256
 from napari_inr_tomo.cli.watch import in_words
 from napari_inr_tomo.config import ReconstructionConfig
 from napari_inr_tomo.io import read_poses, read_series, read_volume
@@ -105,6 +106,22 @@ def test_a_result_is_exported_if_it_is_whole(
     checked = cli("validate", run.path, "--json")
     assert checked.status == 2
     assert "volume.mrc" in json.loads(checked.out)["problems"][0]
+
+
+def test_a_damaged_checkpoint_is_found(cli: Cli, run: RunFolder) -> None:
+    folder = run.paths.checkpoints
+    folder.mkdir(exist_ok=True)
+    for step in (1, 2):
+        file = folder / f"step-{step:09d}.npz"
+        file.write_bytes(bytes([step, 0, 0]))
+        file.with_suffix(".sha256").write_text(sha256(file))
+    (folder / "step-000000003.npz").write_bytes(b"half")  # never finished: no digest
+    assert cli("validate", run.path).status == 0
+    (folder / "step-000000002.npz").write_bytes(bytes([2, 0, 1]))  # one flipped bit
+    checked = cli("validate", run.path, "--json")
+    assert checked.status == 2
+    (problem,) = json.loads(checked.out)["problems"]
+    assert "step-000000002.npz is damaged" in problem
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,16 @@ def test_info_tells_everything(cli: Cli, stack: Path) -> None:
     assert "13 images of 24 x 24 pixels" in words
     assert "angles: 13 angles, -60 to 60 degrees in steps of 10; in rising" in words
     assert facts["angle_order"] == "rising"
+    assert facts["missing_wedge_deg"] == 60  # of 180, both sides together
+    assert "missing wedge: 60 degrees in all" in words
+    assert f"intensities: {facts['minimum']:.6g} to {facts['maximum']:.6g}" in words
+
+
+def test_preprocess_says_where_the_angles_come_from(
+    cli: Cli, stack: Path, tmp_path: Path
+) -> None:
+    words = cli("preprocess", stack, "-o", tmp_path / "o.mrc", "--bin", 2).out
+    assert "source of the angles: side-car stack.tlt" in words
 
 
 @pytest.mark.parametrize("form", ["--angles=-48:48:8", "--angles -48:48:8"])

@@ -170,6 +170,52 @@ def test_a_full_disk_costs_the_checkpoint_not_the_run(tmp_path, monkeypatch) -> 
     assert kinds[-1] == "finished"
 
 
+@pytest.mark.parametrize("method", ["tv", "inr"])
+def test_the_order_of_the_tilts_does_not_matter(tmp_path, method) -> None:
+    changes = {
+        "compute": {"precision": "float64"},
+        "inr": {"holdout": {"fraction": 0.2}},
+    }
+    first = make(tmp_path / "sorted", method, changes, shift_sigma_px=0.5)
+    series = runs.RunFolder(first.folder).series()
+    order = np.random.default_rng(0).permutation(len(series))
+    mixed = runs.create_run(
+        tmp_path / "mixed", series.take(order), runs.RunFolder(first.folder).config
+    ).paths
+    made = []
+    for paths in (first, mixed):
+        assert worker.main(str(paths.folder)) == 0
+        _, poses, _ = io.read_poses(paths.result_poses)
+        made.append((io.read_volume(paths.result_volume).data, poses.as_array()))
+    (volume, poses), (shuffled, found) = made
+    np.testing.assert_allclose(shuffled, volume, atol=1e-4 * volume.max())
+    np.testing.assert_allclose(found, poses[order], atol=1e-4)
+
+
+def test_a_rank_keeps_a_log_of_its_own(tmp_path, monkeypatch, caplog) -> None:
+    caplog.set_level("INFO")
+    paths = make(tmp_path / "run", "sirt")
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert worker.main(str(paths.folder)) == 0
+    assert "rank 0 of 1" in (paths.logs / "rank-00.log").read_text()
+
+    def broken(job):
+        raise ArithmeticError("seven")
+
+    monkeypatch.setattr(worker, "run_classic", broken)
+    assert worker.main(str(paths.folder)) == worker.OWN_FAULT
+    last = events(paths)[-1]
+    log = (paths.folder / last["do"].split()[1]).read_text()
+    assert "ArithmeticError: seven" in log
+    assert "Traceback" in log
+    monkeypatch.setattr(worker, "run_classic", lambda job: 1 / 0)
+    (paths.logs / "rank-00.log").unlink()
+    (paths.logs / "rank-00.log").mkdir()  # it cannot be written: the run goes on
+    assert worker.main(str(paths.folder)) == worker.OWN_FAULT
+    assert "ZeroDivisionError" in events(paths)[-1]["why"]
+
+
 def test_a_locked_folder_is_left_alone(tmp_path) -> None:
     from napari_inr_tomo.lock import FolderLock
 

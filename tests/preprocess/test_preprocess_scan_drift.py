@@ -62,6 +62,19 @@ def test_what_is_masked_says_nothing_of_the_drift(upright: bool) -> None:
     assert off.max() < made.truth.max()
 
 
+@pytest.mark.parametrize("unit", [2.0**-40, 2.0**-20, 2.0**20])  # amperes, counts ...
+def test_the_unit_of_the_intensities_changes_nothing(unit: float) -> None:
+    made = simulate_scans((48, 56), drift_px=3.0, jitter_px=0.1, dose=300, seed=2)
+    images = [image * np.float32(unit) for image in made.images]
+    one, other = correct_scan_drift(made.images), correct_scan_drift(images)
+    np.testing.assert_allclose(
+        np.concatenate(other.offsets_yx), np.concatenate(one.offsets_yx), atol=1e-3
+    )
+    np.testing.assert_allclose(
+        other.corrected / unit, one.corrected, atol=1e-3 * one.corrected.max()
+    )
+
+
 def test_scans_without_drift_are_left_alone() -> None:
     made = simulate_scans(SHAPE, drift_px=0.0, jitter_px=0.0, seed=3)
     found = correct_scan_drift(made.images)

@@ -145,4 +145,6 @@ def _standard(image: FloatArray, where: np.ndarray) -> FloatArray:
     if not where.any():
         return np.zeros_like(image)
     values = image[where]
-    return np.asarray((image - values.mean()) / max(float(values.std()), 1e-12))
+    # what is left of a constant image is rounding, of whatever unit
+    least = max(1e-6 * float(np.abs(values).max()), float(np.finfo(np.float32).tiny))
+    return np.asarray((image - values.mean()) / max(float(values.std()), least))

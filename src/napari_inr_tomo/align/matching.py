@@ -120,7 +120,10 @@ class Matcher:
         self.factor = max(shape) / min(edge_px, max(shape))
         self._shape = shape
         self._fine = max(self.factor / 2, 1.0)
-        self._images = [self._prepared(image) for image in images]
+        soft = [self._prepared(image) for image in images]
+        # the least numbers below are for intensities around 1, whatever their unit
+        unit = max(float(np.abs(image).max()) for image in soft) or 1.0
+        self._images = [np.asarray(image / unit, np.float32) for image in soft]
         axis_deg = series.start_poses.axis_deg
         c, s = np.abs([np.cos(np.deg2rad(axis_deg)), np.sin(np.deg2rad(axis_deg))])
         grow = (1 + 2 * _MARGIN) / self.factor

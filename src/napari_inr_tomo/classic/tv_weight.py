@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 
 from napari_inr_tomo.classic.projector import Projector
@@ -56,7 +57,10 @@ def choose_weight(
         projector, support = slab.projector, slab.support
         data, usable = slab.images, slab.usable
     random = torch.Generator().manual_seed(seed)
-    held = torch.rand(data.shape, generator=random).to(data.device) < HELD_OUT
+    drawn = torch.rand(data.shape, generator=random).to(data.device) < HELD_OUT
+    by_angle = np.argsort(projector.angles_deg, kind="stable")
+    held = torch.empty_like(drawn)
+    held[torch.from_numpy(by_angle).to(data.device)] = drawn  # in whatever order
     seen = usable.bool() & ~held
     judged = usable.bool() & held
     norm = float((data[judged] ** 2).sum()) ** 0.5 or 1.0

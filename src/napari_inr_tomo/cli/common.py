@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from napari_inr_tomo.cli import streams
@@ -97,6 +98,15 @@ def check_out(path: Path | None, suffixes: tuple[str, ...]) -> None:
             f"there is no folder {path.absolute().parent}",
             "Make the folder first or choose another one",
         )
+    try:
+        with TemporaryFile(dir=path.absolute().parent):
+            pass
+    except OSError as error:  # better now than after hours
+        raise UserError(
+            f"The output {path} cannot be written",
+            f"nothing can be put into its folder: {error.strerror or error}",
+            "Change the permissions of the folder, or choose another one",
+        ) from None
 
 
 def check_apart(
@@ -117,12 +127,15 @@ def check_apart(
     io.check_apart(list(filter(None, written)), [*read, *beside])
 
 
-def check_series_out(path: Path, overwrite: bool) -> None:
-    """Check the name of a stack to be written, and what is there already."""
+def check_series_out(path: Path, overwrite: bool, quick: bool = False) -> None:
+    """Check the name of a stack to be written, and what is there already.
+
+    quick: what is beside a new name is left to `write_series`, which knows the content.
+    """
     from napari_inr_tomo.io import SERIES_OUT_SUFFIXES, check_replaced
 
     check_out(path, (*SERIES_OUT_SUFFIXES, ".tiff", ".hdf5", ".emd"))
-    if not overwrite:
+    if not overwrite and not (quick and not os.path.exists(path)):
         check_replaced(path)
 
 

@@ -77,22 +77,28 @@ class Wishes:
         return nested({n: value for n, value in wanted.items() if value is not None})
 
     def _check(self, config: ReconstructionConfig) -> None:
-        """Refuse options that would silently do nothing."""
+        """Refuse options that would do nothing; say so where that does no harm.
+
+        One line of options then serves all methods, with a preset for the INR and a
+        number of iterations that the single pass of FBP has no use for.
+        """
         check_device(self.device)
         idle = {
-            "--iterations": self.iterations is not None
-            and config.method not in ("sirt", "tv"),
+            "--iterations": self.iterations is not None and config.method == "inr",
             "--epochs": self.epochs is not None and config.method != "inr",
             "--refine-poses": self.refine_poses and config.method != "inr",
-            "--preset": self.preset is not None and config.method != "inr",
         }
         for option in (name for name, is_idle in idle.items() if is_idle):
             raise UserError(
                 f"{option} has no meaning here",
                 f"the method {config.method} does not know it",
                 "Leave it out, or choose another --method (--iterations goes with "
-                "sirt and tv, --preset, --epochs and --refine-poses with inr)",
+                "sirt and tv, --epochs and --refine-poses with inr)",
             )
+        if self.preset is not None and config.method != "inr":
+            note(f"Note: --preset changes nothing: {config.method} has no presets")
+        if self.iterations is not None and config.method == "fbp":
+            note("Note: --iterations changes nothing: fbp is a single pass")
 
 
 def start_poses(series: TiltSeries, stack: Path, file: Path | None) -> TiltSeries:
@@ -125,7 +131,7 @@ def make_run(
     source: Path,
     earlier: RunFolder | None = None,
 ) -> RunFolder:
-    """Make the run folder and say where it is.
+    """Make the run folder; say where it is, and where the angles come from.
 
     earlier: the run to go on from, see `napari_inr_tomo.runs.continue_run`.
     """
@@ -135,6 +141,7 @@ def make_run(
         run = create_run(folder, series, config, source_name=source.name)
     else:
         run = continue_run(folder, series, earlier, config, source_name=source.name)
+    note(f"Source of the angles: {series.angle_source}")
     note(f"Run folder (kept): {run.path}")
     return run
 

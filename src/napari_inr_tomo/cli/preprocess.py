@@ -205,7 +205,7 @@ def _axis_found(series: TiltSeries, before: int) -> dict[str, Any]:
 
 
 def _report(values: dict[str, Any]) -> list[str]:
-    lines = []
+    lines = [f"source of the angles: {values['angle_source']}"]
     if values["axis_deg"] is not None:
         spread = values["axis_spread_deg"]
         sure = "" if spread is None else f" +- {spread:.2f}"

@@ -30,12 +30,20 @@ def info(stack: Stack, angles: Angles = None, as_json: AsJson = False) -> None:
             "angles_deg": series.angles_deg.tolist(),
             "angle_order": angle_order(series.angles_deg),
             "angle_source": series.angle_source,
+            "missing_wedge_deg": _missing_wedge(series.angles_deg[series.mask]),
             "excluded": [tilt for tilt, used in enumerate(series.mask) if not used],
             "axis_deg": series.start_poses.axis_deg,
             "history": [step.to_json() for step in series.history],
             "notices": list(series.notices),
         }
     common.answer({"path": stack} | facts, as_json, _in_words(facts))
+
+
+def _missing_wedge(angles_deg: Any) -> float:
+    """Return the degrees, of 180, that no tilt has gone through."""
+    if not len(angles_deg):
+        return 180.0
+    return max(0.0, 180.0 - float(max(angles_deg) - min(angles_deg)))
 
 
 def _facts(name: str, images: Any, pixel_nm: float | None) -> dict[str, Any]:
@@ -66,10 +74,14 @@ def _facts(name: str, images: Any, pixel_nm: float | None) -> dict[str, Any]:
 def _in_words(facts: dict[str, Any]) -> list[str]:
     tilts, rows, columns = facts["shape_tyx"]
     pixel = facts["pixel_size_nm"]
+    low, high, mean = (
+        "unknown" if facts[name] is None else f"{facts[name]:.6g}"
+        for name in ("minimum", "maximum", "mean")
+    )
     lines = [
         f"{facts['name']}: {tilts} images of {rows} x {columns} pixels (y, x)",
         f"pixel size: {f'{pixel:g} nm' if pixel else 'unknown'}",
-        f"intensities: {facts['minimum']} to {facts['maximum']}, mean {facts['mean']}",
+        f"intensities: {low} to {high}, mean {mean}",
     ]
     angles = facts["angles_deg"]
     if angles is None:
@@ -78,6 +90,7 @@ def _in_words(facts: dict[str, Any]) -> list[str]:
         from napari_inr_tomo.io import describe_angles
 
         lines.append(f"angles: {describe_angles(angles)}")
+        lines.append(f"missing wedge: {facts['missing_wedge_deg']:g} degrees in all")
         lines.append(f"source of the angles: {facts['angle_source']}")
     if facts.get("excluded"):
         lines.append(f"excluded: {', '.join(map(str, facts['excluded']))}")

@@ -55,6 +55,7 @@ def validate(
 
 
 def _problems_of_run(path: Path) -> list[str]:
+    from napari_inr_tomo.restarts import damaged_checkpoints
     from napari_inr_tomo.runs import Follower, RunFolder
 
     problems = []
@@ -70,6 +71,12 @@ def _problems_of_run(path: Path) -> list[str]:
             check()
         except UserError as error:
             problems.append(str(error))
+    if not run.status().active:
+        problems += [
+            f"The checkpoint {file} is damaged: its content does not match its digest. "
+            "A resumed run goes on from an older one, or begins anew."
+            for file in damaged_checkpoints(run.paths)
+        ]
     follower = Follower(run)
     follower.poll()
     if follower.lost:
@@ -158,7 +165,7 @@ def simulate(
     from napari_inr_tomo.simulate import simulate_series
 
     common.check_apart([output, truth, poses])
-    common.check_series_out(output, overwrite)
+    common.check_series_out(output, overwrite, quick=True)
     common.check_volume_out(truth)
     common.check_poses_out(poses)
     angles = io.parse_angles(tilts)

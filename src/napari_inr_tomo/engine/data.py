@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from napari_inr_tomo.inr.rendering import Rays
@@ -36,11 +36,17 @@ def intensity_scale(
 
 @dataclass(frozen=True)
 class Stack:
-    """images: (tilt, y, x) normalised; weight: same shape, 0 where to be ignored."""
+    """images: (tilt, y, x) normalised; weight: same shape, 0 where to be ignored.
+
+    order: (tilt,) int64, the tilts sorted by angle, or None for those of the stack.
+    Pixels are drawn by their numbers in that order, so that the order in which the
+    images were taken does not change what is drawn.
+    """
 
     images: Tensor
     weight: Tensor | None
     scale: float
+    order: Tensor | None = None
 
     @classmethod
     def load(
@@ -50,14 +56,23 @@ class Stack:
         device: torch.device,
         dtype: torch.dtype = torch.float32,
         scale: float | None = None,
+        angles_deg: ArrayLike | None = None,
     ) -> Stack:
-        """Divide a stack by ``scale`` and put it on the device."""
+        """Divide a stack by ``scale`` and put it on the device.
+
+        angles_deg: (tilt,); where not sorted, pixels are drawn as if they were.
+        """
         scale = scale or intensity_scale(images, valid)
         values = torch.as_tensor(np.array(images, np.float32), device=device) / scale
         weight = None
         if valid is not None:
             weight = torch.as_tensor(np.array(valid, bool), device=device).to(dtype)
-        return cls(values.to(dtype), weight, scale)
+        order = None
+        if angles_deg is not None:
+            sorted_ = np.argsort(angles_deg, kind="stable")
+            if (np.diff(sorted_) != 1).any():
+                order = torch.as_tensor(sorted_, device=device)
+        return cls(values.to(dtype), weight, scale, order)
 
     @property
     def tilts(self) -> int:
@@ -81,9 +96,15 @@ class Stack:
         return self.images.new_tensor([width, height]) * (0.5 - EDGE)
 
     def rays(self, pixels: Tensor) -> tuple[Rays, Tensor, Tensor]:
-        """Return rays, measured values and weights of flat pixel numbers."""
+        """Return rays, measured values and weights of flat pixel numbers.
+
+        The numbers count the tilts in the order of their angles, where there is one.
+        """
         _, height, width = self.images.shape
         tilt = pixels // (height * width)
+        if self.order is not None:
+            tilt = self.order.index_select(0, tilt)
+            pixels = tilt * (height * width) + pixels % (height * width)
         row = (pixels // width) % height
         column = pixels % width
         uv = torch.stack([column - (width - 1) / 2, row - (height - 1) / 2], -1).to(

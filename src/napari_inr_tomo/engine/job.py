@@ -163,7 +163,8 @@ class Job:
 
     def stack(self, dtype: torch.dtype) -> Stack:
         """Return the normalised stack on this rank's device."""
-        return Stack.load(self.images, self.valid, self.ranks.device, dtype, self.scale)
+        device, angles = self.ranks.device, self.spec.angles_deg
+        return Stack.load(self.images, self.valid, device, dtype, self.scale, angles)
 
     def info(self) -> dict[str, Any]:
         """Return words about this run for the record."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -66,6 +68,7 @@ def main(folder: str) -> int:
         except UserError as error:
             log.error("%s", error)
             return OWN_FAULT
+        stack.enter_context(_own_log(paths))
         if first:
             paths.make_folders()
             _tidy(paths)
@@ -83,6 +86,35 @@ def main(folder: str) -> int:
                 told = {"what": problem.what, "why": problem.why, "do": problem.do}
                 reporter.say(events.Failed(**told, lost=lost))
             return LOST if lost else OWN_FAULT
+
+
+@contextmanager
+def _own_log(paths: RunPaths) -> Iterator[None]:
+    """Keep what this rank logs in ``logs/rank-NN.log`` as well, one file a rank.
+
+    A rank whose file cannot be opened goes on without one.
+    """
+    rank, size = (int(os.environ.get(n, "0")) for n in ("RANK", "WORLD_SIZE"))
+    try:
+        paths.logs.mkdir(exist_ok=True)
+        file = logging.FileHandler(
+            paths.logs / f"rank-{rank:02d}.log", encoding="utf-8"
+        )
+    except OSError as error:
+        log.warning("rank %d keeps no log: %s", rank, error)
+        yield
+        return
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s: %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(file)
+    try:
+        here = socket.gethostname()
+        log.info("rank %d of %d: process %d on %s", rank, size, os.getpid(), here)
+        yield
+        log.info("rank %d ends", rank)
+    finally:
+        root.removeHandler(file)
+        file.close()
 
 
 def _tidy(paths: RunPaths) -> None:
@@ -234,5 +266,5 @@ def explained(error: BaseException) -> UserError:
     return UserError(
         "The reconstruction ended unexpectedly",
         f"{type(error).__name__}: {text}",
-        "See logs/launcher.log in the run folder; resume the run or start it again",
+        "See logs/rank-00.log in the run folder; resume the run or start it again",
     )

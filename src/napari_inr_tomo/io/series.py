@@ -14,6 +14,7 @@ that remains for each tilt is z1 minus that, z3 = dx = dy = 0.  For one tilt axi
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,11 @@ from scipy import ndimage
 from napari_inr_tomo.atomic import json_text, replacing_all
 from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.io.angles import tlt_text
-from napari_inr_tomo.io.beside import check_replaced, series_files
+from napari_inr_tomo.io.beside import check_replaced, other_files, series_files
 from napari_inr_tomo.io.border import writing
 from napari_inr_tomo.io.hdf5 import put_emd
 from napari_inr_tomo.io.mrc import put_mrc
-from napari_inr_tomo.io.record import pixels_sha256, read_record
+from napari_inr_tomo.io.record import pixels_sha256, read_record, record_in
 from napari_inr_tomo.io.tiff import put_tiff
 from napari_inr_tomo.io.valid import put_valid
 from napari_inr_tomo.io.xf import xf_text
@@ -61,7 +62,8 @@ def write_series(
     `read_series` finds them again.  Where no image has to move, its pixels are written
     unchanged.  All are written before one takes its name: a full disk leaves what was
     there.  Returns the written paths, the stack first.
-    overwrite: replace files beside it that are of something else (`check_replaced`).
+    overwrite: replace files beside it that are of something else (`check_replaced`);
+    those of the same images in another format hold the same and serve both.
     Raises `UserError` if the suffix is unknown, no view is left, or something else is
     beside it.
     """
@@ -79,7 +81,8 @@ def write_series(
             "all views of the tilt series are excluded",
             "Include at least one view",
         )
-    if not overwrite:
+    others = [] if overwrite else other_files(path)
+    if others and record_in(path.with_suffix(".json"), "tilt series") is None:
         check_replaced(path, asked=True)
     out = apply_poses(series)
     *files, mask = series_files(path)
@@ -89,6 +92,8 @@ def write_series(
         xf_text(series.only_used().start_poses, axis="x"),
         json_text(_record(path, series, out)),
     )
+    if others and not _serves_both(path, texts, out.valid is not None):
+        check_replaced(path, asked=True)
     if out.valid is not None:
         files.append(mask)
     # the stack is renamed last: whoever sees it finds what belongs beside it
@@ -102,6 +107,25 @@ def write_series(
         if stale and out.valid is None:
             mask.unlink(missing_ok=True)
     return files
+
+
+def _serves_both(path: Path, texts: tuple[str, str, str], masked: bool) -> bool:
+    """Return whether what is beside ``path`` says the same of another stack.
+
+    texts: .tlt, .xf and .json as they would be written.  The record holds a digest of
+    the pixels, by which the other stack finds it again.
+    """
+    _, tlt, xf, json_, mask = series_files(path)
+    old = record_in(json_, "tilt series")
+    if old is None or masked or mask.exists():
+        return False
+    new = json.loads(texts[2])
+    try:
+        there = tlt.read_bytes(), xf.read_bytes()
+    except OSError:
+        return False
+    same = there == (texts[0].encode(), texts[1].encode())
+    return same and old | {"file": ""} == new | {"file": ""}
 
 
 def apply_poses(series: TiltSeries) -> TiltSeries:

@@ -14,7 +14,7 @@ constant.  It is fixed by a mean offset of zero over all lines.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -205,7 +205,12 @@ def _centred(offsets: list[FloatArray]) -> list[FloatArray]:
 def _refined(
     scans: Sequence[Scan], offsets: list[FloatArray], field: tuple[int, int]
 ) -> tuple[list[FloatArray], list[BoolArray]]:
-    """Refine the lines of every scan in turns against what the others show."""
+    """Refine the lines of every scan in turns against what the others show.
+
+    The least numbers there are for intensities around 1, whatever their unit.
+    """
+    unit = max(float(np.abs(scan.values).max()) for scan in scans) or 1.0
+    scans = [replace(scan, values=scan.values / unit) for scan in scans]
     seen = [np.ones(len(one), bool) for one in offsets]
     for blur_px, rounds in _STAGES:
         largest = max(0.5, blur_px)

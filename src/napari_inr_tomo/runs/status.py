@@ -233,7 +233,8 @@ def _interrupted(paths: RunPaths) -> str:
             lines = handle.read(_LOG_TAIL).decode(errors="replace").splitlines()
     except OSError:
         return words
-    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    said = (line.strip() for line in reversed(lines) if not line.startswith("INFO:"))
+    last = next(filter(None, said), "")
     return (
         f"{words}. Last line of {paths.launcher_log}: {last[:300]}" if last else words
     )
