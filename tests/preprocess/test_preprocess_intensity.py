@@ -184,6 +184,7 @@ def test_blocked_and_jumping_tilts_are_named_and_can_be_left_out():
     assert [order[k] for k in parameters["jump_tilts"] if order[k] != 9] == [4]
     assert [order[k] for k in parameters["blocked_tilts"]] == [9]
     assert done.mask.all()
+    assert check_views(done).notices == done.notices  # told once
     left = check_views(series, exclude=True)
     assert sorted(order[~left.mask]) == [4, 9]
     assert not check_views(make(drift=0.2).series).notices

@@ -83,6 +83,11 @@ def test_it_follows_the_poses_and_goes_with_the_series(
     panel.aligned_tick.setChecked(True)
     assert layer.data.shape == session.series.images.shape
     assert tuple(layer.scale) == tuple(session.layer.scale)
+    session.layer.name = "needle"
+    assert layer.name == "needle, aligned"
+    layer.name = "mine, aligned"
+    session.layer.name = "needle 2"
+    assert layer.name == "mine, aligned"
     # another series has its own
     session.add_series(dot_series)
     assert not session.has_layer(layer)

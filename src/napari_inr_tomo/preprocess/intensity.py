@@ -127,8 +127,9 @@ def check_views(series: TiltSeries, exclude: bool = False) -> TiltSeries:
     if exclude and bad.any() and (used & ~bad).sum() >= 2:
         used = used & ~bad
         lines.append(f"Views: left out: {_listed(bad)}")
+    new = [line for line in lines if line not in series.notices]
     return series.evolve(
-        Step("check_views", parameters), used=used, notices=(*series.notices, *lines)
+        Step("check_views", parameters), used=used, notices=(*series.notices, *new)
     )
 
 

@@ -69,6 +69,7 @@ class AlignedTilts:
         self._changed = changed
         self._layer: Layer | None = None
         self._of: Layer | None = None
+        self._name = ""
 
     @property
     def shown(self) -> bool:
@@ -84,6 +85,7 @@ class AlignedTilts:
         session.show_tilts()
         if not session.has_layer(self._layer):
             self._layer, self._of = self._made(), session.layer
+            self._name = self._layer.name
             session.viewer.add_layer(self._layer)
             session.viewer.dims.events.ndisplay.connect(self._turned)
         session.show_alone(self._layer)
@@ -93,6 +95,7 @@ class AlignedTilts:
         session, layer = self.session, self._layer
         if layer is None:
             return
+        self._rename()
         if session.layer is not self._of:
             self.remove()
         elif not session.has_layer(layer):  # the user took it away
@@ -102,6 +105,12 @@ class AlignedTilts:
             layer.data = AlignedImages(session.series, self._is_flat)
             for name, value in _place(layer.data).items():
                 setattr(layer, name, value)
+
+    def _rename(self) -> None:
+        """Take the name of the tilts, unless the user has given another one."""
+        before, self._name = self._name, aligned_name(self._of)
+        if before != self._name and self._layer.name == before:
+            self._layer.name = self._name
 
     def remove(self) -> None:
         """Take the layer away; show the tilts as they are, if it was seen."""
@@ -134,7 +143,7 @@ class AlignedTilts:
         images = AlignedImages(self.session.series, self._is_flat)
         layer = Image(
             images,
-            name=f"{tilts.name}, aligned",
+            name=aligned_name(tilts),
             metadata={KEY: ALIGNED},
             contrast_limits=tilts.contrast_limits,
             colormap=tilts.colormap,
@@ -147,6 +156,11 @@ class AlignedTilts:
 
     def _seen(self, *_: Any) -> None:
         self._changed()
+
+
+def aligned_name(tilts: Layer) -> str:
+    """Return the name of the layer that shows a tilt series aligned."""
+    return f"{tilts.name}, aligned"
 
 
 def _place(images: AlignedImages) -> dict[str, Any]:
