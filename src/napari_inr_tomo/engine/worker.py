@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -88,6 +88,18 @@ def main(folder: str) -> int:
             return LOST if lost else OWN_FAULT
 
 
+class _RankLog(logging.FileHandler):
+    """A file of log lines that no full disk makes anybody stumble over."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Drop a line that cannot be written; the launcher's log has it."""
+
+    def close(self) -> None:
+        """Close the file, though what is left of a line may find no room."""
+        with suppress(OSError):
+            super().close()
+
+
 @contextmanager
 def _own_log(paths: RunPaths) -> Iterator[None]:
     """Keep what this rank logs in ``logs/rank-NN.log`` as well, one file a rank.
@@ -97,9 +109,7 @@ def _own_log(paths: RunPaths) -> Iterator[None]:
     rank, size = (int(os.environ.get(n, "0")) for n in ("RANK", "WORLD_SIZE"))
     try:
         paths.logs.mkdir(exist_ok=True)
-        file = logging.FileHandler(
-            paths.logs / f"rank-{rank:02d}.log", encoding="utf-8"
-        )
+        file = _RankLog(paths.logs / f"rank-{rank:02d}.log", encoding="utf-8")
     except OSError as error:
         log.warning("rank %d keeps no log: %s", rank, error)
         yield
