@@ -42,7 +42,7 @@ def test_axis_and_shift_are_found_at_any_angle(axis_deg, shift_px, most):
 def test_the_other_measures_agree_with_the_right_axis_alone():
     series, _ = ball_series(ANGLES, 170.0, 3.0, count=14, spread_px=24)
     right = find_tilt_axis(series)  # -10 and 170 degrees are one axis
-    assert sum(line.endswith("agrees") for line in right.agreement) == 2
+    assert sum(": agrees to " in line for line in right.agreement) == 2
     wrong = replace(right, axis_deg=right.axis_deg + 20, shift_px=right.shift_px + 6)
     lines = _with_checks(series, wrong).agreement
     assert [line.split(": ")[1] for line in lines] == [

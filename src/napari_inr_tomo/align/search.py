@@ -270,12 +270,13 @@ def _with_checks(series: TiltSeries, found: AxisEstimate) -> AxisEstimate:
     other = None if line is None else line.axis_deg
     if other is not None:
         gap = abs((other - found.axis_deg + 90) % 180 - 90)
-        verdict = "agrees" if gap < 2 else "disagrees, so the angle is in doubt"
+        agrees = f"agrees to {max(gap, 0.1):.1f} degrees"
+        verdict = agrees if gap < 2 else "disagrees, so the angle is in doubt"
         lines.append(f"the common line gives {other:.1f} degrees: {verdict}")
     mass = axis_from_masses(series, found.axis_deg)
     if mass is not None:
         gap = abs(mass - found.shift_px)
-        verdict = "agrees" if gap < 2 else "differs"
+        verdict = f"agrees to {max(gap, 0.1):.1f} px" if gap < 2 else "differs"
         lines.append(f"the centre of mass gives a shift of {mass:.1f} px: {verdict}")
     if other is None and mass is None:
         lines.append(
