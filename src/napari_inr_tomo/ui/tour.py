@@ -136,6 +136,7 @@ class Tour:
         self.settle()
         for most_s in (30.0, 3.0):
             self.wait(lambda: tool.idle, most_s)
+        self.scroll_to(tool.found)
         self.take("alignment")
         tool.apply()
         self.settle()
