@@ -100,6 +100,10 @@ class _RankLog(logging.FileHandler):
             super().close()
 
 
+def _log_name() -> str:
+    return f"rank-{int(os.environ.get('RANK', '0')):02d}.log"
+
+
 @contextmanager
 def _own_log(paths: RunPaths) -> Iterator[None]:
     """Keep what this rank logs in ``logs/rank-NN.log`` as well, one file a rank.
@@ -109,7 +113,7 @@ def _own_log(paths: RunPaths) -> Iterator[None]:
     rank, size = (int(os.environ.get(n, "0")) for n in ("RANK", "WORLD_SIZE"))
     try:
         paths.logs.mkdir(exist_ok=True)
-        file = _RankLog(paths.logs / f"rank-{rank:02d}.log", encoding="utf-8")
+        file = _RankLog(paths.logs / _log_name(), encoding="utf-8")
     except OSError as error:
         log.warning("rank %d keeps no log: %s", rank, error)
         yield
@@ -276,5 +280,5 @@ def explained(error: BaseException) -> UserError:
     return UserError(
         "The reconstruction ended unexpectedly",
         f"{type(error).__name__}: {text}",
-        "See logs/rank-00.log in the run folder; resume the run or start it again",
+        f"See logs/{_log_name()} in the run folder; resume the run or start it again",
     )

@@ -130,7 +130,7 @@ class Tour:
         tool = panel.tool
         tool.enable()
         self.wait(lambda: tool.pictures[0].shown, 60)
-        self.scroll_to(tool)
+        self.scroll_to(tool.slices)
         self.take("axis_before")
         tool.auto()
         self.settle()
