@@ -130,7 +130,8 @@ class Tour:
         tool = panel.tool
         tool.enable()
         self.wait(lambda: tool.pictures[0].shown, 60)
-        self.scroll_to(tool.slices)
+        self.wait(most_s=0.3)  # the words under the slices have come
+        self.scroll_to(tool.slices.state)
         self.take("axis_before")
         tool.auto()
         self.settle()
