@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from typing import Any
 
@@ -10,6 +11,11 @@ import torch
 # slices handled together on a CPU: wide enough for the vector units, and a block of
 # the slices still fits the cache
 CHUNK = 32
+WHOLE = 2 * CHUNK
+"""So few slices are not cut at all: what the cache would save goes into copies."""
+
+_NARROW = 16 if sys.platform == "linux" else 0
+"""Up to so many columns MKL's sparse product is faster; elsewhere torch has none."""
 
 
 def to_torch(matrix: Any, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
@@ -28,8 +34,23 @@ def to_torch(matrix: Any, device: torch.device, dtype: torch.dtype) -> torch.Ten
 
 
 def multiply(matrix: torch.Tensor, dense: torch.Tensor) -> torch.Tensor:
-    """Return sparse @ dense; packed first, for distant rows cost several times more."""
-    return matrix @ dense.contiguous()
+    """Return sparse @ dense; packed first, for distant rows cost several times more.
+
+    A processor looks the rows of a float32 ``dense`` up as an embedding and sums them:
+    for 32 to 200 columns in a half to a fifth of the time of its sparse product.
+    """
+    dense = dense.contiguous()
+    on_processor = dense.device.type == "cpu" and dense.dtype == torch.float32
+    if not on_processor or dense.shape[1] <= _NARROW:
+        return matrix @ dense
+    return torch.nn.functional.embedding_bag(
+        matrix.col_indices(),
+        dense,
+        matrix.crow_indices(),
+        mode="sum",
+        per_sample_weights=matrix.values(),
+        include_last_offset=True,
+    )
 
 
 class LinearMap:
@@ -63,5 +84,5 @@ def chunks(count: int, device: torch.device) -> list[slice]:
     All but the last are of whole vectors: rows of 29 numbers take a third longer than
     rows of 32.
     """
-    size = CHUNK if device.type == "cpu" else max(count, 1)
+    size = CHUNK if device.type == "cpu" and count > WHOLE else max(count, 1)
     return [slice(start, min(start + size, count)) for start in range(0, count, size)]
