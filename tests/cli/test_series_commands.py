@@ -336,3 +336,18 @@ def test_a_pixel_size_is_given_where_the_file_says_none(
     assert read_series(tmp_path / "out.mrc").pixel_size_nm == pytest.approx(0.8)
     problem = cli(*words, "--pixel-size", 0, "-o", tmp_path / "no.mrc").problem
     assert "pixel size is not valid" in problem
+
+
+def test_a_volume_is_said_to_be_one(cli: Cli, tmp_path: Path) -> None:
+    truth = tmp_path / "truth.mrc"
+    made = cli(
+        "simulate", "-o", tmp_path / "s.mrc", "--size", 24, "--truth", truth
+    ).status
+    assert made == 0
+    words = cli("info", truth).out
+    assert "a volume of 24 x 24 x 24 voxels (z, y, x)" in words
+    assert "angles: unknown" not in words
+    assert "constant value" not in words  # empty slices are nothing to doubt
+    assert cli("info", truth, "--json").json["volume"] is True
+    assert cli("info", tmp_path / "s.mrc", "--json").json["volume"] is False
+    assert cli("info", truth, "--angles=0:23:1", "--json").json["volume"] is False

@@ -10,9 +10,10 @@ from napari_inr_tomo.cli.options import Angles, AsJson, Stack
 
 def info(stack: Stack, angles: Angles = None, as_json: AsJson = False) -> None:
     """Say what is in a file: shape, angles and their source, pixel size."""
-    from napari_inr_tomo.io import angle_order, read_images
+    from napari_inr_tomo.io import angle_order, read_images, says_volume
 
     images = read_images(stack)
+    volume = angles is None and says_volume(stack)
     if images.angles_deg is None and angles is None:
         facts = _facts(images.name, images.images, images.pixel_size_nm)
         unknown: dict[str, Any] = {
@@ -21,8 +22,8 @@ def info(stack: Stack, angles: Angles = None, as_json: AsJson = False) -> None:
             "angle_source": "unknown",
             "history": [],
         }
-        notices = [*images.doubts, *images.angle_doubts, *images.facts]
-        facts |= unknown | {"notices": notices}
+        doubts = [] if volume else [*images.doubts, *images.angle_doubts]
+        facts |= unknown | {"notices": [*doubts, *images.facts]}
     else:
         series = images.with_angles(angles)
         facts = _facts(series.name, series.images, series.pixel_size_nm)
@@ -36,6 +37,7 @@ def info(stack: Stack, angles: Angles = None, as_json: AsJson = False) -> None:
             "history": [step.to_json() for step in series.history],
             "notices": list(series.notices),
         }
+    facts["volume"] = volume
     common.answer({"path": stack} | facts, as_json, _in_words(facts))
 
 
@@ -78,13 +80,18 @@ def _in_words(facts: dict[str, Any]) -> list[str]:
         "unknown" if facts[name] is None else f"{facts[name]:.6g}"
         for name in ("minimum", "maximum", "mean")
     )
+    what = f"{tilts} images of {rows} x {columns} pixels (y, x)"
+    if facts["volume"]:
+        what = f"a volume of {tilts} x {rows} x {columns} voxels (z, y, x)"
     lines = [
-        f"{facts['name']}: {tilts} images of {rows} x {columns} pixels (y, x)",
-        f"pixel size: {f'{pixel:g} nm' if pixel else 'unknown'}",
+        f"{facts['name']}: {what}",
+        f"{'voxel' if facts['volume'] else 'pixel'} size: {f'{pixel:g} nm' if pixel else 'unknown'}",
         f"intensities: {low} to {high}, mean {mean}",
     ]
     angles = facts["angles_deg"]
-    if angles is None:
+    if facts["volume"]:
+        lines.append("a tilt series in spite of that? Give its angles with --angles")
+    elif angles is None:
         lines.append("angles: unknown; give them with --angles")
     else:
         from napari_inr_tomo.io import describe_angles
