@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from napari_inr_tomo.classic.axis_frame import groups
 from napari_inr_tomo.classic.linear import chunks, multiply, to_torch
-from napari_inr_tomo.classic.projector import Projector, groups
+from napari_inr_tomo.classic.projector import Projector
 from napari_inr_tomo.classic.resample import rotation_matrix
 from napari_inr_tomo.classic.sirt import prepare
 from napari_inr_tomo.parallel2d import (

@@ -15,13 +15,13 @@ costs step 2 only.  The adjoint applies the transposed matrices in reverse order
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from napari_inr_tomo.classic.axis_frame import AxisFrame, groups
 from napari_inr_tomo.classic.linear import LinearMap, chunks
 from napari_inr_tomo.classic.resample import rotation_matrix, shift_matrices
 from napari_inr_tomo.errors import UserError
@@ -34,62 +34,6 @@ Axis = Literal["y", "x"]
 
 CACHE_BYTES = 2 << 30
 """Matrices beyond this are built anew at every use (many different poses)."""
-
-_SAME_DEG = 1e-6
-_SAME_PX = 1e-9
-
-
-@dataclass(frozen=True)
-class AxisFrame:
-    """The pose taken apart, and the plane in which the tilt axis is x.
-
-    shape_yx: size of the plane, for turned slices and turned images alike; the same
-    as the image's where nothing turns.  along_px, across_px: (tilt,) the shift of the
-    image content along and across the tilt axis, before the turn by z3.
-    """
-
-    shape_yx: tuple[int, int]
-    z1_deg: FloatArray
-    z3_deg: FloatArray
-    along_px: FloatArray
-    across_px: FloatArray
-
-    @classmethod
-    def of(cls, poses: Poses, shape_yx: tuple[int, int]) -> AxisFrame:
-        """Split the poses for images of (y, x)."""
-        z1, z3 = (
-            np.round(np.mod(z + 180, 360) - 180, 6)
-            for z in (poses.z1_deg, poses.z3_deg)
-        )
-        c, s = np.cos(np.deg2rad(z3)), np.sin(np.deg2rad(z3))
-        along = poses.dx_px * c + poses.dy_px * s
-        across = poses.dy_px * c - poses.dx_px * s
-        along[np.abs(along) < _SAME_PX] = 0
-        return cls(
-            _frame_shape(np.concatenate([z1, z3]), shape_yx), z1, z3, along, across
-        )
-
-
-def _frame_shape(turns_deg: FloatArray, shape_yx: tuple[int, int]) -> tuple[int, int]:
-    """Return a (y, x) that holds the image turned by any of the angles."""
-    if not turns_deg.size or np.abs(turns_deg).max() < _SAME_DEG:
-        return shape_yx
-    c, s = np.abs(np.cos(np.deg2rad(turns_deg))), np.abs(np.sin(np.deg2rad(turns_deg)))
-    swapped = bool(np.median(s) > np.median(c))
-
-    def padded(along: int, across: int, parity: int) -> int:
-        half = ((along - 1) * c + (across - 1) * s).max() / 2
-        count = 2 * int(np.ceil(half - 1e-9)) + 3
-        return count + (count - parity) % 2
-
-    height, width = shape_yx
-    parity_yx = (width, height) if swapped else (height, width)
-    return padded(height, width, parity_yx[0]), padded(width, height, parity_yx[1])
-
-
-def groups(values: FloatArray) -> list[tuple[float, NDArray[np.intp]]]:
-    """Return every distinct value with the tilts that have it."""
-    return [(float(v), np.flatnonzero(values == v)) for v in np.unique(values)]
 
 
 class Projector:
@@ -255,39 +199,60 @@ class Projector:
 
     def _to_images(self, turned: torch.Tensor) -> torch.Tensor:
         """Move along the tilt axis and turn by z3: axis frame to detector."""
-        if len(self._moved):
-            moved = turned[self._moved] @ self._shifts.transpose(1, 2)
-            turned[self._moved] = moved
+        turned = self._shifted(turned, self._shifts.transpose(1, 2))
         if self._upright:
             return turned
-        images = turned.new_empty(self.shape_tyx)
-        for z3, tilts in self._image_groups:
-            turn = self._turn("image", z3)
-            part = turned[tilts]
-            if turn is not None:
-                columns = part.reshape(len(tilts), -1).t().contiguous()
-                part = turn.forward(columns).t().reshape(-1, *self.image_shape_yx)
-            images[tilts] = part
-        return images
+        return self._turned(
+            turned,
+            self.shape_tyx,
+            lambda turn, columns: turn.forward(columns),
+        )
 
     def _from_images(self, images: torch.Tensor) -> torch.Tensor:
         """Apply the adjoint of `_to_images`."""
-        if not len(self._moved) and self._upright:
-            return images
-        turned = images.new_empty((len(self), *self.frame.shape_yx))
+        if not self._upright:
+            images = self._turned(
+                images,
+                (len(self), *self.frame.shape_yx),
+                lambda turn, columns: turn.adjoint(columns),
+            )
+        elif len(self._moved) < len(self):
+            images = images.clone()  # some are moved in place
+        return self.shift_back(images)
+
+    def _turned(
+        self,
+        images: torch.Tensor,
+        shape_tyx: tuple[int, int, int],
+        apply: Callable[[LinearMap, torch.Tensor], torch.Tensor],
+    ) -> torch.Tensor:
+        """Return the images after the turn of every tilt by its z3, or its adjoint."""
+        out = images.new_empty(shape_tyx)
         for z3, tilts in self._image_groups:
+            whole = len(tilts) == len(self)
+            part = images if whole else images[tilts]
             turn = self._turn("image", z3)
-            part = images[tilts]
             if turn is not None:
                 columns = part.reshape(len(tilts), -1).t().contiguous()
-                part = turn.adjoint(columns).t().reshape(-1, *self.frame.shape_yx)
-            turned[tilts] = part
-        return self.shift_back(turned)
+                part = apply(turn, columns).t().contiguous().view(-1, *shape_tyx[1:])
+            if whole:
+                return part
+            out[tilts] = part
+        return out
 
     def shift_back(self, turned: torch.Tensor) -> torch.Tensor:
-        """Move (tilt, v, x) back along the tilt axis, in place: a transpose."""
+        """Move (tilt, v, x) back along the tilt axis: a transpose.
+
+        What comes back may be the same array, changed.
+        """
+        return self._shifted(turned, self._shifts)
+
+    def _shifted(self, turned: torch.Tensor, shifts: torch.Tensor) -> torch.Tensor:
+        """Return (tilt, v, x) with the moved tilts times their matrix."""
+        if len(self._moved) == len(self):
+            return turned @ shifts
         if len(self._moved):
-            turned[self._moved] = turned[self._moved] @ self._shifts
+            turned[self._moved] = turned[self._moved] @ shifts
         return turned
 
     def _turn(self, which: str, angle_deg: float) -> LinearMap | None:

@@ -80,12 +80,13 @@ def _in_words(facts: dict[str, Any]) -> list[str]:
         "unknown" if facts[name] is None else f"{facts[name]:.6g}"
         for name in ("minimum", "maximum", "mean")
     )
-    what = f"{tilts} images of {rows} x {columns} pixels (y, x)"
+    what, grain = f"{tilts} images of {rows} x {columns} pixels (y, x)", "pixel"
     if facts["volume"]:
+        grain = "voxel"
         what = f"a volume of {tilts} x {rows} x {columns} voxels (z, y, x)"
     lines = [
         f"{facts['name']}: {what}",
-        f"{'voxel' if facts['volume'] else 'pixel'} size: {f'{pixel:g} nm' if pixel else 'unknown'}",
+        f"{grain} size: {f'{pixel:g} nm' if pixel else 'unknown'}",
         f"intensities: {low} to {high}, mean {mean}",
     ]
     angles = facts["angles_deg"]
