@@ -290,3 +290,21 @@ def test_a_file_taken_away_is_no_longer_waited_for(tmp_path: Path) -> None:
     taken.unlink()
     look = settled(watched)
     assert (look.arrived, look.waiting, look.problems) == ((), (), ())
+
+
+@pytest.mark.parametrize("stray_first", [True, False])
+def test_a_file_without_an_angle_holds_no_other_back(
+    tmp_path: Path, stray_first: bool
+) -> None:
+    watched = watch(tmp_path)
+    found = []
+    for number, angle in enumerate((-10.0, 0.0, 10.0)):
+        if stray_first == (number == 0):
+            tifffile.imwrite(tmp_path / "overview.tif", picture(7))
+        tifffile.imwrite(
+            tmp_path / f"needle_{number:03d}_{angle:.1f}.tif", picture(angle)
+        )
+        look = settled(watched)
+        found += angles(look)
+    assert found == [-10.0, 0.0, 10.0]
+    assert look.unplaced == ("overview.tif",)

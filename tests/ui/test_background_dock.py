@@ -219,3 +219,37 @@ def test_the_scale_bar_of_a_small_picture_leaves_its_specimen_free(qtbot: Any) -
         assert covered.any()
         assert covered.mean() < 0.1
         assert not covered[: round(0.8 * len(covered))].any()
+
+
+def test_a_painted_layer_stays_chosen_under_another_name(
+    open_dock: Any, qtbot: Any, small_series: TiltSeries
+) -> None:
+    panel, session = open_dock(BackgroundDock).panel, open_dock.session
+    session.add_series(small_series)
+    panel.paint_button.click()
+    mask = open_dock.viewer.layers["Specimen mask"]
+    mask.data[5:9, 6:12] = 1
+    mask.name = "needle"
+    assert panel.mask_box.currentText() == "needle"
+    panel.preview_button.click()
+    done(qtbot, session)
+    assert panel.mask_picture._overlay[5:9, 6:12].all()
+
+
+@pytest.mark.parametrize("count", [5, 40])
+def test_a_mask_of_another_number_of_tilts_is_one_sentence(
+    open_dock: Any, qtbot: Any, small_series: TiltSeries, count: int
+) -> None:
+    from napari.utils.notifications import notification_manager
+
+    panel, session = open_dock(BackgroundDock).panel, open_dock.session
+    session.add_series(small_series)
+    shape = (count, *small_series.images.shape[1:])
+    mask = open_dock.viewer.add_labels(np.ones(shape, np.uint8), name="other")
+    panel.mask_box.setCurrentIndex(panel.mask_box.findText(mask.name))
+    session.show_tilt(7)
+    panel.preview_button.click()
+    done(qtbot, session)
+    said = notification_manager.records[-1].message
+    assert "The mask does not belong to these images" in said
+    assert f"it holds {count} images" in said

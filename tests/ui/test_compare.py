@@ -230,3 +230,24 @@ def test_no_halves_beside_a_run(
     open_dock.session.add_series(small_series)
     panel = follow(open_dock, qtbot, worker, CompareDock)
     assert "stop or cancel it first" in panel.half_row.reason_text
+
+
+@pytest.mark.parametrize("what", ["chosen", "removed", "failed"])
+def test_the_numbers_go_with_their_pair(open_dock: Any, qtbot: Any, what: str) -> None:
+    panel = two(open_dock, smooth(0), smooth(1))
+    third = add(open_dock, np.full(SHAPE, np.nan, np.float32), "third")
+    panel.compare_button.click()
+    qtbot.waitUntil(lambda: panel.result is not None, timeout=LONG_MS)
+    open_dock.viewer.layers.selection.clear()
+    assert "Compare first" not in panel.row.reason_text
+    if what == "removed":
+        open_dock.viewer.layers.remove(panel.a.layer)
+    else:
+        panel.a.choose(third)
+    if what == "failed":
+        panel.compare_button.click()
+        qtbot.waitUntil(lambda: open_dock.session.busy is None, timeout=LONG_MS)
+    assert panel.result is None
+    assert panel.numbers.text() == ""
+    assert panel.fsc.names == panel.directions.names == []
+    assert not panel.save_button.isEnabled()

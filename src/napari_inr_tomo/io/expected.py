@@ -74,11 +74,14 @@ class ExpectedAngles:
     def in_name(self, name: str, others: list[str]) -> float | None:
         """Return the angle in a name, None where it is not plain.
 
-        others: all names so far, this one among them, read together without a pattern.
+        others: all names so far, this one among them, read together without a pattern;
+        where that tells nothing, those that differ from this one in numbers only.
         """
         if self.pattern is None:
-            found = angles_from_names([Path(other).stem for other in others])
-            angle = None if found is None else float(found[others.index(name)])
+            angle = _read_together(name, others)
+            if angle is None:  # a name of another kind must not keep these back
+                alike = [n for n in others if _kind(n) == _kind(name)]
+                angle = _read_together(name, alike)
         else:
             try:
                 angle = angle_in_name(self.pattern, name)
@@ -87,6 +90,16 @@ class ExpectedAngles:
         if angle is None or not np.isfinite(angle):
             return None
         return float(changed(np.array([angle]), self.words)[0])
+
+
+def _read_together(name: str, names: list[str]) -> float | None:
+    found = angles_from_names([Path(other).stem for other in names])
+    return None if found is None else float(found[names.index(name)])
+
+
+def _kind(name: str) -> str:
+    """Return a name without its numbers."""
+    return re.sub(r"[-+]?\d+(\.\d+)?", "#", name)
 
 
 def _compiled(pattern: str | None) -> re.Pattern[str] | None:

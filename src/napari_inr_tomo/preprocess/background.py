@@ -15,6 +15,7 @@ from napari_inr_tomo.preprocess.background_fit import Degree, finite, fitted
 from napari_inr_tomo.preprocess.background_series import SeriesFit
 from napari_inr_tomo.preprocess.background_settings import (
     BackgroundSettings,
+    check_count,
     checked_degree,
     checked_mask,
 )
@@ -229,16 +230,11 @@ def _mask_per_tilt(
     if mask is None:
         return None
     marked = np.asarray(mask) != 0
-    if marked.ndim == 3 and len(marked) == len(series):
+    if marked.ndim == 3:
+        check_count(marked, len(series))
         if follow:
             marked = follow_tilts(marked, series.angles_deg)
         checked_mask(marked[0], series.images.shape[1:])
         return np.asarray(marked)
-    if marked.ndim == 3:
-        raise UserError(
-            "The mask does not belong to these images",
-            f"it holds {len(marked)} images and the series {len(series)}",
-            "Give one image for all tilts, or one for each of them",
-        )
     checked_mask(marked, series.images.shape[1:])
     return np.broadcast_to(marked, series.images.shape)

@@ -225,11 +225,10 @@ class BackgroundPanel(Panel):
 
     def _mask(self) -> np.ndarray | None:
         """Return the painted mask, (y, x) or (tilt, y, x), or None."""
-        viewer = self.session.viewer
-        name = self.mask_box.currentText()
-        if name == UNPAINTED or name not in viewer.layers:
+        layer = self.mask_box.currentData()
+        if layer is None or layer not in self.session.viewer.layers:
             return None
-        return np.asarray(viewer.layers[name].data) != 0
+        return np.asarray(layer.data) != 0
 
     def _show(self, image: np.ndarray, fit: Any, tilt: int, angle: float) -> None:
         limits, series = contrast(image), self.session.series
@@ -249,13 +248,16 @@ class BackgroundPanel(Panel):
 
     def refresh(self, *_: Any) -> None:
         """Bring the controls into agreement with the session."""
-        viewer, chosen = self.session.viewer, self.mask_box.currentText()
+        viewer, chosen = self.session.viewer, self.mask_box.currentData()
         layers = [] if viewer is None else viewer.layers
-        names = [x.name for x in layers if type(x).__name__ == "Labels"]
+        painted = [x for x in layers if type(x).__name__ == "Labels"]
         self.mask_box.blockSignals(True)
         self.mask_box.clear()
-        self.mask_box.addItems([UNPAINTED, *names])
-        self.mask_box.setCurrentIndex(max(0, self.mask_box.findText(chosen)))
+        self.mask_box.addItem(UNPAINTED)
+        for number, layer in enumerate(painted, 1):
+            self.mask_box.addItem(layer.name, layer)
+            if layer is chosen:
+                self.mask_box.setCurrentIndex(number)
         self.mask_box.blockSignals(False)
         why = self.session.why_not_step()
         for button in (self.preview_button, self.paint_button, self.follow_button):

@@ -46,6 +46,7 @@ class ComparePanel(Panel):
         """Make the controls."""
         self.result: comparing.Comparison | None = None
         self._judged: tuple[Any, ...] = ()
+        self._layers: tuple[Any, ...] = ()
         self._worker: Any = None
         self._stop = threading.Event()
         self._row = 0.0
@@ -170,7 +171,7 @@ class ComparePanel(Panel):
 
     def _other_volume(self, *_: Any) -> None:
         self._new_plane()
-        self._bar_compare()
+        self._bar()
 
     def _new_plane(self, *_: Any) -> None:
         """Begin in the middle of another plane or volume."""
@@ -231,7 +232,9 @@ class ComparePanel(Panel):
 
     def compare(self) -> None:
         """Compare A with B in a worker."""
+        self._forget()
         volumes = self._volumes()
+        self._layers = (self.a.layer, self.b.layer)
         judged = tuple(weakref.ref(v.data) for v in volumes if v is not None)
 
         def compared(result: comparing.Comparison) -> None:
@@ -248,6 +251,13 @@ class ComparePanel(Panel):
             done=compared,
             owner=self,
         )
+
+    def _forget(self) -> None:
+        """Take away the numbers of a comparison that is no longer the chosen one."""
+        self.result = None
+        self.numbers.setText("")
+        for plot in (self.fsc, self.directions):
+            plot.clear_lines()
 
     def _axis_and_tilts(self) -> tuple[float, tuple[float, float] | None]:
         """Return the tilt axis and the ends of the tilts of the series, degrees."""
@@ -356,22 +366,26 @@ class ComparePanel(Panel):
             for plot in (self.view, self.profile, self.fsc, self.directions):
                 plot.set_theme(self.session.viewer.theme)
 
-    def _bar_compare(self) -> None:
+    def _bar(self) -> None:
+        """Bar what cannot be done with these two; other numbers than theirs go."""
         session = self.session
         busy = f"Busy: {session.busy}" if session.busy else None
         two = None
         if None in self._volumes() or self.a.layer is self.b.layer:
             two = TWO if self.a.count() < 2 else "Choose two different volumes"
         self.row.bar(self.compare_button, two or busy)
+        chosen = zip(self._layers, (self.a.layer, self.b.layer), strict=False)
+        if self.result is not None and any(was is not now for was, now in chosen):
+            self._forget()
+        none = None if self.result is not None else "Compare first"
+        self.row.bar(self.save_button, none)
 
     def refresh(self, *_: Any) -> None:
         """Bring the controls into agreement with layers and run."""
         session = self.session
         for picker in (self.a, self.b):
             picker.refresh()
-        self._bar_compare()
-        none = None if self.result is not None else "Compare first"
-        self.row.bar(self.save_button, none)
+        self._bar()
         self.half_row.bar(self.half_button, session.run.why_not_start())
         working = None if self._worker is not None else "No halves are being made"
         self.half_row.bar(self.end_button, working)
