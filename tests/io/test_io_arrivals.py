@@ -308,3 +308,18 @@ def test_a_file_without_an_angle_holds_no_other_back(
         found += angles(look)
     assert found == [-10.0, 0.0, 10.0]
     assert look.unplaced == ("overview.tif",)
+
+
+def test_the_fewer_names_of_another_kind_are_no_tilts(tmp_path: Path) -> None:
+    watched = watch(tmp_path)
+    for number, angle in enumerate((-10.0, 0.0, 10.0)):
+        tifffile.imwrite(
+            tmp_path / f"needle_{number:03d}_{angle:.1f}.tif", picture(angle)
+        )
+    assert sorted(angles(settled(watched))) == [-10.0, 0.0, 10.0]
+    strays = ("map_10.5.tif", "map_30.5.tif", "overview.tif")
+    for name in strays:
+        tifffile.imwrite(tmp_path / name, picture(7))
+    look = settled(watched)
+    assert angles(look) == []
+    assert look.unplaced == strays

@@ -233,7 +233,10 @@ def test_no_halves_beside_a_run(
 
 
 @pytest.mark.parametrize("what", ["chosen", "removed", "failed"])
-def test_the_numbers_go_with_their_pair(open_dock: Any, qtbot: Any, what: str) -> None:
+def test_the_numbers_go_with_their_pair(
+    open_dock: Any, qtbot: Any, small_series: TiltSeries, what: str
+) -> None:
+    open_dock.session.add_series(small_series)
     panel = two(open_dock, smooth(0), smooth(1))
     third = add(open_dock, np.full(SHAPE, np.nan, np.float32), "third")
     panel.compare_button.click()
@@ -250,4 +253,5 @@ def test_the_numbers_go_with_their_pair(open_dock: Any, qtbot: Any, what: str) -
     assert panel.result is None
     assert panel.numbers.text() == ""
     assert panel.fsc.names == panel.directions.names == []
+    assert panel.directions.missing == []
     assert not panel.save_button.isEnabled()

@@ -75,13 +75,15 @@ class ExpectedAngles:
         """Return the angle in a name, None where it is not plain.
 
         others: all names so far, this one among them, read together without a pattern;
-        where that tells nothing, those that differ from this one in numbers only.
+        where that tells nothing, those that differ from this one in numbers only, as
+        long as they are the most.
         """
         if self.pattern is None:
             angle = _read_together(name, others)
             if angle is None:  # a name of another kind must not keep these back
                 alike = [n for n in others if _kind(n) == _kind(name)]
-                angle = _read_together(name, alike)
+                if 2 * len(alike) > len(others):
+                    angle = _read_together(name, alike)
         else:
             try:
                 angle = angle_in_name(self.pattern, name)

@@ -8,7 +8,7 @@ from napari_inr_tomo.preprocess.background import (
     fit_background,
     subtract_background,
 )
-from napari_inr_tomo.preprocess.background_settings import KINDS, SPECIMENS, check_count
+from napari_inr_tomo.preprocess.background_settings import KINDS, SPECIMENS
 from napari_inr_tomo.preprocess.bernstein import bernstein_basis
 from napari_inr_tomo.preprocess.chain import prepare
 from napari_inr_tomo.preprocess.facts import (
@@ -51,7 +51,6 @@ __all__ = [
     "exclude_views",
     "fit_background",
     "flip_handedness",
-    "check_count",
     "follow_tilts",
     "fourier_downsample",
     "include_views",

@@ -15,11 +15,15 @@ from napari_inr_tomo.preprocess.background_fit import Degree, finite, fitted
 from napari_inr_tomo.preprocess.background_series import SeriesFit
 from napari_inr_tomo.preprocess.background_settings import (
     BackgroundSettings,
-    check_count,
     checked_degree,
     checked_mask,
 )
-from napari_inr_tomo.preprocess.masks import decode_mask, encode_mask, follow_tilts
+from napari_inr_tomo.preprocess.masks import (
+    check_count,
+    decode_mask,
+    encode_mask,
+    follow_tilts,
+)
 from napari_inr_tomo.types import BoolArray, ImageArray, Step, TiltSeries
 
 _MOST_NEGATIVE = 0.6  # share of the pixels; noise about 0 leaves half

@@ -118,16 +118,6 @@ def checked_mask(mask: ArrayLike | None, shape: tuple[int, ...]) -> BoolArray:
     return marked
 
 
-def check_count(mask: ArrayLike, count: int) -> None:
-    """Raise `UserError` where a (tilt, y, x) mask has not one image for each tilt."""
-    if len(np.asarray(mask)) != count:
-        raise UserError(
-            "The mask does not belong to these images",
-            f"it holds {len(np.asarray(mask))} images and the series {count}",
-            "Give one image for all tilts, or one for each of them",
-        )
-
-
 def check_word(what: str, word: str, known: tuple[str, ...]) -> None:
     """Raise `UserError` for a word that is not known."""
     if word not in known:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import ndimage
 
+from napari_inr_tomo.errors import UserError
 from napari_inr_tomo.types import BoolArray, FloatArray
 
 
@@ -32,6 +33,16 @@ def decode_mask(value: Mapping[str, Any]) -> BoolArray:
     return np.asarray(np.unpackbits(bits, count=count).reshape(shape), bool)
 
 
+def check_count(mask: ArrayLike, count: int) -> None:
+    """Raise `UserError` where a (tilt, y, x) mask has not one image for each tilt."""
+    if len(np.asarray(mask)) != count:
+        raise UserError(
+            "The mask does not belong to these images",
+            f"it holds {len(np.asarray(mask))} images and the series {count}",
+            "Give one image for all tilts, or one for each of them",
+        )
+
+
 def follow_tilts(mask: ArrayLike, angles_deg: ArrayLike) -> BoolArray:
     """Return a mask for every tilt, from those of the tilts that were painted.
 
@@ -39,7 +50,9 @@ def follow_tilts(mask: ArrayLike, angles_deg: ArrayLike) -> BoolArray:
     two painted ones, in the order of the angles, by the signed distance from the rim
     (Raya and Udupa 1990), beyond the last one by that one.
     angles_deg: (tilt,) degrees, in the order of the mask.
+    Raises `UserError` where there is not one image for each angle.
     """
+    check_count(mask, len(np.atleast_1d(angles_deg)))
     marked: BoolArray = np.array(np.asarray(mask) != 0)
     angles = np.asarray(angles_deg, np.float64)
     painted = np.flatnonzero(marked.any(axis=(1, 2)))

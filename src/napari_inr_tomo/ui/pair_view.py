@@ -204,9 +204,7 @@ class DirectionPlot(Plot):
         for curve, limit, colour in zip(reached, limits, COLOURS, strict=True):
             name = f"FSC {limit:g}, {MEANT_FOR[limit]}"
             self.set_line(name, angles_deg, curve, colour, dots=True)
-        for wedge in self._wedges:
-            self.removeItem(wedge)
-        self._wedges = []
+        self._clear_wedges()
         low, high = (-90.0, 90.0) if tilts_deg is None else tilts_deg
         for ends in ((-90.0, low), (high, 90.0)):
             if ends[1] > ends[0]:
@@ -217,6 +215,16 @@ class DirectionPlot(Plot):
                 wedge.setZValue(-10)
                 self.addItem(wedge, ignoreBounds=True)
                 self._wedges.append(wedge)
+
+    def clear_lines(self) -> None:
+        """Remove every line and what is shaded."""
+        super().clear_lines()
+        self._clear_wedges()
+
+    def _clear_wedges(self) -> None:
+        for wedge in self._wedges:
+            self.removeItem(wedge)
+        self._wedges = []
 
     @property
     def missing(self) -> list[tuple[float, float]]:

@@ -177,7 +177,6 @@ def fit_background(
     from napari_inr_tomo import preprocess
 
     if mask is not None and mask.ndim == 3:
-        preprocess.check_count(mask, len(series))
         mask = preprocess.follow_tilts(mask, series.angles_deg)[tilt]
     image = series.images[tilt]
     return preprocess.fit_background(image, degree_yx, mask, **settings)

@@ -234,7 +234,7 @@ class ComparePanel(Panel):
         """Compare A with B in a worker."""
         self._forget()
         volumes = self._volumes()
-        self._layers = (self.a.layer, self.b.layer)
+        self._layers = tuple(map(weakref.ref, (self.a.layer, self.b.layer)))
         judged = tuple(weakref.ref(v.data) for v in volumes if v is not None)
 
         def compared(result: comparing.Comparison) -> None:
@@ -375,7 +375,7 @@ class ComparePanel(Panel):
             two = TWO if self.a.count() < 2 else "Choose two different volumes"
         self.row.bar(self.compare_button, two or busy)
         chosen = zip(self._layers, (self.a.layer, self.b.layer), strict=False)
-        if self.result is not None and any(was is not now for was, now in chosen):
+        if self.result is not None and any(was() is not now for was, now in chosen):
             self._forget()
         none = None if self.result is not None else "Compare first"
         self.row.bar(self.save_button, none)
